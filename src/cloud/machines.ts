@@ -1,0 +1,61 @@
+/** GPU machines to rent, in our words. The adapter runs one Pulumi stack a machine. */
+export type Offer = {
+  readonly provider: 'aws'
+  /** Such as `g6.xlarge`. */
+  readonly type: string
+  readonly gpu: string
+  readonly gpus: number
+  readonly gpuMemoryGb: number
+  readonly region: string
+  readonly zone: string
+  readonly market: 'spot' | 'on-demand'
+  readonly usdPerHour: number
+}
+
+export type Need = { readonly gpuMemoryGb: number; readonly gpus: number; readonly diskGb: number }
+
+export type MachineOrder = {
+  /** Stack and machine name, unique: `bellows-<training id>-<attempt>`. */
+  readonly name: string
+  readonly trainingId: string
+  readonly attempt: number
+  readonly offer: Offer
+  readonly diskGb: number
+  /** The machine switches itself off then, whoever is left. */
+  readonly deadline: Date
+}
+
+/** A machine that exists; SSH may not answer yet. */
+export type Machine = { readonly name: string; readonly instanceId: string; readonly host: string; readonly zone: string }
+
+export type MachineState =
+  | { readonly state: 'absent' }
+  | { readonly state: 'pending' | 'running' | 'stopping' | 'terminated'; readonly instanceId: string; readonly reason?: string }
+
+/** What exists in the cloud under this deployment's tags, for the reaper. */
+export type Found = {
+  readonly kind: 'instance' | 'volume' | 'key-pair' | 'security-group' | 'stack'
+  readonly id: string
+  readonly name: string
+  readonly trainingId: string | undefined
+  readonly attempt: number | undefined
+  readonly createdAt: Date | undefined
+}
+
+export interface Machines {
+  /** Those that suffice, cheapest first. */
+  offers(need: Need): Promise<readonly Offer[]>
+  /**
+   * Makes the machine, or returns the one of that name. Safe to repeat. Throws Failure('no-capacity')
+   * where another offer may do, Failure('internal') where none will.
+   */
+  order(order: MachineOrder, signal: AbortSignal): Promise<Machine>
+  state(name: string): Promise<MachineState>
+  /**
+   * Removes machine and stack: terminates by tag first, then mends the engine's state: money first.
+   * Returns when the machine was seen terminated and the stack is gone; throws if that can't be had.
+   * Safe to repeat; nothing there is fine.
+   */
+  release(name: string): Promise<void>
+  existing(): Promise<readonly Found[]>
+}

@@ -1,0 +1,46 @@
+/**
+ * A failure that ends a job, or an attempt of it. Whoever notices the trouble names the reason and says
+ * in `detail` what a person needs to know; what follows from a reason (status, refund, retry, the
+ * sentence that the user reads) is the one table in `pipeline/endings.ts`.
+ */
+export const reasons = [
+  'bad-request', // the document itself: a missing field, a wish beyond the recipe's limits
+  'unknown-model', // no such base model or offering
+  'bad-dataset', // missing, empty, not shared, broken images
+  'cannot-pay', // the balance doesn't cover the charge
+  'over-budget', // the job's cap, the day's or the month's budget
+  'no-capacity', // no offer could be had
+  'machine-lost', // gone without notice: spot reclaim, hardware, network
+  'machine-broken', // the GPU or the disk of this machine is at fault
+  'step-overran', // a wait passed its limit; detail names the phase
+  'trainer-refused', // exit 64: the trainer says that the input is at fault
+  'trainer-diverged', // the loss became NaN
+  'out-of-memory', // the container or the GPU
+  'disk-full',
+  'trainer-crashed',
+  'trainer-hung', // no progress for too long
+  'bad-artifact', // what came out is not a usable LoRA
+  'store-failed', // R2 refused for longer than the retries last
+  'internal', // everything that nobody classified
+] as const
+
+export type Reason = (typeof reasons)[number]
+
+export type FailureContext = {
+  /** Last lines of the log, kernel messages and the like, for the operator. */
+  readonly evidence?: string
+  readonly cause?: unknown
+}
+
+export class Failure extends Error {
+  readonly reason: Reason
+  readonly evidence: string | undefined
+
+  /** `detail` is a phrase or sentence that may be shown to the job's owner. */
+  constructor(reason: Reason, detail: string, context: FailureContext = {}) {
+    super(detail, { cause: context.cause })
+    this.name = 'Failure'
+    this.reason = reason
+    this.evidence = context.evidence
+  }
+}
