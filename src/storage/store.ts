@@ -17,7 +17,10 @@ export type Upload = {
 export interface Store {
   info(ref: ObjectRef): Promise<ObjectInfo | undefined>
   /** The whole object, or `range` (bytes, end included); Failure('store-failed') after the retries. */
-  read(ref: ObjectRef, options?: { readonly maxBytes?: number; readonly range?: readonly [number, number] }): Promise<Buffer>
+  read(
+    ref: ObjectRef,
+    options?: { readonly maxBytes?: number; readonly range?: readonly [number, number] },
+  ): Promise<Buffer>
   stream(ref: ObjectRef): Promise<NodeJS.ReadableStream>
   write(ref: ObjectRef, body: Buffer | string, contentType: string): Promise<void>
   /** Uploads a file of this computer, by multipart where it is large. */

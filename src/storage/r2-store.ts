@@ -1,0 +1,288 @@
+/**
+ * The store on Cloudflare R2, or anything that speaks S3. Every request goes through one retry policy
+ * (`src/retry.ts`; the SDK's own is off), body included, so that an answer cut in the middle is asked
+ * for again. What still fails is Failure('store-failed'); what isn't there is not retried.
+ */
+import { createHash } from 'node:crypto'
+import { open, stat } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
+import PQueue from 'p-queue'
+import { Failure } from '../failure.ts'
+import { isConnectionError, isTransientStatus, type RetryPolicy, retry } from '../retry.ts'
+import type { Secret } from '../secret.ts'
+import { defaultPartBytes, partBytesFor, partCount, partsInEtag } from './parts.ts'
+import { publicUrlOf } from './public-url.ts'
+import type { Bucket, ObjectInfo, ObjectRef, Store, Upload } from './store.ts'
+
+export type R2Options = {
+  /** `https://<account>.r2.cloudflarestorage.com`; presigned URLs are on this host too. */
+  readonly endpoint: string
+  /** R2: `auto`. */
+  readonly region: string
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: Secret }
+  readonly buckets: Readonly<Record<Bucket, string>>
+  /** Base URL of a bucket's public domain. */
+  readonly publicUrls: { readonly models: string; readonly datasets?: string | undefined }
+  /** Bytes; files up to this size go up in one request. Default 16 MiB, at least 5 MiB. */
+  readonly partBytes?: number
+  readonly retry?: RetryPolicy
+}
+
+const uploadsAtOnce = 4
+
+export function r2Store(options: R2Options): Store {
+  const { buckets, partBytes: smallestPart = defaultPartBytes } = options
+  const client = new S3Client({
+    endpoint: options.endpoint,
+    region: options.region,
+    credentials: {
+      accessKeyId: options.credentials.accessKeyId,
+      secretAccessKey: options.credentials.secretAccessKey.reveal(),
+    },
+    forcePathStyle: true,
+    maxAttempts: 1,
+    // Since 3.729 the SDK signs the CRC32 of an empty body into presigned PUTs; set here and not in the
+    // environment, because Pulumi's state backend on R2 has needed the opposite.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000 },
+  })
+
+  const locate = (ref: ObjectRef) => ({ Bucket: buckets[ref.bucket], Key: ref.key })
+  const attempt = <T>(doing: string, work: () => Promise<T>) =>
+    retry(work, isTransient, options.retry).catch((error) => {
+      throw classify(error, doing)
+    })
+
+  const store: Store = {
+    async info(ref) {
+      return attempt(`looking at ${name(ref)}`, async (): Promise<ObjectInfo | undefined> => {
+        try {
+          const head = await client.send(new HeadObjectCommand(locate(ref)))
+          return { size: head.ContentLength ?? 0, etag: head.ETag ?? '' }
+        } catch (error) {
+          if (statusOf(error) === 404) return undefined
+          throw error
+        }
+      })
+    },
+
+    async read(ref, { maxBytes = Number.POSITIVE_INFINITY, range } = {}) {
+      return attempt(`reading ${name(ref)}`, async () => {
+        const Range = range && `bytes=${range[0]}-${range[1]}`
+        const answer = await client.send(new GetObjectCommand({ ...locate(ref), Range }))
+        const body = answer.Body as Readable
+        const size = answer.ContentLength ?? 0
+        if (size > maxBytes) {
+          body.destroy()
+          throw new Failure(
+            'store-failed',
+            `${name(ref)} has ${size} bytes, more than the ${maxBytes} expected`,
+          )
+        }
+        const chunks: Buffer[] = []
+        for await (const chunk of body) chunks.push(chunk)
+        return Buffer.concat(chunks)
+      })
+    },
+
+    async stream(ref) {
+      return attempt(`opening ${name(ref)}`, async () => {
+        const answer = await client.send(new GetObjectCommand(locate(ref)))
+        return answer.Body as Readable
+      })
+    },
+
+    async write(ref, body, contentType) {
+      await attempt(`writing ${name(ref)}`, () =>
+        client.send(new PutObjectCommand({ ...locate(ref), Body: body, ContentType: contentType })),
+      )
+    },
+
+    async writeFile(ref, path, contentType) {
+      const { size } = await stat(path)
+      await using file = await open(path)
+      if (size <= smallestPart) return store.write(ref, await file.readFile(), contentType)
+
+      const begun = await begin(ref, size, contentType)
+      const etags: string[] = []
+      const queue = new PQueue({ concurrency: uploadsAtOnce })
+      const sendPart = async (index: number) => {
+        const start = index * begun.partBytes
+        const body = Buffer.allocUnsafe(Math.min(begun.partBytes, size - start))
+        const { bytesRead } = await file.read(body, 0, body.length, start)
+        if (bytesRead < body.length) throw new Error(`${path} became shorter while it was uploaded`)
+        const answer = await attempt(`uploading part ${index + 1} of ${name(ref)}`, () =>
+          client.send(
+            new UploadPartCommand({
+              ...locate(ref),
+              UploadId: begun.uploadId,
+              PartNumber: index + 1,
+              Body: body,
+            }),
+          ),
+        )
+        etags[index] = answer.ETag ?? ''
+      }
+      try {
+        const indices = Array.from({ length: partCount(size, begun.partBytes) }, (_, index) => index)
+        await Promise.all(indices.map((index) => queue.add(() => sendPart(index))))
+        await store.completeUpload(begun, etags, size)
+      } catch (error) {
+        queue.clear()
+        await queue.onIdle()
+        await store.abandonUpload(begun).catch(() => {}) // R2 forgets it after 7 days anyway
+        throw error
+      }
+    },
+
+    async writeOnce(ref, body, contentType) {
+      let lostAnswers = 0
+      const put = async () => {
+        try {
+          await client.send(
+            new PutObjectCommand({ ...locate(ref), Body: body, ContentType: contentType, IfNoneMatch: '*' }),
+          )
+          return true
+        } catch (error) {
+          if (statusOf(error) === 412) return false
+          lostAnswers++
+          throw error
+        }
+      }
+      const written = await attempt(`publishing ${name(ref)}`, put)
+      if (written || lostAnswers === 0) return written
+      // An earlier try may have been the one that wrote it, its answer lost.
+      return (await store.read(ref)).equals(Buffer.from(body))
+    },
+
+    async list(bucket, prefix) {
+      const found: (ObjectRef & { size: number })[] = []
+      let ContinuationToken: string | undefined
+      do {
+        const query = new ListObjectsV2Command({ Bucket: buckets[bucket], Prefix: prefix, ContinuationToken })
+        const page = await attempt(`listing ${bucket}/${prefix}`, () => client.send(query))
+        for (const { Key, Size } of page.Contents ?? [])
+          found.push({ bucket, key: Key ?? '', size: Size ?? 0 })
+        ContinuationToken = page.IsTruncated ? page.NextContinuationToken : undefined
+      } while (ContinuationToken)
+      return found
+    },
+
+    async remove(ref) {
+      await attempt(`removing ${name(ref)}`, () => client.send(new DeleteObjectCommand(locate(ref))))
+    },
+
+    presignRead: (ref, seconds) =>
+      getSignedUrl(client, new GetObjectCommand(locate(ref)), { expiresIn: seconds }),
+
+    presignWrite: (ref, seconds) =>
+      getSignedUrl(client, new PutObjectCommand(locate(ref)), { expiresIn: seconds }),
+
+    async beginUpload(ref, size, contentType, seconds) {
+      const begun = await begin(ref, size, contentType)
+      const sign = (_: unknown, index: number) =>
+        getSignedUrl(
+          client,
+          new UploadPartCommand({ ...locate(ref), UploadId: begun.uploadId, PartNumber: index + 1 }),
+          { expiresIn: seconds },
+        )
+      const urls = await Promise.all(Array.from({ length: partCount(size, begun.partBytes) }, sign))
+      return { ...begun, urls }
+    },
+
+    async completeUpload(upload, etags, size) {
+      const parts = etags.map((ETag, index) => ({ ETag, PartNumber: index + 1 }))
+      const complete = new CompleteMultipartUploadCommand({
+        ...locate(upload.ref),
+        UploadId: upload.uploadId,
+        MultipartUpload: { Parts: parts },
+      })
+      try {
+        await attempt(`completing ${name(upload.ref)}`, () => client.send(complete))
+      } catch (error) {
+        // Completed before, or by a try whose answer was lost: the look below decides.
+        if (statusOf(error) !== 404) throw error
+      }
+      const info = await store.info(upload.ref)
+      const complaint = whatIsWrong(info, size, etags)
+      if (complaint)
+        throw new Failure('store-failed', `the upload of ${name(upload.ref)} went wrong: ${complaint}`)
+    },
+
+    async abandonUpload(upload) {
+      const abort = new AbortMultipartUploadCommand({ ...locate(upload.ref), UploadId: upload.uploadId })
+      await attempt(`abandoning the upload of ${name(upload.ref)}`, () => client.send(abort)).catch(
+        (error) => {
+          if (statusOf(error) !== 404) throw error
+        },
+      )
+    },
+
+    publicUrl: (key) => publicUrlOf(options.publicUrls.models, key),
+  }
+
+  async function begin(ref: ObjectRef, size: number, contentType: string): Promise<Upload> {
+    if (size < 1) throw new Failure('store-failed', `${name(ref)} would be empty: there is nothing to upload`)
+    const create = new CreateMultipartUploadCommand({ ...locate(ref), ContentType: contentType })
+    const { UploadId } = await attempt(`beginning the upload of ${name(ref)}`, () => client.send(create))
+    return { ref, uploadId: UploadId ?? '', partBytes: partBytesFor(size, smallestPart), urls: [] }
+  }
+
+  return store
+}
+
+function name(ref: ObjectRef): string {
+  return `${ref.bucket}/${ref.key}`
+}
+
+/** The ETag of a multipart object is the MD5 of its parts' MD5s, then `-<parts>`. */
+function whatIsWrong(
+  info: ObjectInfo | undefined,
+  size: number,
+  etags: readonly string[],
+): string | undefined {
+  if (!info) return 'it is not there'
+  if (info.size !== size) return `it has ${info.size} bytes instead of ${size}`
+  const parts = partsInEtag(info.etag)
+  if (parts !== etags.length) return `it is of ${parts ?? 'no'} parts instead of ${etags.length}`
+  const sums = etags.map((etag) => Buffer.from(etag.replaceAll('"', ''), 'hex'))
+  if (sums.some((sum) => sum.length !== 16)) return undefined // parts' ETags that are no MD5s prove nothing more
+  const expected = createHash('md5').update(Buffer.concat(sums)).digest('hex')
+  return info.etag.includes(expected) ? undefined : 'its ETag is not that of the parts that were sent'
+}
+
+function statusOf(error: unknown): number | undefined {
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
+    const status = (cause as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode
+    if (status) return status
+  }
+  return undefined
+}
+
+function isTransient(error: unknown): boolean {
+  const status = statusOf(error)
+  // A 2xx that still failed is an answer that was cut off or could not be read.
+  return status === undefined ? isConnectionError(error) : status < 300 || isTransientStatus(status)
+}
+
+function classify(error: unknown, doing: string): Error {
+  if (error instanceof Failure) return error
+  const status = statusOf(error)
+  const why = error instanceof Error ? error.message || error.name : String(error)
+  const detail = status === 404 ? 'it is not there' : `${why}${status ? ` (HTTP ${status})` : ''}`
+  return new Failure('store-failed', `the store failed at ${doing}: ${detail}`, { cause: error })
+}
