@@ -7,8 +7,9 @@
  * database's clock, never by a worker's.
  */
 import type { Reason } from '../failure.ts'
-import type { Plan } from '../recipes/plan.ts'
 import type { Offer } from '../cloud/machines.ts'
+import type { Plan } from '../recipes/plan.ts'
+import type { TrainingResult } from './trainings.ts'
 
 export const phases = [
   'claimed',
@@ -61,6 +62,8 @@ export type Outcome = {
   readonly sentence: string
   readonly refundPoints: number
   readonly decidedAt: Date
+  /** What a trained job gives its document. */
+  readonly result?: TrainingResult
 }
 
 export type Run = {
@@ -101,6 +104,8 @@ export interface Runs {
   /** Adds an attempt; one with that number is there already: left as it is. Throws LeaseLost. */
   addAttempt(lease: Lease, attempt: Attempt): Promise<Run>
   changeAttempt(lease: Lease, number: number, change: Partial<Omit<Attempt, 'number' | 'name'>>): Promise<Run>
+  /** Runs that have not ended and that no live lease holds; oldest first. */
+  unfinished(limit: number): Promise<readonly string[]>
   /** Runs with an attempt that is not torn down, whoever holds them: what the reaper compares with. */
   withMachines(): Promise<readonly Run[]>
   /** Newest first, for the status page. */

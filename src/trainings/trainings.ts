@@ -50,7 +50,7 @@ export interface Trainings {
   /** Turns the oldest QUEUED document within the limits to RUNNING and returns it; undefined if none. */
   claim(limits: ClaimLimits): Promise<Training | undefined>
   read(id: string): Promise<Training | undefined>
-  /** RUNNING trainings that no live lease holds: theirs was lost, or never taken. Oldest first. */
+  /** RUNNING trainings without a run: whoever claimed them died at once. Oldest first. */
   orphans(limit: number): Promise<readonly string[]>
   recordCharge(id: string, points: number, at: Date): Promise<void>
   recordProgress(id: string, progress: Progress): Promise<void>
