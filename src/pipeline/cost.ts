@@ -1,0 +1,30 @@
+/** What machines cost, in USD. A machine is counted from its order until it was seen terminated. */
+import type { Attempt } from '../trainings/runs.ts'
+
+/** From the deadline until the machine is surely off: shutting down, and the last started minute. */
+const shutdownSeconds = 120
+
+export function attemptCost(attempt: Attempt, now: Date): number {
+  if (attempt.costUsd !== undefined) return attempt.costUsd
+  const until = attempt.tornDownAt ?? now
+  return (Math.max(0, until.getTime() - attempt.orderedAt.getTime()) / 3_600_000) * attempt.offer.usdPerHour
+}
+
+export function costSoFar(attempts: readonly Attempt[], now: Date): number {
+  return attempts.reduce((sum, attempt) => sum + attemptCost(attempt, now), 0)
+}
+
+/** What is spoken for: the cost of machines that are gone, the reservation of those that may be there. */
+export function committedUsd(attempts: readonly Attempt[]): number {
+  return attempts.reduce((sum, attempt) => sum + (attempt.costUsd ?? attempt.reservedUsd), 0)
+}
+
+/** The most that a machine which switches itself off after `seconds` can cost. */
+export function reservationUsd(seconds: number, usdPerHour: number): number {
+  return ((seconds + shutdownSeconds) / 3600) * usdPerHour
+}
+
+/** How long a machine may be kept for that much; less than 0: not at all. */
+export function affordableSeconds(usd: number, usdPerHour: number): number {
+  return (usd / usdPerHour) * 3600 - shutdownSeconds
+}

@@ -1,0 +1,25 @@
+/** What happens to a job, as it happens: feeds the log, the live page, the terminal and the tests. */
+import type { Phase } from '../trainings/runs.ts'
+
+export type JobEventKind =
+  | 'phase' // a phase is done
+  | 'attempt' // a machine is ordered, ready, lost, gone
+  | 'activity' // what is being done now
+  | 'step' // one training step: step, total, loss, secondsPerStep, etaSeconds, costUsd
+  | 'sample'
+  | 'checkpoint'
+  | 'warning'
+  | 'failure' // an attempt or the job failed; data has reason and evidence
+  | 'outcome' // how it ended
+  | 'released' // this worker let go of it
+
+export type EventData = Readonly<Record<string, unknown>>
+
+export type JobEvent = {
+  readonly trainingId: string
+  readonly at: Date
+  readonly kind: JobEventKind
+  readonly phase: Phase
+  readonly message: string
+  readonly data?: EventData
+}

@@ -1,0 +1,109 @@
+/**
+ * A job: one training while this worker holds its lease.
+ *
+ *     claimed → charged → provisioned → staged → trained → shipped → registered → credited → torn down
+ *
+ * A phase is written when its step is done, never before; it only moves forward. A job that is taken up
+ * again runs the same function from the start, and each step finds by evidence what is done already. The
+ * outcome is decided once, under the lease, and everything that follows from it may be repeated.
+ */
+import type { Attempt, Lease, Phase, Run, RunChange } from '../trainings/runs.ts'
+import { phases } from '../trainings/runs.ts'
+import type { Training } from '../trainings/trainings.ts'
+import type { EventData, JobEvent, JobEventKind } from './events.ts'
+import type { LimitedPhase } from './limits.ts'
+import { within } from './limits.ts'
+import type { Ports } from './ports.ts'
+import type { PipelineSettings } from './settings.ts'
+
+export type Job = {
+  readonly training: Training
+  readonly ports: Ports
+  readonly settings: PipelineSettings
+  /** Aborts with the reason: Cancelled, HandOver or LeaseLost. */
+  readonly signal: AbortSignal
+  /** The run as last written. */
+  readonly run: Run
+  hasReached(phase: Phase): boolean
+  /** Records that a phase is done. */
+  reach(phase: Phase, message: string): Promise<void>
+  change(change: RunChange): Promise<void>
+  addAttempt(attempt: Attempt): Promise<void>
+  changeAttempt(number: number, change: AttemptChange): Promise<void>
+  /** Tells the timeline and whoever listens. */
+  tell(kind: JobEventKind, message: string, data?: EventData): Promise<void>
+  /** Tells only who listens now: for what comes many times a minute. */
+  show(kind: JobEventKind, message: string, data?: EventData): void
+  /** Runs one phase's work under its limit. */
+  within<T>(phase: LimitedPhase, work: (signal: AbortSignal) => Promise<T>): Promise<T>
+}
+
+type AttemptChange = Partial<Omit<Attempt, 'number' | 'name'>>
+
+/** The document's owner doesn't want it any more. */
+export class Cancelled extends Error {
+  override readonly name = 'Cancelled'
+}
+
+/** This worker stops; another goes on. */
+export class HandOver extends Error {
+  override readonly name = 'HandOver'
+}
+
+export function openJob(options: {
+  readonly training: Training
+  readonly lease: Lease
+  readonly run: Run
+  readonly ports: Ports
+  readonly settings: PipelineSettings
+  readonly signal: AbortSignal
+  readonly onEvent: (event: JobEvent) => void
+}): Job {
+  const { training, lease, ports, settings, signal, onEvent } = options
+  let run = options.run
+  let lastWrite: Promise<unknown> = Promise.resolve()
+
+  /** One write after the other, so that `run` is never replaced by an older answer. */
+  function write(change: () => Promise<Run>): Promise<void> {
+    const written = lastWrite.then(change).then((after) => {
+      run = after
+    })
+    lastWrite = written.catch(() => {})
+    return written
+  }
+
+  function show(kind: JobEventKind, message: string, data?: EventData): void {
+    const at = ports.clock.now()
+    onEvent({ trainingId: training.id, at, kind, message, phase: run.phase, ...(data && { data }) })
+  }
+
+  async function tell(kind: JobEventKind, message: string, data?: EventData): Promise<void> {
+    show(kind, message, data)
+    const { owner: worker, token, trainingId } = lease
+    await ports.timeline.append({ trainingId, worker, token, kind, message, ...(data && { data }) })
+  }
+
+  const hasReached = (phase: Phase) => phases.indexOf(run.phase) >= phases.indexOf(phase)
+
+  return {
+    training,
+    ports,
+    settings,
+    signal,
+    get run() {
+      return run
+    },
+    hasReached,
+    async reach(phase, message) {
+      if (hasReached(phase)) return
+      await write(() => ports.runs.change(lease, { phase }))
+      await tell('phase', message, { phase })
+    },
+    change: (change) => write(() => ports.runs.change(lease, change)),
+    addAttempt: (attempt) => write(() => ports.runs.addAttempt(lease, attempt)),
+    changeAttempt: (number, change) => write(() => ports.runs.changeAttempt(lease, number, change)),
+    tell,
+    show,
+    within: (phase, work) => within(phase, settings.limits[phase], ports.clock, signal, work),
+  }
+}

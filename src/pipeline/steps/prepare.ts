@@ -1,0 +1,121 @@
+/**
+ * From what somebody wished to what can be done: the document's fields, the dataset's pictures and the
+ * recipe's limits are checked before a point or a machine is touched. Done when the run has a plan.
+ */
+import type { Dataset } from '../../datasets/datasets.ts'
+import { Failure } from '../../failure.ts'
+import { type Base, readBase } from '../../recipes/bases.ts'
+import type { Offering } from '../../recipes/offerings.ts'
+import type { Plan } from '../../recipes/plan.ts'
+import { type Family, families } from '../../recipes/plan.ts'
+import { recipes } from '../../recipes/registry.ts'
+import { printable } from '../../recipes/trainer-line.ts'
+import type { Job } from '../job.ts'
+
+export async function prepare(job: Job): Promise<Plan> {
+  if (job.run.plan) return job.run.plan
+  const { datasets, prepareDataset, store } = job.ports
+
+  const { ownerAccountId, datasetId, offering, family } = checkRequest(job)
+  const recipe = recipes[family]
+  const dataset = checkDataset(await datasets.read(datasetId), datasetId, ownerAccountId)
+  const base = await readBase(store, offering.base)
+  checkBase(base, family)
+
+  const prepared = await job.within('preparing', (signal) =>
+    prepareDataset(job.training.id, dataset, recipe.limits, signal),
+  )
+  const plan = recipe.plan({
+    trainingId: job.training.id,
+    name: fileName(job.training.modelName ?? dataset.name, job.training.id),
+    triggerWord: job.training.triggerWord ? printable(job.training.triggerWord).slice(0, 64) || null : null,
+    baseModel: { name: base.name, sha256: base.sha256 },
+    dataset: { images: prepared.images, sha256: prepared.sha256 },
+    captions: prepared.captions,
+    wishes: {
+      ...job.training.wishes,
+      ...(job.training.steps !== undefined && { steps: job.training.steps }),
+    },
+    offering: offering.wishes,
+  })
+  await job.change({ plan })
+  for (const warning of prepared.warnings) await job.tell('warning', warning)
+  return plan
+}
+
+function checkRequest(job: Job): {
+  ownerAccountId: string
+  datasetId: string
+  offering: Offering
+  family: Family
+} {
+  const { training, settings } = job
+  const { ownerAccountId, datasetId, offeringId, baseModel } = training
+  if (training.problems.length > 0)
+    throw new Failure('bad-request', training.problems.map(printable).join('; '))
+  if (!ownerAccountId) throw new Failure('bad-request', 'it names no account (ownerAccountId)')
+  if (!datasetId) throw new Failure('bad-request', 'it names no dataset (datasetId)')
+  if (!offeringId) throw new Failure('bad-request', 'it names no offering (offeringId)')
+
+  const family = families.find((each) => each === baseModel)
+  if (!family)
+    throw new Failure(
+      'unknown-model',
+      `there is no base model ${quoted(baseModel)}; choose one of ${families.join(', ')}`,
+    )
+  const offering = Object.hasOwn(settings.offerings, offeringId) ? settings.offerings[offeringId] : undefined
+  if (!offering) {
+    const known = Object.keys(settings.offerings).join(', ')
+    throw new Failure('unknown-model', `there is no offering ${quoted(offeringId)}; choose one of ${known}`)
+  }
+  if (offering.family !== family) {
+    throw new Failure(
+      'bad-request',
+      `the offering ${quoted(offeringId)} trains ${offering.family}, not ${family}`,
+    )
+  }
+  return { ownerAccountId, datasetId, offering, family }
+}
+
+function checkDataset(dataset: Dataset | undefined, id: string, accountId: string): Dataset {
+  if (!dataset) throw new Failure('bad-dataset', `there is no dataset ${id}`)
+  const shared =
+    dataset.ownerAccountId === accountId ||
+    dataset.visibility === 'public' ||
+    dataset.visibility === 'unlisted' ||
+    dataset.accessControl.includes(accountId)
+  if (!shared)
+    throw new Failure(
+      'bad-dataset',
+      `${quoted(dataset.name)} belongs to another account, which has not shared it`,
+    )
+  if (dataset.status !== 'ready' && dataset.status !== 'locked') {
+    throw new Failure(
+      'bad-dataset',
+      `${quoted(dataset.name)} is not ready (its status is ${quoted(dataset.status)})`,
+    )
+  }
+  if (dataset.images.length === 0) throw new Failure('bad-dataset', `${quoted(dataset.name)} has no images`)
+  return dataset
+}
+
+function checkBase(base: Base, family: Family): void {
+  if (base.family !== family)
+    throw new Failure('internal', `base ${base.name} is of family ${base.family}, not ${family}`)
+}
+
+/** `red-kite-5f1e2d`: what people called it, as a file name, made unique by the training's id. */
+function fileName(name: string, trainingId: string): string {
+  const stem = name
+    .normalize('NFKD')
+    .toLowerCase()
+    .replace(/\p{M}/gu, '')
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 40)
+    .replace(/^-+|-+$/g, '')
+  return `${stem || 'lora'}-${trainingId.slice(-6)}`
+}
+
+function quoted(value: string | undefined): string {
+  return value === undefined ? '(none)' : `"${printable(value).slice(0, 80)}"`
+}

@@ -1,0 +1,51 @@
+import type { Plan } from '../../recipes/plan.ts'
+import { recipes } from '../../recipes/registry.ts'
+import type { TrainingResult } from '../../trainings/trainings.ts'
+import type { Job } from '../job.ts'
+import type { Shipped } from './ship.ts'
+
+/** Puts the model into the gallery, then into ComfyUI. Evidence: the model whose id follows from the job's. */
+export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<TrainingResult> {
+  return job.within('registering', async () => {
+    const { models, comfyUi } = job.ports
+    const { id: trainingId, ownerAccountId, datasetId, modelName } = job.training
+    const [main] = shipped.models
+    if (!main || !ownerAccountId || !datasetId)
+      throw new Error(`training ${trainingId} has nothing to register`)
+
+    const previewImages = shipped.samples.map(({ url }) => url)
+    const triggerWords = plan.triggerWord ? [plan.triggerWord] : []
+    const model = await models.register({
+      trainingId,
+      datasetId,
+      captionSetId: undefined,
+      ownerAccountId,
+      name: modelName ?? plan.name,
+      family: plan.family,
+      baseModel: plan.baseModel.name,
+      triggerWords,
+      steps: shipped.training.steps,
+      duration: shipped.training.seconds,
+      finalLoss: shipped.training.finalLoss,
+      trainedAt: shipped.training.finishedAt,
+      previewImages,
+      modelFileUrl: main.url,
+    })
+    for (const file of shipped.models) {
+      const filename = file.name.split('/').at(-1) ?? file.name
+      await comfyUi.install({
+        modelId: model.id,
+        filename,
+        url: file.url,
+        size: file.size,
+        sha256: file.sha256,
+      })
+    }
+    await job.change({ modelId: model.id })
+    await job.reach(
+      'registered',
+      `${model.name} is in the gallery and in ComfyUI (${recipes[plan.family].family})`,
+    )
+    return { modelId: model.id, modelRepoUrl: main.url, triggerWords, previewImages }
+  })
+}

@@ -1,0 +1,76 @@
+/**
+ * Everything that the trainer reads, brought onto the machine by the machine itself, with URLs that open
+ * these objects only. What is there with the right sum is not fetched again.
+ */
+import { baseKey, readBase } from '../../recipes/bases.ts'
+import type { Plan } from '../../recipes/plan.ts'
+import type { Download } from '../../remote/host.ts'
+import type { Job } from '../job.ts'
+import { throttle } from '../throttle.ts'
+import { checkpointKey, findCheckpoint } from './checkpoint.ts'
+import type { OpenHost } from './provision.ts'
+import { imageOf } from './train.ts'
+
+/** URLs live somewhat longer than the limit of the step that uses them. */
+const spareSeconds = 600
+
+export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void> {
+  const container = job.run.attempts.at(-1)?.name ?? ''
+  if ((await host.trainerState(container, job.signal)) !== 'absent') return
+
+  await job.within('pull', (signal) => {
+    job.show('activity', 'pulling the trainer image')
+    return host.pull(imageOf(job, plan), (message) => job.show('activity', message), signal)
+  })
+  await job.within('staging', async (signal) => {
+    await host.writeFile('plan.json', JSON.stringify(plan, null, 2), signal)
+    const files = await downloads(job, plan)
+    const show = throttle(job.ports.clock, 1000, (bytes: number, total: number) =>
+      job.show('activity', `staging ${megabytes(bytes)} of ${megabytes(total)}`, { bytes, total }),
+    )
+    await host.download(files, ({ bytes, totalBytes }) => show(bytes, totalBytes), signal)
+  })
+  await job.reach('staged', 'weights and dataset are on the machine')
+}
+
+async function downloads(job: Job, plan: Plan): Promise<Download[]> {
+  const { store } = job.ports
+  const seconds = Math.ceil(job.settings.limits.staging / 1000) + spareSeconds
+  const base = await readBase(store, plan.baseModel.name)
+  const dataset = { bucket: 'work', key: datasetKey(job.training.id) } as const
+  const checkpoint = await findCheckpoint(job)
+
+  const weights = base.files.map(async ({ path, size, sha256 }) => ({
+    url: await store.presignRead({ bucket: 'bases', key: baseKey(base.name, path) }, seconds),
+    path: `base/${path}`,
+    size,
+    sha256,
+  }))
+  const archives = [
+    { ref: dataset, path: 'dataset', sha256: plan.dataset.sha256 },
+    ...(checkpoint
+      ? [
+          {
+            ref: { bucket: 'work', key: checkpointKey(job.training.id, checkpoint.step) } as const,
+            path: 'checkpoint',
+            sha256: checkpoint.sha256,
+          },
+        ]
+      : []),
+  ].map(async ({ ref, path, sha256 }) => ({
+    url: await store.presignRead(ref, seconds),
+    path,
+    size: (await store.info(ref))?.size ?? 0,
+    sha256,
+    unpack: true,
+  }))
+  return Promise.all([...archives, ...weights])
+}
+
+export function datasetKey(trainingId: string): string {
+  return `jobs/${trainingId}/dataset.tar`
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
+}

@@ -1,0 +1,55 @@
+/**
+ * The end of a machine. It can't be cancelled, has a limit of its own, and is only recorded when the
+ * machine was seen terminated and its stack is gone. What can't be proved is a suspected leak: somebody is
+ * told, and the reaper goes on until it is.
+ */
+import { type Attempt, LeaseLost } from '../../trainings/runs.ts'
+import { attemptCost } from '../cost.ts'
+import type { Job } from '../job.ts'
+import { within } from '../limits.ts'
+
+const underWay = new WeakMap<Job, Map<number, Promise<void>>>()
+
+/** Safe to call as often as one likes; one teardown of an attempt is under way at a time. */
+export function tearDown(job: Job, attempt: Attempt): Promise<void> {
+  const ofJob = underWay.get(job) ?? new Map<number, Promise<void>>()
+  underWay.set(job, ofJob)
+  const teardown = ofJob.get(attempt.number) ?? release(job, attempt)
+  ofJob.set(attempt.number, teardown)
+  return teardown
+}
+
+export async function tearDownAll(job: Job): Promise<void> {
+  await Promise.all(
+    job.run.attempts.filter(({ tornDownAt }) => !tornDownAt).map((each) => tearDown(job, each)),
+  )
+}
+
+async function release(job: Job, attempt: Attempt): Promise<void> {
+  const { machines, budget, clock, alerts } = job.ports
+  const unstoppable = new AbortController().signal
+  try {
+    await within('teardown', job.settings.limits.teardown, clock, unstoppable, () =>
+      machines.release(attempt.name),
+    )
+  } catch (error) {
+    if (error instanceof LeaseLost) throw error
+    const cause = error instanceof Error ? error.message : String(error)
+    await job.changeAttempt(attempt.number, { suspectedLeak: true })
+    await job.tell('warning', `attempt ${attempt.number}: the machine may still exist`, { cause })
+    await alerts.raise(`leak:${attempt.name}`, {
+      severity: 'critical',
+      title: `${attempt.name} may still be running`,
+      text: `Teardown of ${attempt.instanceId ?? 'a machine whose id is unknown'} (${attempt.offer.type}, ${attempt.offer.zone}) could not be proved: ${cause}. The reaper goes on trying.`,
+    })
+    return
+  }
+  const tornDownAt = clock.now()
+  const costUsd = attemptCost({ ...attempt, tornDownAt }, tornDownAt)
+  await budget.settle(attempt.name, costUsd)
+  await job.changeAttempt(attempt.number, { tornDownAt, costUsd, suspectedLeak: false })
+  await job.tell('attempt', `attempt ${attempt.number}: the machine is gone`, {
+    number: attempt.number,
+    costUsd,
+  })
+}

@@ -1,0 +1,207 @@
+/**
+ * Training: start the container unless it is there, then follow it to its end, from its first line on. The
+ * container runs by itself; what this step adds is attention: progress, checkpoints to the store, and five
+ * ways to stop early (spot notice, broken GPU, silence, an idle GPU, the deadline).
+ */
+import { Failure } from '../../failure.ts'
+import type { Family, Plan } from '../../recipes/plan.ts'
+import { parseTrainerLine, printable, type TrainerLine } from '../../recipes/trainer-line.ts'
+import type { Host, Notice, TrainerExit } from '../../remote/host.ts'
+import type { Attempt } from '../../trainings/runs.ts'
+import { costSoFar } from '../cost.ts'
+import type { Job } from '../job.ts'
+import { duration } from '../limits.ts'
+import { throttle } from '../throttle.ts'
+import { startWatchdog } from '../watchdog.ts'
+import { saveCheckpoint } from './checkpoint.ts'
+
+/** A trainer that was told to stop, and saved a checkpoint. */
+const stoppedExitCode = 75
+
+/** Kernel messages of a GPU that is broken (NVIDIA's Xid catalogue): memory, row remapping, off the bus. */
+const brokenGpu: ReadonlySet<number> = new Set([48, 63, 64, 79])
+
+export function imageOf(job: Job, plan: Plan): string {
+  const offering = job.settings.offerings[job.training.offeringId ?? '']
+  return offering?.image ?? job.settings.images[plan.family satisfies Family]
+}
+
+export async function train(job: Job, host: Host, plan: Plan, attempt: Attempt): Promise<void> {
+  if (job.hasReached('trained') && (await host.trainerState(attempt.name, job.signal)) === 'exited') {
+    if (await host.readFile('out/result.json', 1_000_000, job.signal)) return
+  }
+  await host.startTrainer(
+    {
+      name: attempt.name,
+      image: imageOf(job, plan),
+      memoryBytes: job.settings.containerMemoryBytes,
+      gpu: job.settings.gpu,
+      environment: {},
+    },
+    job.signal,
+  )
+  const { exit, stopped, complaint, lastStep } = await follow(job, host, plan, attempt)
+  await job.change({ lastStep: Math.max(lastStep, job.run.lastStep ?? 0) })
+
+  if (exit.exitCode === 0) return job.reach('trained', `trained ${plan.steps} steps`)
+  if (exit.exitCode === stoppedExitCode) await keepLastCheckpoint(job, host, lastStep)
+  throw stopped ?? (await explain(host, attempt, exit, complaint))
+}
+
+type Followed = {
+  readonly exit: TrainerExit
+  /** Why we stopped it, if we did. */
+  readonly stopped: Failure | undefined
+  /** What the trainer itself said was wrong. */
+  readonly complaint: (TrainerLine & { type: 'error' }) | undefined
+  readonly lastStep: number
+}
+
+async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt): Promise<Followed> {
+  const { clock } = job.ports
+  const { limits } = job.settings
+  const following = new AbortController()
+  const signal = AbortSignal.any([job.signal, following.signal])
+  let stopped: Failure | undefined
+  let complaint: Followed['complaint']
+  let lastStep = 0
+  let saving: Promise<void> | undefined
+
+  /** Asks the container to save and leave; one that doesn't is left behind with its machine. */
+  function stop(failure: Failure): void {
+    if (stopped) return
+    stopped = failure
+    job.show('activity', `stopping the trainer: ${failure.message}`)
+    host
+      .stopTrainer(attempt.name, limits.stopping / 1000, signal)
+      .then(() => clock.sleep(limits.stopping, signal))
+      .then(
+        () => following.abort(failure),
+        () => following.abort(failure),
+      )
+  }
+
+  const silence = startWatchdog(clock, limits.firstStep, (limit) =>
+    stop(
+      new Failure(
+        'trainer-hung',
+        `no sign of life for ${duration(limit)} after step ${lastStep} of ${plan.steps}`,
+      ),
+    ),
+  )
+  const idleGpu = startWatchdog(clock, Math.max(limits.stall, limits.firstStep), (limit) => {
+    if (job.settings.gpu) stop(new Failure('trainer-hung', `the GPU was idle for ${duration(limit)}`))
+  })
+  void stopAtDeadline(job, attempt, signal, stop)
+  void host.watch((notice) => onNotice(notice, stop, idleGpu.feed), signal).catch(() => {})
+
+  const record = throttle(clock, 1000, (step: number, loss: number | undefined) => {
+    const progress = { progress: Math.floor((100 * step) / plan.steps), step, totalSteps: plan.steps, loss }
+    Promise.all([
+      job.ports.trainings.recordProgress(job.training.id, progress),
+      job.change({ lastStep: step }),
+    ]).catch(() => {})
+  })
+
+  function onLine(line: string): void {
+    const said = parseTrainerLine(line)
+    if (!said) return
+    silence.feed(said.type === 'step' ? limits.stall : undefined)
+    if (said.type === 'error') complaint = said
+    else if (said.type === 'step') {
+      lastStep = Math.min(said.step, plan.steps)
+      record(lastStep, said.loss ?? undefined)
+      job.show('step', `step ${said.step} of ${said.total}`, stepData(job, said))
+    } else if (said.type === 'checkpoint' && !saving) {
+      saving = saveCheckpoint(job, host, said.step, signal)
+        .catch((error: Error) =>
+          job.show('warning', `checkpoint of step ${said.step} was not saved: ${error.message}`),
+        )
+        .finally(() => {
+          saving = undefined
+        })
+    } else if (said.type === 'phase') job.show('activity', said.phase)
+    else if (said.type === 'warning') void job.tell('warning', said.message).catch(() => {})
+    else if (said.type === 'sample') job.show('sample', `sample of step ${said.step}`, { file: said.file })
+  }
+
+  try {
+    const exit = await host.followTrainer(attempt.name, onLine, signal)
+    await saving
+    return { exit, stopped, complaint, lastStep }
+  } finally {
+    following.abort()
+    silence.stop()
+    idleGpu.stop()
+  }
+}
+
+function onNotice(notice: Notice, stop: (failure: Failure) => void, gpuBusy: () => void): void {
+  if (notice.kind === 'spot')
+    stop(new Failure('machine-lost', `a spot notice announced its end (${notice.action})`))
+  else if (notice.kind === 'xid' && brokenGpu.has(notice.code)) {
+    stop(new Failure('machine-broken', `the GPU reported Xid ${notice.code}`, { evidence: notice.line }))
+  } else if (notice.kind === 'gpu' && notice.utilisationPercent > 0) gpuBusy()
+}
+
+/** The machine switches itself off at its deadline; what was trained by then shall be safe before. */
+async function stopAtDeadline(
+  job: Job,
+  attempt: Attempt,
+  signal: AbortSignal,
+  stop: (failure: Failure) => void,
+): Promise<void> {
+  const { limits } = job.settings
+  const lead = Math.min(
+    limits.stopping + limits.shipping,
+    (attempt.deadline.getTime() - attempt.orderedAt.getTime()) / 4,
+  )
+  try {
+    await job.ports.clock.sleep(attempt.deadline.getTime() - lead - job.ports.clock.now().getTime(), signal)
+  } catch {
+    return
+  }
+  stop(new Failure('over-budget', `the machine reached the end of the time that is paid for`))
+}
+
+async function keepLastCheckpoint(job: Job, host: Host, step: number): Promise<void> {
+  if (step === 0) return
+  await job
+    .within('stopping', (signal) => saveCheckpoint(job, host, step, signal))
+    .catch((error: Error) => job.tell('warning', `the last checkpoint was not saved: ${error.message}`))
+}
+
+async function explain(
+  host: Host,
+  attempt: Attempt,
+  exit: TrainerExit,
+  complaint: Followed['complaint'],
+): Promise<Failure> {
+  const evidence = [exit.tail.join('\n'), await host.evidence(attempt.name)].filter(Boolean).join('\n\n')
+  const said = complaint ? complaint.message : `container exited with ${exit.exitCode}`
+  if (exit.outOfMemory || exit.exitCode === 66) {
+    return new Failure('out-of-memory', complaint ? said : 'the container was killed for its memory', {
+      evidence,
+    })
+  }
+  if (exit.exitCode === 64) return new Failure('trainer-refused', said, { evidence })
+  if (exit.exitCode === 65) return new Failure('trainer-diverged', said, { evidence })
+  if (exit.exitCode === 67) return new Failure('disk-full', said, { evidence })
+  if (exit.exitCode === stoppedExitCode)
+    return new Failure('machine-lost', 'the trainer was stopped by its machine', { evidence })
+  return new Failure('trainer-crashed', printable(said), { evidence })
+}
+
+function stepData(job: Job, said: TrainerLine & { type: 'step' }): Record<string, unknown> {
+  const { step, total, loss, secondsPerStep } = said
+  return {
+    step,
+    total,
+    ...(loss != null && { loss }),
+    ...(secondsPerStep != null && {
+      secondsPerStep,
+      etaSeconds: Math.round((total - step) * secondsPerStep),
+    }),
+    costUsd: costSoFar(job.run.attempts, job.ports.clock.now()),
+  }
+}

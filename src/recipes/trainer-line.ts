@@ -1,0 +1,36 @@
+/** What a trainer says on stdout: one JSON object a line. It is untrusted: what doesn't fit is dropped. */
+import { z } from 'zod'
+
+const text = z.string().transform((value) => printable(value).slice(0, 500))
+const count = z.int().min(0).max(10_000_000)
+
+const trainerLineSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('phase'), phase: text }),
+  z.object({
+    type: z.literal('step'),
+    step: count,
+    total: count,
+    loss: z.number().nullish(),
+    secondsPerStep: z.number().nonnegative().nullish(),
+  }),
+  z.object({ type: z.literal('sample'), step: count, file: text }),
+  z.object({ type: z.literal('checkpoint'), step: count }),
+  z.object({ type: z.literal('warning'), message: text }),
+  z.object({ type: z.literal('error'), message: text, code: text.optional(), detail: text.optional() }),
+])
+
+export type TrainerLine = z.infer<typeof trainerLineSchema>
+
+/** Undefined if the line is not one of the contract's. */
+export function parseTrainerLine(line: string): TrainerLine | undefined {
+  try {
+    return trainerLineSchema.safeParse(JSON.parse(line)).data
+  } catch {
+    return undefined
+  }
+}
+
+/** Without control characters, so that it can stand in a log, a terminal and a sentence. */
+export function printable(value: string): string {
+  return value.replace(/\p{Cc}+/gu, ' ').trim()
+}
