@@ -211,16 +211,18 @@ export function r2Store(options: R2Options): Store {
         UploadId: upload.uploadId,
         MultipartUpload: { Parts: parts },
       })
-      try {
-        await attempt(`completing ${name(upload.ref)}`, () => client.send(complete))
-      } catch (error) {
-        // Completed before, or by a try whose answer was lost: the look below decides.
-        if (statusOf(error) !== 404) throw error
-      }
-      const info = await store.info(upload.ref)
-      const complaint = whatIsWrong(info, size, etags)
-      if (complaint)
-        throw new Failure('store-failed', `the upload of ${name(upload.ref)} went wrong: ${complaint}`)
+      // Completed before, or by a try whose answer was lost: the look decides, whatever the answer was.
+      const answer = await attempt(`completing ${name(upload.ref)}`, () => client.send(complete)).catch(
+        (error: Error) => error,
+      )
+      const complaint = whatIsWrong(await store.info(upload.ref), size, etags)
+      if (complaint === undefined) return
+      const cause = answer instanceof Error ? answer : undefined
+      throw new Failure(
+        'store-failed',
+        cause?.message ?? `the upload of ${name(upload.ref)} went wrong: ${complaint}`,
+        { cause },
+      )
     },
 
     async abandonUpload(upload) {
