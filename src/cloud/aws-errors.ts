@@ -1,0 +1,128 @@
+/**
+ * What AWS's refusals mean for an order, in one table. The codes reach us three ways: as the `name` of an
+ * SDK error, inside the text of Pulumi's engine (`api error InsufficientInstanceCapacity: …`), and late,
+ * as the StateReason of an instance that was accepted and then ended
+ * (`Server.InsufficientInstanceCapacity: …`).
+ * https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+ */
+import { Failure } from '../failure.ts'
+import { isConnectionError } from '../retry.ts'
+import type { Offer } from './machines.ts'
+
+export type Verdict =
+  /** Another type, zone or market may be had at once. */
+  | 'another-offer'
+  /** The same request may work in a while. */
+  | 'back-off'
+  /** Somebody has to mend the account, the permissions or the program. */
+  | 'never'
+
+export type AwsRefusal = { readonly code: string; readonly verdict: Verdict; readonly message: string }
+
+type Row = { readonly verdict: Verdict; readonly because: string }
+
+const elsewhere = (because: string): Row => ({ verdict: 'another-offer', because })
+const later = (because: string): Row => ({ verdict: 'back-off', because })
+const never = (because: string): Row => ({ verdict: 'never', because })
+
+const table: Readonly<Record<string, Row>> = {
+  InsufficientInstanceCapacity: elsewhere('none is free there at the moment'),
+  InsufficientHostCapacity: elsewhere('none is free there at the moment'),
+  InsufficientCapacity: elsewhere('none is free there at the moment'),
+  UnfulfillableCapacity: elsewhere('none is free there at the moment'),
+  InsufficientVolumeCapacity: elsewhere('no disk is free there at the moment'),
+  InsufficientFreeAddressesInSubnet: elsewhere('the zone’s network has no free address'),
+  SpotMaxPriceTooLow: elsewhere('the spot price has risen'),
+  MaxSpotInstanceCountExceeded: elsewhere('the account’s quota for spot machines is used up'),
+  Unsupported: elsewhere('the zone does not have this type'),
+  VcpuLimitExceeded: elsewhere('the account’s vCPU quota is used up'),
+  InstanceLimitExceeded: elsewhere('the account’s quota for machines is used up'),
+  SpotInstanceTermination: elsewhere('the spot machine was taken back while it started'),
+  SpotInstanceShutdown: elsewhere('the spot machine was taken back while it started'),
+
+  RequestLimitExceeded: later('too many requests'),
+  Throttling: later('too many requests'),
+  ThrottlingException: later('too many requests'),
+  InternalError: later('a fault inside AWS'),
+  InternalFailure: later('a fault inside AWS'),
+  ServiceUnavailable: later('the service is unavailable'),
+  Unavailable: later('the service is unavailable'),
+  RequestTimeout: later('the service did not answer in time'),
+
+  AuthFailure: never('the credentials were refused'),
+  InvalidClientTokenId: never('the credentials were refused'),
+  SignatureDoesNotMatch: never('the credentials were refused'),
+  ExpiredToken: never('the credentials have expired'),
+  RequestExpired: never('the credentials have expired'),
+  UnauthorizedOperation: never('the credentials lack a permission'),
+  AccessDenied: never('the credentials lack a permission'),
+  OptInRequired: never('the account has not opted in to this'),
+  PendingVerification: never('AWS is still verifying the account'),
+  Blocked: never('AWS has blocked the account'),
+  VolumeLimitExceeded: never('the account’s disk quota is used up'),
+}
+
+/** Whole families of codes: whatever begins so is a mistake in the request. */
+const families: readonly (readonly [RegExp, Row])[] = [
+  [/^InvalidParameter/, never('the request is wrong')],
+  [/^InvalidAMIID/, never('the machine image does not exist there')],
+  [/^Invalid/, never('the request names something that does not exist or is malformed')],
+]
+
+const unknown: Row = never('AWS refused')
+
+/** The refusal in an SDK error, an engine's text or a StateReason; undefined where there is none. */
+export function awsRefusal(error: unknown): AwsRefusal | undefined {
+  const text = error instanceof Error ? error.message : String(error)
+  const code = sdkCode(error) ?? codeIn(text)
+  if (code) return { code, verdict: rowOf(code).verdict, message: messageAfter(code, text) }
+  if (isConnectionError(error)) return { code: 'NoConnection', verdict: 'back-off', message: firstLine(text) }
+  return undefined
+}
+
+/** What an order that was refused ends with. The detail may be shown to the job's owner. */
+export function orderFailure(error: unknown, offer: Offer): Failure {
+  const wanted = `${offer.type} (${offer.market}) in ${offer.zone}`
+  const refusal = awsRefusal(error)
+  const context = { cause: error, evidence: error instanceof Error ? error.message : String(error) }
+  if (!refusal) return new Failure('internal', `${wanted} could not be made`, context)
+  const detail = `${wanted}: ${rowOf(refusal.code).because} (${refusal.code})`
+  // What did not pass after the retries may pass elsewhere: another zone is another part of AWS.
+  return new Failure(refusal.verdict === 'never' ? 'internal' : 'no-capacity', detail, context)
+}
+
+export const isTransientRefusal = (error: unknown): boolean => awsRefusal(error)?.verdict === 'back-off'
+
+function rowOf(code: string): Row {
+  return table[code] ?? families.find(([pattern]) => pattern.test(code))?.[1] ?? unknown
+}
+
+function sdkCode(error: unknown): string | undefined {
+  return error instanceof Error && '$metadata' in error ? bare(error.name) : undefined
+}
+
+/** Codes that are no everyday words: found wherever they stand. */
+const unmistakable = Object.keys(table).filter((code) => /[a-z][A-Z]/.test(code) && code !== 'InternalError')
+const forms = [
+  /\bapi error ([A-Za-z][\w.]*):/,
+  /\b((?:Server|Client)\.[A-Za-z][\w.]*)\b/,
+  new RegExp(`\\b(${unmistakable.join('|')})\\b`),
+]
+
+function codeIn(text: string): string | undefined {
+  for (const form of forms) {
+    const code = form.exec(text)?.[1]
+    if (code) return bare(code)
+  }
+  return undefined
+}
+
+const bare = (code: string): string => code.replace(/^(Server|Client)\./, '').replace(/\.$/, '')
+
+function messageAfter(code: string, text: string): string {
+  const start = text.indexOf(code)
+  const rest = start < 0 ? text : text.slice(start + code.length).replace(/^[:.\s]+/, '')
+  return firstLine(rest) || firstLine(text)
+}
+
+const firstLine = (text: string): string => text.trim().split('\n', 1)[0]?.trim() ?? ''

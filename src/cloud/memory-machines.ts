@@ -1,0 +1,185 @@
+/**
+ * A simulated cloud for tests of the workflow. It has no clock: every point where a real cloud takes time
+ * or fails is a call of `moment`, which may wait as long as a scheduler likes, or throw. What the points
+ * leave behind is what AWS leaves: an order that fails after `instance` bills until it is released.
+ *
+ * order:    asked → key-pair → instance → answered
+ * release:  asked → terminated → removed → answered
+ */
+import { Failure } from '../failure.ts'
+import { parseMachineName } from './machine-name.ts'
+import type { Found, Machine, MachineOrder, MachineState, Machines, Offer } from './machines.ts'
+
+export type Point = 'asked' | 'key-pair' | 'instance' | 'terminated' | 'removed' | 'answered'
+export type Moment = {
+  readonly verb: keyof Machines
+  readonly point: Point
+  /** Undefined for verbs that are about no machine. */
+  readonly name: string | undefined
+  readonly offer: Offer | undefined
+}
+
+export type MemoryMachinesOptions = {
+  readonly offers?: readonly Offer[]
+  readonly now?: () => Date
+  readonly moment?: (moment: Moment) => void | Promise<void>
+}
+
+type Thing = Found & { gone: boolean }
+type Instance = Thing & {
+  readonly order: MachineOrder
+  state: 'running' | 'terminated'
+  reason: string | undefined
+}
+
+export type MemoryMachines = Machines & {
+  /** Every instance ever made, in order. */
+  made(): readonly {
+    readonly name: string
+    readonly instanceId: string
+    readonly order: MachineOrder
+    readonly running: boolean
+  }[]
+  /** What was made and is not removed: what a real cloud would go on billing, or keep a record of. */
+  left(): readonly Found[]
+  /** The machine ends by itself, as after a spot notice, a fault or its deadline. */
+  lose(name: string, reason?: string): void
+}
+
+export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachines {
+  const { offers = [someOffer], now = () => new Date(0), moment = () => {} } = options
+  const things: Thing[] = []
+  const instances: Instance[] = []
+  const busy = new Map<string, Promise<unknown>>()
+
+  const instanceOf = (name: string) => instances.findLast((each) => each.name === name)
+  const reach = (verb: keyof Machines, point: Point, name?: string, offer?: Offer) =>
+    moment({ verb, point, name, offer })
+  const make = (kind: Found['kind'], name: string): Thing => {
+    if (things.some((each) => !each.gone && each.kind === kind && each.name === name)) {
+      throw new Error(`There is a ${kind} ${name} already`)
+    }
+    const { trainingId, attempt } = parseMachineName(name) ?? {}
+    const id = `${kind === 'instance' ? 'i' : kind}-${String(things.length).padStart(17, '0')}`
+    const thing = { kind, id, name, trainingId, attempt, createdAt: now(), gone: false }
+    things.push(thing)
+    return thing
+  }
+  const ensure = (kind: Found['kind'], name: string) =>
+    things.find((each) => !each.gone && each.kind === kind && each.name === name) ?? make(kind, name)
+
+  /** One operation on a stack at a time, as the engine's lock has it. */
+  const locked = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    while (busy.has(name)) await busy.get(name)
+    const done = Promise.withResolvers<void>()
+    busy.set(name, done.promise)
+    try {
+      return await work()
+    } finally {
+      busy.delete(name)
+      done.resolve()
+    }
+  }
+
+  const order = async (wanted: MachineOrder, signal: AbortSignal): Promise<Machine> => {
+    const { name, offer } = wanted
+    await reach('order', 'asked', name, offer)
+    signal.throwIfAborted()
+    ensure('stack', name)
+    ensure('key-pair', name)
+    await reach('order', 'key-pair', name, offer)
+    signal.throwIfAborted()
+    const before = instanceOf(name)
+    if (before?.state === 'terminated' && !before.gone) {
+      throw new Failure('machine-lost', before.reason ?? 'the machine has ended')
+    }
+    if (!before || before.gone) {
+      const thing = make('instance', name)
+      const instance = Object.assign(thing, { order: wanted, state: 'running' as const, reason: undefined })
+      instances.push(instance)
+      make('volume', name)
+    }
+    await reach('order', 'instance', name, offer)
+    const instance = instanceOf(name) as Instance
+    if (instance.state === 'terminated') {
+      throw new Failure('no-capacity', `${offer.type} in ${offer.zone} ended before it was ready`)
+    }
+    await reach('order', 'answered', name, offer)
+    return { name, instanceId: instance.id, host: '127.0.0.1', zone: instance.order.offer.zone }
+  }
+
+  const end = (name: string, reason?: string): void => {
+    const instance = instanceOf(name)
+    if (!instance || instance.state === 'terminated') return
+    instance.state = 'terminated'
+    instance.reason = reason
+    for (const each of things) if (each.kind === 'volume' && each.name === name) each.gone = true
+  }
+
+  const release = async (name: string): Promise<void> => {
+    await reach('release', 'asked', name)
+    end(name, 'Client.UserInitiatedShutdown')
+    await reach('release', 'terminated', name)
+    for (const each of things) if (each.name === name) each.gone = true
+    await reach('release', 'removed', name)
+    await reach('release', 'answered', name)
+  }
+
+  const left = (): readonly Found[] =>
+    things
+      .filter(
+        (each) => !each.gone && !(each.kind === 'instance' && instanceOf(each.name)?.state === 'terminated'),
+      )
+      .map(({ kind, id, name, trainingId, attempt, createdAt }) => ({
+        kind,
+        id,
+        name,
+        trainingId,
+        attempt,
+        createdAt,
+      }))
+
+  return {
+    async offers(need) {
+      await reach('offers', 'asked')
+      return offers
+        .filter(({ gpus, gpuMemoryGb }) => gpus >= need.gpus && gpuMemoryGb >= need.gpuMemoryGb)
+        .toSorted((one, other) => one.usdPerHour - other.usdPerHour)
+    },
+    order: (wanted, signal) => locked(wanted.name, () => order(wanted, signal)),
+    async state(name): Promise<MachineState> {
+      await reach('state', 'asked', name)
+      const instance = instanceOf(name)
+      if (!instance) return { state: 'absent' }
+      const { state, id: instanceId, reason } = instance
+      return { state, instanceId, ...(reason === undefined ? {} : { reason }) }
+    },
+    release: (name) => locked(name, () => release(name)),
+    async existing() {
+      await reach('existing', 'asked')
+      return left()
+    },
+    made: () =>
+      instances.map(({ name, id, order, state }) => ({
+        name,
+        instanceId: id,
+        order,
+        running: state === 'running',
+      })),
+    left,
+    lose: (name, reason = 'Server.SpotInstanceTermination: the spot machine was taken back') =>
+      end(name, reason),
+  }
+}
+
+const someOffer: Offer = {
+  provider: 'aws',
+  type: 'g6.xlarge',
+  gpu: 'L4',
+  gpus: 1,
+  gpuMemoryGb: 24,
+  region: 'us-east-1',
+  zone: 'us-east-1a',
+  market: 'spot',
+  usdPerHour: 0.4,
+}
