@@ -3,7 +3,7 @@
  * is asked for anything, and from then on it is torn down whatever happens: by this loop, by `end`, by
  * whoever takes the job up again, or by the reaper.
  */
-import { speedOf } from '../../cloud/catalogue.ts'
+import { timesL4 } from '../../cloud/gpu-types.ts'
 import type { Offer } from '../../cloud/machines.ts'
 import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
@@ -75,7 +75,7 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
 
 /** How long a machine of this offer may run: long enough to be done, and no longer than the cap pays. */
 async function secondsOn(job: Job, plan: Plan, offer: Offer): Promise<number> {
-  const estimate = recipes[plan.family].estimate(plan, speedOf(offer.gpu))
+  const estimate = recipes[plan.family].estimate(plan, { gpu: offer.gpu, timesL4: timesL4(offer.gpu) })
   const trained = (await findCheckpoint(job))?.step ?? 0
   const needed = estimate.totalSeconds - estimate.trainSeconds * Math.min(1, trained / plan.steps)
   if (job.run.capUsd === undefined) {

@@ -1,0 +1,211 @@
+/**
+ * Every setting, once: its name in the environment, its type, its default and what it is for. Nothing else
+ * reads the environment. The README's table and `.env.example` are printed from this schema
+ * (`npm run settings`).
+ */
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { z } from 'zod'
+import { Secret } from './secret.ts'
+
+const secret = z
+  .string()
+  .min(1)
+  .transform((value) => new Secret(value))
+const count = z.coerce.number().int().min(0)
+const positive = z.coerce.number().int().min(1)
+const usd = z.coerce.number().positive()
+const seconds = z.coerce.number().positive()
+const minutes = z.coerce.number().positive()
+const flag = z.stringbool()
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((each) => each.trim())
+    .filter(Boolean),
+)
+
+/** `us-east-1a=subnet-0abc,us-east-1b=subnet-0def`. */
+const subnets = list.transform((entries, context) => {
+  const pairs = entries.map((entry) => entry.split('='))
+  for (const pair of pairs) {
+    if (pair.length === 2 && pair[0] && pair[1]) continue
+    context.addIssue({ code: 'custom', message: `"${pair.join('=')}" is not of the form zone=subnet` })
+  }
+  return Object.fromEntries(pairs) as Readonly<Record<string, string>>
+})
+
+export const settingsSchema = z.object({
+  MONGODB_URL: secret.describe('The existing database: `mongodb://…`, with its name in the path'),
+  MONGODB_DATABASE: z.string().optional().describe('Name of the database, where the URL has none'),
+  BELLOWS_DEPLOYMENT: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,30}$/)
+    .default('bellows')
+    .describe('Tag on everything that is made in the cloud; the reaper touches nothing else'),
+  BELLOWS_SECRET: secret.describe(
+    "Long random text that the machines' SSH keys are derived from; the same for all workers",
+  ),
+  BELLOWS_WORKER: z
+    .string()
+    .default(`${hostname()}-${process.pid}`)
+    .describe("This worker's name in leases and events"),
+  BELLOWS_ENVIRONMENT: z
+    .enum(['development', 'production'])
+    .optional()
+    .describe('Claim only jobs of this environment (and those that name none)'),
+  BELLOWS_WRITE_STEP_FIELDS: flag
+    .default(true)
+    .describe('Write `currentStep`, `totalSteps` and `currentLoss` into the job'),
+
+  BELLOWS_CONCURRENCY: positive.default(4).describe('Jobs that this worker runs at once'),
+  BELLOWS_PULUMI_CONCURRENCY: positive.default(2).describe('Pulumi operations that this worker runs at once'),
+  BELLOWS_MAX_RUNNING: positive.default(50).describe('Jobs that may run at once, over all workers'),
+  BELLOWS_MAX_RUNNING_PER_OWNER: positive.default(5).describe('Jobs of one account that may run at once'),
+  BELLOWS_POLL_SECONDS: seconds.default(5).describe('Between two looks for new jobs, ± 20 %'),
+  BELLOWS_LEASE_SECONDS: seconds.default(60).describe('After so long without a heartbeat a job is anybody’s'),
+  BELLOWS_HEARTBEAT_SECONDS: seconds
+    .default(10)
+    .describe('Between two heartbeats, which also notice `CANCELLED`'),
+  BELLOWS_SHUTDOWN_SECONDS: seconds
+    .default(30)
+    .describe('For the steps under way when the worker is told to stop'),
+  BELLOWS_MAX_ATTEMPTS: positive.default(12).describe('Machines over the whole life of a job'),
+
+  BELLOWS_MAX_JOB_USD: usd.default(15).describe('The most that the machines of one job may cost'),
+  BELLOWS_CAP_FACTOR: z.coerce
+    .number()
+    .min(1)
+    .default(3)
+    .describe("A job's cap is its estimate times this, up to the line above"),
+  BELLOWS_DAY_USD: usd.default(200).describe('The most that all machines may cost in a day (UTC)'),
+  BELLOWS_MONTH_USD: usd.default(2000).describe('… and in a month'),
+  BELLOWS_POINTS_PER_USD: positive.default(10_000).describe('What a dollar is in points'),
+  BELLOWS_PLATFORM_FEE: z.coerce
+    .number()
+    .min(0)
+    .max(5)
+    .default(0.2)
+    .describe('Added to an offering’s price in USD'),
+  BELLOWS_TRAINER_CREDIT: count.default(100).describe('Points for whoever trained a model'),
+  BELLOWS_CREATOR_CREDIT: count
+    .default(50)
+    .describe('Points for the creator of its dataset, if that is another account'),
+  BELLOWS_OFFERINGS: z
+    .string()
+    .optional()
+    .describe('JSON file of offerings; without it `sdxl-lora`, `flux-lora`, `wan-lora`'),
+
+  R2_ACCOUNT_ID: z.string().optional().describe('Cloudflare account; makes the endpoint'),
+  R2_ENDPOINT: z.url().optional().describe('Endpoint of another S3 store, in place of the account'),
+  R2_ACCESS_KEY_ID: z.string().describe('Key that may read and write the buckets'),
+  R2_SECRET_ACCESS_KEY: secret.describe('… and its secret'),
+  R2_DATASETS_BUCKET: z.string().default('datasets').describe('Bucket of the users’ images'),
+  R2_MODELS_BUCKET: z.string().default('models').describe('Bucket of finished models'),
+  R2_BASES_BUCKET: z.string().default('base-models').describe('Bucket of base-model weights'),
+  R2_WORK_BUCKET: z
+    .string()
+    .default('bellows-work')
+    .describe('Private scratch: prepared datasets, checkpoints'),
+  R2_MODELS_PUBLIC_URL: z.url().describe('Where the models bucket is served'),
+  R2_DATASETS_PUBLIC_URL: z
+    .url()
+    .optional()
+    .describe('Where the datasets bucket is served; its URLs are read from the bucket'),
+
+  AWS_REGION: z.string().default('us-east-1').describe('Where machines are rented'),
+  AWS_ACCESS_KEY_ID: z.string().optional().describe('Unless the worker runs under a role'),
+  AWS_SECRET_ACCESS_KEY: secret.optional(),
+  AWS_SESSION_TOKEN: secret.optional(),
+  AWS_EC2_ENDPOINT: z.url().optional().describe('Another EC2 endpoint'),
+  BELLOWS_AMI: z
+    .string()
+    .describe('Machine image with the NVIDIA driver, Docker and its toolkit (`pulumi stack output`)'),
+  BELLOWS_VPC: z.string().describe('VPC of the machines (`pulumi stack output`)'),
+  BELLOWS_SUBNETS: subnets.describe(
+    'Subnets by zone: `us-east-1a=subnet-…,us-east-1b=…` (`pulumi stack output`)',
+  ),
+  BELLOWS_INSTANCE_PROFILE: z
+    .string()
+    .optional()
+    .describe('Instance profile that may do nothing (`pulumi stack output`)'),
+  BELLOWS_GPU_TYPES: list
+    .optional()
+    .describe('Instance types that may be ordered; default: all that are known'),
+  BELLOWS_MARKETS: list
+    .pipe(z.array(z.enum(['spot', 'on-demand'])).min(1))
+    .default(['spot', 'on-demand'])
+    .describe('`spot`, `on-demand` or both'),
+  BELLOWS_WORKER_CIDR: z
+    .string()
+    .describe('Address that machines accept SSH from: this worker’s own, such as `203.0.113.7/32`'),
+  BELLOWS_SSH_USER: z.string().default('ubuntu').describe('Login of the machine image'),
+  BELLOWS_GPU: flag.default(true).describe('Give the GPU to the container; off where machines have none'),
+  BELLOWS_CONTAINER_MEMORY_GB: z.coerce
+    .number()
+    .positive()
+    .default(14)
+    .describe("Memory of the trainer's container"),
+
+  BELLOWS_IMAGE_SDXL: z
+    .string()
+    .default('ghcr.io/bellows/trainer-sdxl:0.1.0')
+    .describe('Trainer images, where no offering names another'),
+  BELLOWS_IMAGE_FLUX: z.string().default('ghcr.io/bellows/trainer-flux:0.1.0'),
+  BELLOWS_IMAGE_WAN: z.string().default('ghcr.io/bellows/trainer-wan:0.1.0'),
+
+  PULUMI_COMMAND: z.string().default('pulumi').describe('The Pulumi CLI'),
+  PULUMI_BACKEND_URL: z
+    .string()
+    .default('file://~')
+    .describe('State of the machines’ stacks: `file://`, `s3://`, or Pulumi Cloud'),
+  PULUMI_CONFIG_PASSPHRASE: secret.describe('Encrypts secrets in that state'),
+  PULUMI_DEBUG_PROVIDERS: z.string().optional().describe('Attach to running providers (the local cloud)'),
+  PULUMI_HOME: z.string().optional().describe('Where Pulumi keeps its plugins'),
+
+  BELLOWS_LIMIT_ORDERING_MINUTES: minutes
+    .default(8)
+    .describe('Limits of the phases, each named in the error when it is passed'),
+  BELLOWS_LIMIT_BOOT_MINUTES: minutes.default(8),
+  BELLOWS_LIMIT_PULL_MINUTES: minutes.default(20),
+  BELLOWS_LIMIT_STAGING_MINUTES: minutes.default(30),
+  BELLOWS_LIMIT_FIRST_STEP_MINUTES: minutes.default(20),
+  BELLOWS_LIMIT_STALL_MINUTES: minutes.default(10),
+  BELLOWS_LIMIT_SHIPPING_MINUTES: minutes.default(20),
+  BELLOWS_LIMIT_TEARDOWN_MINUTES: minutes.default(10),
+
+  COMFY_DEPLOY_URL: z
+    .url()
+    .optional()
+    .describe('ComfyDeploy’s API; without it models are offered to `bellows sync`'),
+  COMFY_DEPLOY_KEY: secret.optional(),
+  BELLOWS_COMFYUI_TOKEN: secret.optional().describe('Bearer token that `bellows sync` shows to the worker'),
+
+  BELLOWS_HOST: z.string().default('127.0.0.1').describe('Address of the status page'),
+  BELLOWS_PORT: count.max(65535).default(8080).describe('… and its port'),
+  BELLOWS_WEBHOOKS: list
+    .optional()
+    .describe('Where alerts go: `slack:https://…`, `telegram:<token>@<chat>`, `json:https://…`'),
+  BELLOWS_LOG_LEVEL: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error'])
+    .default('info')
+    .describe('How much is logged'),
+})
+
+export type Config = Readonly<z.infer<typeof settingsSchema>>
+
+/** Parses the environment; throws one error that names every setting that is missing or wrong. */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  const present = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  )
+  const parsed = settingsSchema.safeParse(present)
+  if (parsed.success) return parsed.data
+  const problems = parsed.error.issues.map(({ path, message }) => `  ${path.join('.')}: ${message}`)
+  throw new Error(`These settings are missing or wrong (README.md lists them all):\n${problems.join('\n')}`)
+}
+
+/** The operator's offerings file as text, if there is one. */
+export function readOfferingsFile(config: Config): string | undefined {
+  return config.BELLOWS_OFFERINGS ? readFileSync(config.BELLOWS_OFFERINGS, 'utf8') : undefined
+}

@@ -1,0 +1,84 @@
+import { html, raw } from 'hono/html'
+import { phases } from '../trainings/runs.ts'
+import type { JobStatus, Overview, RunSummary } from './status.ts'
+
+const style = raw(`
+  :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 15%, transparent); --accent: #d9541e }
+  body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
+  h1 { font-size: 1.4rem } h1 a { color: inherit; text-decoration: none }
+  table { border-collapse: collapse; width: 100% } th { text-align: left; font-weight: 600 }
+  td, th { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
+  .figures { display: flex; gap: 2.5rem; flex-wrap: wrap; margin: 1rem 0 2rem }
+  .figures b { display: block; font-size: 1.5rem } .number { text-align: right; font-variant-numeric: tabular-nums }
+  .way { display: flex; gap: .3rem; flex-wrap: wrap } .way span { padding: .1rem .6rem; border-radius: 1rem; border: 1px solid var(--line); opacity: .5 }
+  .way .done { background: var(--accent); color: #fff; opacity: 1 } progress { accent-color: var(--accent); width: 8rem }
+  code { font-size: .9em }
+`)
+
+export function overviewPage({ worker, counts, spending, budget, runs }: Overview) {
+  return page(
+    'Bellows',
+    html`<div class="figures">
+        ${figure('queued', counts.QUEUED)} ${figure('running', counts.RUNNING)} ${figure('completed', counts.COMPLETED)}
+        ${figure('failed', counts.FAILED)} ${figure(`of $${budget.dayUsd} today`, `$${spending.dayUsd.toFixed(2)}`)}
+        ${figure(`of $${budget.monthUsd} this month`, `$${spending.monthUsd.toFixed(2)}`)}
+      </div>
+      <table>
+        <tr><th>Training</th><th>Model</th><th>Phase</th><th>Steps</th><th>Machine</th><th class="number">Cost</th><th>Ending</th></tr>
+        ${runs.map(row)}
+      </table>
+      ${runs.length === 0 ? html`<p>No training yet: insert one into <code>trainingJobs</code>.</p>` : ''}
+      <p>Worker ${worker}</p>`,
+  )
+}
+
+function row(run: RunSummary) {
+  return html`<tr>
+    <td><a href="/jobs/${run.id}"><code>${run.id}</code></a></td>
+    <td>${run.model}</td>
+    <td>${run.phase}${run.state === 'waiting' ? ' (waiting for a worker)' : ''}</td>
+    <td><progress max="${run.steps || 1}" value="${run.step}"></progress> ${run.step}/${run.steps}</td>
+    <td>${run.machine}</td>
+    <td class="number">$${run.costUsd.toFixed(4)}</td>
+    <td>${run.ending}</td>
+  </tr>`
+}
+
+export function jobPage({ run, events }: JobStatus) {
+  const reached = phases.indexOf(run.phase)
+  return page(
+    `Training ${run.id}`,
+    html`<p class="way">
+        ${phases.map((phase, index) => html`<span class="${index <= reached ? 'done' : ''}">${phase}</span>`)}
+      </p>
+      ${run.outcome ? html`<p><b>${run.outcome.ending}</b> ${run.outcome.sentence}</p>` : ''}
+      <table>
+        <tr><th>Time (UTC)</th><th>What</th><th></th></tr>
+        ${events.map(
+          ({ at, kind, message }) =>
+            html`<tr><td><code>${at.toISOString().slice(11, 19)}</code></td><td>${kind}</td><td>${message}</td></tr>`,
+        )}
+      </table>`,
+  )
+}
+
+function figure(name: string, value: number | string) {
+  return html`<span><b>${value}</b>${name}</span>`
+}
+
+function page(title: string, content: ReturnType<typeof html>) {
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width" />
+        <meta http-equiv="refresh" content="3" />
+        <title>${title}</title>
+        <style>${style}</style>
+      </head>
+      <body>
+        <h1><a href="/">Bellows</a>${title === 'Bellows' ? '' : ` / ${title}`}</h1>
+        ${content}
+      </body>
+    </html>`
+}

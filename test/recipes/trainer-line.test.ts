@@ -1,0 +1,32 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { parseTrainerLine } from '../../src/recipes/trainer-line.ts'
+
+test('a step line gives step, total, loss and pace', () => {
+  const line = '{"type":"step","step":3,"total":60,"loss":0.91,"secondsPerStep":0.1,"learningRate":1e-4}'
+  expect(parseTrainerLine(line)).toEqual({
+    type: 'step',
+    step: 3,
+    total: 60,
+    loss: 0.91,
+    secondsPerStep: 0.1,
+  })
+})
+
+test.each([
+  '',
+  'Traceback (most recent call last):',
+  '[]',
+  'null',
+  '{"type":"rm -rf"}',
+  '{"type":"step","step":-1,"total":1}',
+])('what is not of the contract is dropped: %s', (line) => expect(parseTrainerLine(line)).toBeUndefined())
+
+test('a message can not carry control characters into a log or a terminal', () => {
+  const line = JSON.stringify({ type: 'warning', message: 'a\u001b[31mred\u0007\r\nnext' })
+  expect(parseTrainerLine(line)).toEqual({ type: 'warning', message: 'a [31mred next' })
+})
+
+test('no line, however strange, throws', () => {
+  fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (line) => void parseTrainerLine(line)))
+})
