@@ -25,7 +25,10 @@ export const planSchema = z.strictObject({
   baseModel: z.strictObject({ name: z.string().min(1), sha256: sha256Schema }),
   /** `images` counts the pairs in `/job/dataset`; `sha256` is over the tar that they came in. */
   dataset: z.strictObject({ images: z.int().positive(), sha256: sha256Schema }),
-  seed: z.int().min(0).max(2 ** 31 - 1),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1),
   /** Optimizer steps, each over `batchSize` × `gradientAccumulation` samples. */
   steps: z.int().positive(),
   batchSize: z.int().positive(),

@@ -1,0 +1,46 @@
+/**
+ * How long a job takes on a machine. The phases around the training are what machines of AWS were
+ * seen to need; seconds a step are a family's, and finished runs put them right (speed.ts).
+ */
+import type { Plan } from './plan.ts'
+import type { Estimate, GpuSpeed } from './recipe.ts'
+
+export type Effort = {
+  /** Seconds of one sample (batch of 1) at 1024 × 1024 on an L4, forward and backward. */
+  readonly sampleSeconds: number
+  /** Bytes of the base's weights, as they are staged. */
+  readonly baseBytes: number
+}
+
+/** From the order until SSH answers: 1–2 minutes on AWS's G types. */
+const bootSeconds = 120
+/** An image of 15–20 GB takes 4–6 minutes unless it is baked into the machine's own. */
+const pullSeconds = 300
+/** Many ranges at once into one machine of 10 Gbit/s, with room for a slow day. */
+const stagingBytesPerSecond = 200e6
+/** Weights into memory, then each image through VAE and text encoders once. */
+const loadSeconds = 60
+const cacheSecondsPerImage = 0.5
+const shippingSeconds = 60
+const teardownSeconds = 90
+
+export function estimateSeconds(plan: Plan, speed: GpuSpeed, effort: Effort): Estimate {
+  const area = plan.resolutions.reduce((sum, side) => sum + side ** 2, 0) / plan.resolutions.length
+  const sampleSeconds = effort.sampleSeconds * (area / 1024 ** 2)
+  const stepSeconds = sampleSeconds * plan.batchSize * plan.gradientAccumulation
+
+  // Drawing needs the forward pass only, a third of the work, but twice where there is guidance.
+  const draws = plan.samples.every > 0 ? Math.floor(plan.steps / plan.samples.every) + 1 : 1
+  const drawSeconds =
+    plan.samples.prompts.length *
+    plan.samples.inferenceSteps *
+    (effort.sampleSeconds * (plan.samples.size / 1024) ** 2) *
+    (plan.samples.guidance > 1 && plan.family !== 'FLUX' ? 2 / 3 : 1 / 3)
+
+  const cacheSeconds = plan.dataset.images * plan.resolutions.length * cacheSecondsPerImage
+  const onGpu = plan.steps * stepSeconds + draws * drawSeconds + cacheSeconds
+  const trainSeconds = loadSeconds + onGpu / speed.timesL4
+  const aroundSeconds =
+    bootSeconds + pullSeconds + effort.baseBytes / stagingBytesPerSecond + shippingSeconds + teardownSeconds
+  return { totalSeconds: Math.ceil(aroundSeconds + trainSeconds), trainSeconds: Math.ceil(trainSeconds) }
+}

@@ -1,0 +1,52 @@
+/**
+ * FLUX.1-dev and its kin. Defaults: rank 16, learning rate, three resolutions, EMA 0.99 and checkpoints
+ * every 250 steps as in ai-toolkit's example for 24 GB; 1,000–2,000 steps as Replicate's and Civitai's
+ * trainers (November 2026).
+ */
+import { estimateSeconds } from './estimate.ts'
+import { makePlan } from './make-plan.ts'
+import type { Plan } from './plan.ts'
+import type { Recipe } from './recipe.ts'
+import { stepsFor } from './steps.ts'
+import { defaultEma } from './wishes.ts'
+
+const limits = {
+  images: { min: 3, max: 500 },
+  minSide: 256,
+  maxSide: 2048,
+  steps: { min: 10, max: 10_000 },
+  rank: { min: 1, max: 128 },
+  resolution: { min: 256, max: 1536 },
+} as const
+
+/** 12 B weights: 24 GB in bf16, 12 GB in int8, 7 GB in nf4; activations and adapter need 5–8 GB more. */
+const memoryGb: Readonly<Record<Plan['quantization'], number>> = { none: 48, int8: 24, nf4: 16 }
+
+export const flux: Recipe = {
+  family: 'FLUX',
+  image: 'flux',
+  limits,
+  keyPrefix: 'transformer.',
+  plan: (input) =>
+    makePlan(
+      'FLUX',
+      limits,
+      {
+        steps: stepsFor({ perImage: 60, min: 1000, max: 2000 }),
+        resolutions: [512, 768, 1024],
+        rank: 16,
+        alphaPerRank: 1,
+        learningRate: 1e-4,
+        captionDropout: 0.05,
+        minSnrGamma: null,
+        ema: defaultEma,
+        quantization: 'int8',
+        schedule: 'constant',
+        sampleSteps: 20,
+        guidance: 3.5,
+      },
+      input,
+    ),
+  need: (plan) => ({ gpuMemoryGb: memoryGb[plan.quantization], gpus: 1, diskGb: 120 }),
+  estimate: (plan, speed) => estimateSeconds(plan, speed, { sampleSeconds: 7.5, baseBytes: 34e9 }),
+}

@@ -1,0 +1,110 @@
+/**
+ * From wishes to a plan, as all families do it: the job's wishes over the offering's over the recipe's
+ * defaults. What is frozen here is all that a trainer is told.
+ */
+import { createHash } from 'node:crypto'
+import { type Family, type Plan, planSchema } from './plan.ts'
+import type { PlanInput } from './recipe.ts'
+import { operatorLimits, readWishes, type WishLimits } from './wishes.ts'
+
+export type Defaults = {
+  readonly steps: (images: number) => number
+  readonly resolutions: readonly number[]
+  readonly rank: number
+  /** In parts of the rank. */
+  readonly alphaPerRank: number
+  readonly learningRate: number
+  readonly captionDropout: number
+  readonly minSnrGamma: number | null
+  readonly ema: number | null
+  readonly quantization: Plan['quantization']
+  readonly schedule: Plan['schedule']['name']
+  readonly sampleSteps: number
+  readonly guidance: number
+}
+
+/** Prodigy finds the step size itself; its authors want 1 (https://github.com/konstmish/prodigy). */
+const prodigyLearningRate = 1
+
+const longestPrompt = 1000
+
+export function makePlan(family: Family, limits: WishLimits, defaults: Defaults, input: PlanInput): Plan {
+  const wished = { ...readWishes(input.offering, operatorLimits), ...readWishes(input.wishes, limits) }
+  const rank = wished.rank ?? defaults.rank
+  const optimizer = wished.optimizer ?? 'adamw8bit'
+  const steps = wished.steps ?? defaults.steps(input.dataset.images)
+  const resolutions = [...new Set(wished.resolutions ?? defaults.resolutions)].sort((a, b) => a - b)
+
+  const plan: Plan = {
+    version: 1,
+    trainingId: input.trainingId,
+    family,
+    name: input.name,
+    triggerWord: input.triggerWord,
+    baseModel: input.baseModel,
+    dataset: input.dataset,
+    seed: wished.seed ?? seedOf(input.trainingId),
+    steps,
+    batchSize: wished.batchSize ?? 1,
+    gradientAccumulation: wished.gradientAccumulation ?? 1,
+    resolutions,
+    adapter: {
+      method: wished.method ?? 'lora',
+      rank,
+      alpha: wished.alpha ?? rank * defaults.alphaPerRank,
+      targets: wished.targets ?? 'attention',
+    },
+    optimizer: {
+      name: optimizer,
+      learningRate:
+        wished.learningRate ?? (optimizer === 'prodigy' ? prodigyLearningRate : defaults.learningRate),
+      weightDecay: wished.weightDecay ?? 0.01,
+      maxGradientNorm: 1,
+    },
+    schedule: {
+      name: wished.schedule ?? defaults.schedule,
+      warmupSteps: Math.min(wished.warmupSteps ?? Math.min(100, Math.floor(steps / 20)), steps),
+    },
+    captionDropout: wished.captionDropout ?? defaults.captionDropout,
+    flip: wished.flip ?? false,
+    precision: wished.precision ?? 'bf16',
+    quantization: wished.quantization ?? defaults.quantization,
+    gradientCheckpointing: wished.gradientCheckpointing ?? true,
+    minSnrGamma: family === 'SDXL' ? (wished.minSnrGamma ?? defaults.minSnrGamma) : null,
+    ema: wished.ema === undefined ? defaults.ema : wished.ema,
+    samples: {
+      every: wished.sampleEvery ?? 250,
+      prompts: wished.samplePrompts ?? promptsFrom(input.captions, input.triggerWord),
+      inferenceSteps: wished.sampleSteps ?? defaults.sampleSteps,
+      size: wished.sampleSize ?? Math.max(...resolutions),
+      guidance: wished.guidance ?? defaults.guidance,
+    },
+    checkpointEvery: wished.checkpointEvery ?? 250,
+  }
+  return freeze(planSchema.parse(plan))
+}
+
+/** The same training gets the same seed, whoever plans it. */
+export function seedOf(trainingId: string): number {
+  return createHash('sha256').update(trainingId).digest().readUInt32BE() & 0x7fffffff
+}
+
+/** Four captions from all over the dataset, with the trigger word where they lack it. */
+export function promptsFrom(captions: readonly string[], triggerWord: string | null): string[] {
+  const written = captions.filter((caption) => caption !== '')
+  const count = Math.min(4, written.length)
+  const chosen = Array.from(
+    { length: count },
+    (_, index) => written[Math.floor((index * written.length) / count)] ?? '',
+  )
+  const prompts = chosen.map((caption) =>
+    triggerWord === null || caption.includes(triggerWord) ? caption : `${triggerWord}, ${caption}`,
+  )
+  const unique = [...new Set(prompts.map((prompt) => prompt.slice(0, longestPrompt)))]
+  return unique.length > 0 ? unique : [triggerWord ?? 'a photograph']
+}
+
+function freeze<T extends object>(value: T): T {
+  for (const each of Object.values(value)) if (typeof each === 'object' && each !== null) freeze(each)
+  return Object.freeze(value)
+}

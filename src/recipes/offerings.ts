@@ -1,0 +1,64 @@
+/**
+ * Offerings: what a user can buy. An operator's file is an object of them by key (`offeringId` in a
+ * training's document); without a file there are three.
+ */
+import { z } from 'zod'
+import { familySchema, type Plan } from './plan.ts'
+import { operatorLimits, readWishes } from './wishes.ts'
+
+export const offeringSchema = z
+  .strictObject({
+    family: familySchema,
+    /** Folder of the base model in the bases bucket. */
+    base: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/),
+    /** The whole price, fee included. */
+    pricePoints: z.int().min(0).optional(),
+    /** Price before the platform fee. */
+    usd: z.number().min(0).max(10_000).optional(),
+    /** Another image that obeys the container's contract. */
+    image: z.string().min(1).max(255).optional(),
+    /** The most that the machines of a job may cost. */
+    maxCostUsd: z.number().positive().optional(),
+    /** Defaults over the recipe's; a job's own wishes go before them. */
+    wishes: z
+      .record(z.string(), z.unknown())
+      .default({})
+      .superRefine((wishes, context) => {
+        try {
+          readWishes(wishes, operatorLimits)
+        } catch (error) {
+          context.addIssue({
+            code: 'custom',
+            message: error instanceof Error ? error.message : String(error),
+          })
+        }
+      }),
+  })
+  .refine(({ pricePoints, usd }) => (pricePoints === undefined) !== (usd === undefined), {
+    message: 'give either pricePoints or usd',
+  })
+
+export type Offering = Readonly<z.infer<typeof offeringSchema>>
+
+export const offeringsSchema = z.record(z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/), offeringSchema)
+
+export type Offerings = Readonly<Record<string, Offering>>
+
+/** About twice what the machine costs at on-demand prices of autumn 2026. */
+export const defaultOfferings: Offerings = {
+  'sdxl-lora': { family: 'SDXL', base: 'sdxl', usd: 2, wishes: {} },
+  'flux-lora': { family: 'FLUX', base: 'flux', usd: 6, wishes: {} },
+  'wan-lora': { family: 'WAN', base: 'wan', usd: 12, wishes: {} },
+}
+
+/** `platformFee` is a share, such as 0.2. Whole points, rounded up. */
+export function pricePoints(
+  offering: Offering,
+  _plan: Plan,
+  rates: { readonly pointsPerUsd: number; readonly platformFee: number },
+): number {
+  if (offering.pricePoints !== undefined) return offering.pricePoints
+  // To a millionth first: 0.1 + 0.2 must not cost a point more.
+  const points = (offering.usd ?? 0) * (1 + rates.platformFee) * rates.pointsPerUsd
+  return Math.ceil(Number(points.toFixed(6)))
+}

@@ -1,0 +1,47 @@
+/**
+ * SDXL and its kin. Defaults: learning rate as in diffusers' `train_dreambooth_lora_sdxl.py`; rank 32 with
+ * half of it as alpha, and min-SNR 5, as Civitai's trainer offers them (all November 2026).
+ */
+import { estimateSeconds } from './estimate.ts'
+import { makePlan } from './make-plan.ts'
+import type { Recipe } from './recipe.ts'
+import { stepsFor } from './steps.ts'
+
+const limits = {
+  images: { min: 3, max: 500 },
+  minSide: 256,
+  maxSide: 2048,
+  steps: { min: 10, max: 10_000 },
+  rank: { min: 1, max: 128 },
+  resolution: { min: 256, max: 1536 },
+} as const
+
+export const sdxl: Recipe = {
+  family: 'SDXL',
+  image: 'sdxl',
+  limits,
+  keyPrefix: 'lora_unet_',
+  plan: (input) =>
+    makePlan(
+      'SDXL',
+      limits,
+      {
+        steps: stepsFor({ perImage: 80, min: 800, max: 2500 }),
+        resolutions: [1024],
+        rank: 32,
+        alphaPerRank: 0.5,
+        learningRate: 1e-4,
+        captionDropout: 0.05,
+        minSnrGamma: 5,
+        ema: null,
+        quantization: 'none',
+        schedule: 'cosine',
+        sampleSteps: 28,
+        guidance: 6,
+      },
+      input,
+    ),
+  // 2.6 B weights in bf16 are 5 GB; activations of a batch of 4 at 1024² with checkpointing stay below 10.
+  need: (plan) => ({ gpuMemoryGb: plan.batchSize * plan.adapter.rank > 512 ? 24 : 16, gpus: 1, diskGb: 80 }),
+  estimate: (plan, speed) => estimateSeconds(plan, speed, { sampleSeconds: 1.8, baseBytes: 7e9 }),
+}
