@@ -51,7 +51,11 @@ export interface Host {
   /** Undefined if there is no such file below /job. */
   readFile(path: string, maxBytes: number, signal: AbortSignal): Promise<Buffer | undefined>
   /** Fetches with several parallel ranges, skipping what is there with the right sum. */
-  download(files: readonly Download[], onProgress: (progress: TransferProgress) => void, signal: AbortSignal): Promise<void>
+  download(
+    files: readonly Download[],
+    onProgress: (progress: TransferProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void>
   /** Pulls the image unless the machine has it. */
   pull(image: string, onProgress: (message: string) => void, signal: AbortSignal): Promise<void>
   trainerState(name: string, signal: AbortSignal): Promise<TrainerState>
@@ -67,9 +71,18 @@ export interface Host {
   /** Every file below /job/<folder>, with sizes and sums. */
   outputs(folder: 'out' | 'checkpoint', signal: AbortSignal): Promise<readonly OutputFile[]>
   /** Sends one file below /job in parts; returns their ETags in order. */
-  upload(path: string, upload: Upload, onProgress: (progress: TransferProgress) => void, signal: AbortSignal): Promise<readonly string[]>
+  upload(
+    path: string,
+    upload: Upload,
+    onProgress: (progress: TransferProgress) => void,
+    signal: AbortSignal,
+  ): Promise<readonly string[]>
   /** Sends /job/<folder> as one tar to a presigned PUT; returns its size and sum. */
-  uploadFolder(folder: 'checkpoint', url: string, signal: AbortSignal): Promise<{ readonly size: number; readonly sha256: string }>
+  uploadFolder(
+    folder: 'checkpoint',
+    url: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly size: number; readonly sha256: string }>
   /** Reports what the machine notices, until the signal; ends silently when the connection does. */
   watch(onNotice: (notice: Notice) => void, signal: AbortSignal): Promise<void>
   /** Moves the switch-off time; never past the hard limit that the machine was made with. */

@@ -1,0 +1,139 @@
+/**
+ * The commands that a machine is told to run: pure lists of arguments. `quote` is the only place where
+ * one becomes text for a shell. Docker on Ubuntu and Debian's podman-docker take all of them alike.
+ */
+import type { TrainerContainer } from './host.ts'
+
+export type Argv = readonly string[]
+
+/** Text that a POSIX shell reads back as exactly these arguments. */
+export const quote = (argv: Argv): string => argv.map(quoteWord).join(' ')
+
+const quoteWord = (word: string): string => {
+  if (word.includes('\0')) throw new Error('an argument of a command cannot hold a NUL byte')
+  return /^[\w@%+:,./-][\w@%+=:,./-]*$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
+}
+
+/** Runs `argv` as root: machines let their login user do so without a password. */
+export const asRoot = (argv: Argv): Argv => ['sudo', '-n', ...argv]
+
+const docker = (...argv: Argv): Argv => asRoot(['docker', ...argv])
+
+/** Owner of /job on every machine, and whom the trainer runs as, whatever its image says. */
+export const trainerUser = '1000:1000'
+
+const mebibyte = 1024 ** 2
+
+/**
+ * No network, nothing writable but /job and /tmp, no privilege, bounded memory, processes and log.
+ * /tmp may hold programs, as kernels that are compiled at run time are loaded from there.
+ */
+export const runTrainer = (container: TrainerContainer): Argv =>
+  docker(
+    'run',
+    '--detach',
+    ...['--name', container.name],
+    ...['--user', trainerUser],
+    ...['--network', 'none'],
+    '--read-only',
+    ...['--cap-drop', 'ALL'],
+    ...['--security-opt', 'no-new-privileges'],
+    ...['--memory', String(container.memoryBytes)],
+    ...['--pids-limit', '4096'],
+    ...['--shm-size', `${Math.ceil(container.memoryBytes / 2 / mebibyte)}m`],
+    ...['--tmpfs', `/tmp:rw,exec,nosuid,nodev,size=${Math.ceil(container.memoryBytes / 2 / mebibyte)}m`],
+    ...(container.gpu ? ['--gpus', 'all'] : []),
+    // Progress is replayed from the log's first line: it must not rotate, nor fill the disk.
+    ...['--log-driver', 'json-file', '--log-opt', 'max-size=1g'],
+    ...['--volume', '/job:/job'],
+    ...Object.entries({ HOME: '/tmp', USER: 'trainer', ...container.environment }).flatMap(
+      ([name, value]) => ['--env', `${name}=${value}`],
+    ),
+    container.image,
+  )
+
+/** Lists the GPUs from inside the image: fails where driver, toolkit or GPU don't fit together. */
+export const probeGpu = (image: string): Argv =>
+  docker('run', '--rm', '--network', 'none', '--gpus', 'all', '--entrypoint', 'nvidia-smi', image, '-L')
+
+/** A JSON object: `Status`, `ExitCode`, `OOMKilled`, `Pid`. Exits with 1 where there is no such container. */
+export const inspectTrainer = (name: string): Argv =>
+  docker('container', 'inspect', '--format', '{{json .State}}', name)
+
+/** Stdout and stderr apart, from the first line until the container has exited. */
+export const followLogs = (name: string): Argv => docker('logs', '--follow', name)
+
+export const wholeLog = (name: string): Argv => docker('logs', name)
+
+export const lastLogs = (name: string, lines: number): Argv => docker('logs', '--tail', String(lines), name)
+
+export const stopTrainer = (name: string, graceSeconds: number): Argv =>
+  docker('stop', '--time', String(graceSeconds), name)
+
+export const removeContainer = (name: string): Argv => docker('rm', '--force', name)
+
+export const hasImage = (image: string): Argv => docker('image', 'inspect', '--format', '{{.Id}}', image)
+
+export const pullImage = (image: string): Argv => docker('pull', image)
+
+/** Unpacks the tar archive on stdin into a new folder, whole or not at all; below the home folder. */
+export const installFolder = (folder: string): Argv => [
+  'sh',
+  '-c',
+  'set -eu; rm -rf -- "$1.part"; mkdir -p -- "$1.part"; tar -xf - -C "$1.part"; rm -rf -- "$1"; mv -- "$1.part" "$1"',
+  'install-folder',
+  folder,
+]
+
+export const folderExists = (folder: string): Argv => ['test', '-d', folder]
+
+/** The helper in `machine/`: its job is the first line of stdin; it stops when stdin ends. */
+export const runHelper = (folder: string): Argv => ['python3', '-B', folder]
+
+/**
+ * The first-boot script (`infra/cloud-init.ts`) says here that it is done, or why not, and reads from here
+ * when to switch the machine off: seconds since 1970.
+ */
+export const bootFiles = {
+  ready: '/var/lib/bellows/ready',
+  failed: '/var/lib/bellows/failed',
+  deadline: '/var/lib/bellows/deadline',
+  lastDeadline: '/var/lib/bellows/last-deadline',
+} as const
+
+/** Waits in the machine, so that a boot of minutes is one command. */
+export const awaitBoot: Argv = [
+  'sh',
+  '-c',
+  'until [ -e "$1" ]; do if [ -e "$2" ]; then cat -- "$2"; exit 3; fi; sleep 0.2; done',
+  'await-boot',
+  bootFiles.ready,
+  bootFiles.failed,
+]
+
+/** Whole or not at all, and never later than the machine was made to last. */
+export const setDeadline = (epochSeconds: number): Argv =>
+  asRoot([
+    'sh',
+    '-c',
+    'set -eu; at=$1; if [ -e "$3" ]; then last=$(cat "$3"); if [ "$at" -gt "$last" ]; then at=$last; fi; fi; echo "$at" > "$2.part"; mv -f "$2.part" "$2"',
+    'set-deadline',
+    String(epochSeconds),
+    bootFiles.deadline,
+    bootFiles.lastDeadline,
+  ])
+
+/** What the helper watches, beside the disk. */
+export const watched = {
+  metadata: 'http://169.254.169.254',
+  kernelLog: asRoot(['dmesg', '--follow']),
+  gpu: ['nvidia-smi', '--query-gpu=utilization.gpu,memory.used', '--format=csv,noheader,nounits'],
+} as const
+
+export const kernelTail: Argv = ['sh', '-c', 'sudo -n dmesg | tail -n 40']
+
+export const gpuReport: Argv = ['nvidia-smi']
+
+export const diskReport: Argv = ['df', '-h', '/job', '/']
+
+export const memoryReport: Argv = ['free', '-m']

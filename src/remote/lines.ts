@@ -1,0 +1,61 @@
+/** Text from a machine is untrusted: cut into lines, bounded, and freed of anything but text. */
+
+/** Longer lines are cut here; the rest of them is dropped. */
+export const longestLine = 64 * 1024
+
+/**
+ * Calls `onLine` for each line of a byte stream. Bytes are decoded a line at a time, so that a character
+ * is never torn by a packet; `end` hands over a last line without an end.
+ */
+export const lineReader = (onLine: (line: string) => void) => {
+  let parts: Buffer[] = []
+  let length = 0
+  const keep = (bytes: Buffer): void => {
+    const room = longestLine - length
+    if (room > 0 && bytes.length > 0) parts.push(bytes.subarray(0, room))
+    length += Math.min(room, bytes.length)
+  }
+  const flush = (): void => {
+    const line = Buffer.concat(parts).toString('utf8')
+    parts = []
+    length = 0
+    onLine(plainText(line))
+  }
+  return {
+    write(chunk: Buffer): void {
+      let start = 0
+      for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+        keep(chunk.subarray(start, end))
+        flush()
+        start = end + 1
+      }
+      keep(chunk.subarray(start))
+    },
+    end(): void {
+      if (length > 0) flush()
+    },
+  }
+}
+
+/** Without terminal sequences, control characters (tab stays) and marks that turn the reading direction. */
+export const plainText = (text: string): string => text.replace(terminalSequence, '').replace(controls, '')
+
+const startOfSequence = String.fromCharCode(27)
+const bell = String.fromCharCode(7)
+const terminalSequence = new RegExp(
+  `${startOfSequence}(?:\\[[0-?]*[ -/]*[@-~]|\\][^${bell}${startOfSequence}]*(?:${bell}|${startOfSequence}\\\\)?)`,
+  'g',
+)
+const controls = /(?!\t)[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu
+
+/** The last `count` lines of what is written to it. */
+export const tailOf = (count: number) => {
+  const lines: string[] = []
+  return {
+    add(line: string): void {
+      lines.push(line)
+      if (lines.length > count) lines.shift()
+    },
+    lines: lines as readonly string[],
+  }
+}

@@ -1,0 +1,144 @@
+/** Machines over SSH: what `host.ts` asks for, in commands and the helper's jobs. */
+import { Failure } from '../failure.ts'
+import * as argv from './argv.ts'
+import { evidence } from './evidence.ts'
+import { callHelper, type HelperDone, type HelperEvent, type HelperJob, installHelper } from './helper.ts'
+import type { Host, OutputFile, Remote, TransferProgress } from './host.ts'
+import type { MachineKeys } from './keys.ts'
+import { pull } from './pull.ts'
+import { openSession, type Session, type SessionOptions } from './session.ts'
+import { ConnectionLost } from './ssh.ts'
+import { trainerVerbs } from './trainer.ts'
+
+export type SshRemoteOptions = Omit<SessionOptions, 'target'> & {
+  readonly keysFor: (name: string) => MachineKeys
+  /** Who logs in; may use sudo without a password. `ubuntu` on the images of DOMAIN. */
+  readonly user: string
+  readonly port: number
+  /** Seconds between a machine's reports of GPU and disk; 10 unless given. */
+  readonly watchSeconds?: number
+}
+
+export const sshRemote = (options: SshRemoteOptions): Remote => ({
+  async connect(machine, signal) {
+    const { user, port, keysFor } = options
+    const target = { host: machine.host, port, user, keys: keysFor(machine.name) }
+    return sshHost(await openSession({ ...options, target }, signal), options.watchSeconds ?? 10)
+  },
+})
+
+const commandMs = 60_000
+const bootMs = 15 * 60_000
+
+const sshHost = (session: Session, watchSeconds: number): Host => {
+  const help = (
+    job: HelperJob,
+    onEvent: (event: HelperEvent) => void,
+    signal: AbortSignal,
+  ): Promise<HelperDone> =>
+    session.use(async (ssh) => {
+      await installHelper(ssh, signal)
+      return callHelper(ssh, job, onEvent, signal)
+    }, signal)
+
+  return {
+    ...trainerVerbs(session),
+
+    ready: (signal) =>
+      session.use(async (ssh) => {
+        const result = await ssh.run(argv.awaitBoot, { signal, limitMs: bootMs })
+        if (result.exitCode === 0) return
+        throw new Failure('machine-broken', 'the first boot failed', {
+          evidence: `${result.stdout}${result.stderr}`,
+        })
+      }, signal),
+
+    async writeFile(path, content, signal) {
+      const job = {
+        operation: 'write',
+        path: belowJob(path),
+        content: Buffer.from(content).toString('base64'),
+      }
+      await help(job, () => {}, signal)
+    },
+
+    async readFile(path, maxBytes, signal) {
+      const pieces = new Map<number, Buffer>()
+      const onEvent = (event: HelperEvent) => {
+        if (event.event === 'content') pieces.set(event.start, Buffer.from(event.base64, 'base64'))
+      }
+      const done = await help({ operation: 'read', path: belowJob(path), maxBytes }, onEvent, signal)
+      return done.found ? Buffer.concat([...pieces.values()]) : undefined
+    },
+
+    async download(files, onProgress, signal) {
+      await help({ operation: 'download', files }, progressTo(onProgress), signal)
+    },
+
+    pull: (image, onProgress, signal) => session.use((ssh) => pull(ssh, image, onProgress, signal), signal),
+
+    async outputs(folder, signal) {
+      const found = new Map<string, OutputFile>()
+      const onEvent = (event: HelperEvent) => {
+        if (event.event === 'file')
+          found.set(event.path, { path: event.path, size: event.size, sha256: event.sha256 })
+      }
+      await help({ operation: 'list', folder }, onEvent, signal)
+      return [...found.values()]
+    },
+
+    async upload(path, { partBytes, urls }, onProgress, signal) {
+      const etags: string[] = []
+      const onEvent = (event: HelperEvent) => {
+        if (event.event === 'part') etags[event.index] = event.etag
+        else progressTo(onProgress)(event)
+      }
+      await help({ operation: 'upload', path: belowJob(path), partBytes, urls }, onEvent, signal)
+      return etags
+    },
+
+    async uploadFolder(folder, url, signal) {
+      const { size = 0, sha256 = '' } = await help(
+        { operation: 'upload-folder', folder, url },
+        () => {},
+        signal,
+      )
+      return { size, sha256 }
+    },
+
+    async watch(onNotice, signal) {
+      const onEvent = (event: HelperEvent) => {
+        if (event.event !== 'notice') return
+        const { event: _, ...notice } = event
+        onNotice(notice)
+      }
+      const job = { operation: 'watch', everySeconds: watchSeconds, ...argv.watched }
+      await session.use(async (ssh) => {
+        try {
+          await installHelper(ssh, signal)
+          await callHelper(ssh, job, onEvent, signal)
+        } catch (error) {
+          if (!(error instanceof ConnectionLost) && !signal.aborted) throw error
+        }
+      }, signal)
+    },
+
+    setDeadline: (at, signal) =>
+      session.use(async (ssh) => {
+        const command = argv.setDeadline(Math.floor(at.getTime() / 1000))
+        const result = await ssh.run(command, { signal, limitMs: commandMs })
+        if (result.exitCode === 0) return
+        throw new Failure('machine-broken', `the machine did not take its deadline: ${result.stderr}`)
+      }, signal),
+
+    evidence: (name) => evidence(session, name),
+
+    close: () => session.close(),
+  }
+}
+
+const belowJob = (path: string): string => path.replace(/^\/job\//, '')
+
+const progressTo = (onProgress: (progress: TransferProgress) => void) => (event: HelperEvent) => {
+  if (event.event === 'progress') onProgress({ bytes: event.bytes, totalBytes: event.totalBytes })
+}

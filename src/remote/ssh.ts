@@ -1,0 +1,255 @@
+/**
+ * One SSH connection to a machine; commands are channels of it, side by side.
+ *
+ * Login is by key alone: no password, no agent, no trust on first use. The host key must be the pinned
+ * one, else Failure('machine-broken'). Keepalives notice a dead machine within 30 s; every command that
+ * was open then rejects with ConnectionLost, and so does every later one.
+ *
+ *   opening → open → closed      A connection never opens again: `session.ts` makes a new one.
+ */
+import { timingSafeEqual } from 'node:crypto'
+import PQueue from 'p-queue'
+import ssh2, { type ClientChannel } from 'ssh2'
+import { Failure } from '../failure.ts'
+import { type Argv, quote } from './argv.ts'
+import type { MachineKeys } from './keys.ts'
+import { lineReader, plainText } from './lines.ts'
+
+export type SshTarget = {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly keys: MachineKeys
+}
+
+/** The connection broke, or could not be made; the machine itself may be well. */
+export class ConnectionLost extends Error {
+  constructor(detail: string, cause?: unknown) {
+    super(detail, { cause })
+    this.name = 'ConnectionLost'
+  }
+}
+
+export type Exit = {
+  /** Undefined if a signal ended it. */
+  readonly exitCode: number | undefined
+  readonly signal: string | undefined
+}
+
+export type CommandOptions = {
+  /** Stdin, which ends after it unless `holdInput`. */
+  readonly input?: string | Buffer
+  /** Leaves stdin open until the command ends: its end tells the command that its caller is gone. */
+  readonly holdInput?: boolean
+  readonly signal: AbortSignal
+}
+
+export type RunOptions = CommandOptions & {
+  /** Failure('step-overran') after that, with the command stopped. */
+  readonly limitMs: number
+  /** What is kept of stdout; 1 MiB unless given. More than that is an error. */
+  readonly maxBytes?: number
+}
+
+export type RunResult = Exit & { readonly stdout: Buffer /** Its last 64 KiB. */; readonly stderr: string }
+
+export type Ssh = {
+  run(argv: Argv, options: RunOptions): Promise<RunResult>
+  /** Hands over lines as they come, each at most 64 KiB of plain text. */
+  follow(
+    argv: Argv,
+    onLine: (line: string, from: 'stdout' | 'stderr') => void,
+    options: CommandOptions,
+  ): Promise<Exit>
+  readonly closed: boolean
+  close(): void
+}
+
+/** Milliseconds between keepalives; the fourth that stays without an answer ends the connection. */
+const keepaliveMs = 6_000
+const handshakeMs = 15_000
+/** sshd allows 10 sessions a connection (MaxSessions); two are left for those that follow. */
+const commandsAtOnce = 8
+
+/** Tries once; ConnectionLost if nobody answers or lets us in. */
+export const openSsh = async (target: SshTarget, signal: AbortSignal): Promise<Ssh> => {
+  signal.throwIfAborted()
+  const client = new ssh2.Client()
+  const lost = Promise.withResolvers<never>()
+  lost.promise.catch(() => {})
+  let closed = false
+  let trouble: Error | undefined
+  client.on('error', (error) => {
+    trouble ??= error
+  })
+  client.on('close', () => {
+    closed = true
+    lost.reject(
+      new ConnectionLost(
+        `SSH to ${target.host}: ${trouble?.message ?? 'the connection was closed'}`,
+        trouble,
+      ),
+    )
+  })
+
+  await handshake(client, target, lost.promise, signal)
+  const commands = new PQueue({ concurrency: commandsAtOnce })
+
+  const follow: Ssh['follow'] = async (argv, onLine, options) => {
+    const stdout = lineReader((line) => onLine(line, 'stdout'))
+    const stderr = lineReader((line) => onLine(line, 'stderr'))
+    const sinks = { stdout: stdout.write, stderr: stderr.write }
+    const exit = await execute(client, lost.promise, argv, sinks, options)
+    stdout.end()
+    stderr.end()
+    return exit
+  }
+
+  return {
+    run: (argv, options) =>
+      commands.add(() => runWithin(client, lost.promise, argv, options), { signal: options.signal }),
+    follow,
+    get closed() {
+      return closed
+    },
+    close: () => client.end(),
+  }
+}
+
+const handshake = async (
+  client: ssh2.Client,
+  target: SshTarget,
+  lost: Promise<never>,
+  signal: AbortSignal,
+): Promise<void> => {
+  const pinned = Buffer.from(target.keys.hostPublicKey.split(' ')[1] ?? '', 'base64')
+  let foreign = false
+  const ready = new Promise<void>((resolve) => client.once('ready', resolve))
+  const stop = () => client.destroy()
+  signal.addEventListener('abort', stop, { once: true })
+  client.on('error', (error) => {
+    if (/no matching host key/i.test(error.message)) foreign = true
+  })
+  client.connect({
+    host: target.host,
+    port: target.port,
+    username: target.user,
+    privateKey: target.keys.loginPrivateKey.reveal(),
+    authHandler: ['publickey'],
+    algorithms: { serverHostKey: ['ssh-ed25519'] },
+    hostVerifier: (shown: Buffer) => {
+      const same = shown.length === pinned.length && timingSafeEqual(shown, pinned)
+      foreign = !same
+      return same
+    },
+    keepaliveInterval: keepaliveMs,
+    keepaliveCountMax: 3,
+    readyTimeout: handshakeMs,
+  })
+  try {
+    await Promise.race([ready, lost])
+  } catch (error) {
+    client.destroy()
+    signal.throwIfAborted()
+    if (!foreign) throw error
+    throw new Failure('machine-broken', `${target.host} shows another host key than the one made for it`, {
+      cause: error,
+    })
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+const runWithin = async (
+  client: ssh2.Client,
+  lost: Promise<never>,
+  argv: Argv,
+  { limitMs, maxBytes = 2 ** 20, ...options }: RunOptions,
+): Promise<RunResult> => {
+  const limit = new AbortController()
+  const overran = new Failure('step-overran', `${nameOf(argv)} took longer than ${limitMs / 1000} s`)
+  const timer = setTimeout(() => limit.abort(overran), limitMs)
+  const stdout: Buffer[] = []
+  let length = 0
+  let stderr = Buffer.alloc(0)
+  const sinks = {
+    stdout(chunk: Buffer) {
+      length += chunk.length
+      if (length <= maxBytes) stdout.push(chunk)
+      else limit.abort(new Error(`${nameOf(argv)} wrote more than ${maxBytes} bytes`))
+    },
+    stderr(chunk: Buffer) {
+      stderr = Buffer.concat([stderr, chunk]).subarray(-64 * 1024)
+    },
+  }
+  try {
+    const signal = AbortSignal.any([options.signal, limit.signal])
+    const exit = await execute(client, lost, argv, sinks, { ...options, signal })
+    const text = stderr.toString('utf8').split('\n').map(plainText).join('\n')
+    return { ...exit, stdout: Buffer.concat(stdout), stderr: text }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+type Sinks = { readonly stdout: (chunk: Buffer) => void; readonly stderr: (chunk: Buffer) => void }
+
+const execute = async (
+  client: ssh2.Client,
+  lost: Promise<never>,
+  argv: Argv,
+  sinks: Sinks,
+  { input, holdInput = false, signal }: CommandOptions,
+): Promise<Exit> => {
+  signal.throwIfAborted()
+  const channel = await Promise.race([openChannel(client, quote(argv)), lost])
+  const ended = new Promise<Exit>((resolve, reject) => {
+    let exit: Exit | undefined
+    channel.on('exit', (exitCode: number | null, name?: string) => {
+      exit = { exitCode: exitCode ?? undefined, signal: name }
+    })
+    channel.on('close', () => {
+      if (exit) resolve(exit)
+      else reject(new ConnectionLost(`${nameOf(argv)} ended without an exit status`))
+    })
+  })
+  ended.catch(() => {})
+  // A command may end before it has read its input: that is no error.
+  channel.on('error', () => {})
+  channel.on('data', sinks.stdout)
+  channel.stderr.on('data', sinks.stderr)
+  if (holdInput) channel.write(input ?? '')
+  else channel.end(input)
+
+  const aborted = Promise.withResolvers<never>()
+  const stop = () => {
+    channel.signal('TERM')
+    channel.close()
+    aborted.reject(signal.reason)
+  }
+  signal.addEventListener('abort', stop, { once: true })
+  if (signal.aborted) stop()
+  try {
+    return await Promise.race([ended, lost, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+const openChannel = (client: ssh2.Client, command: string): Promise<ClientChannel> =>
+  new Promise((resolve, reject) => {
+    const failed = (error: Error) => reject(new ConnectionLost(`no channel: ${error.message}`, error))
+    try {
+      client.exec(command, (error, channel) => (error ? failed(error) : resolve(channel)))
+    } catch (error) {
+      failed(error as Error)
+    }
+  })
+
+/** What a command is called in an error: its first words, never its arguments' whole text. */
+const nameOf = (argv: Argv): string =>
+  argv
+    .filter((word) => word !== 'sudo' && word !== '-n')
+    .slice(0, 2)
+    .join(' ')
+    .slice(0, 60)
