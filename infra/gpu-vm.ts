@@ -1,0 +1,105 @@
+/**
+ * One attempt's machine: its own key pair, a group that lets its worker in by SSH and nobody else, and the
+ * instance. The worker runs this inline, one stack a machine; destroying the stack leaves nothing.
+ *
+ * The instance ends by itself too: a shutdown from inside terminates it, and a spot instance that is
+ * reclaimed is never started again.
+ */
+import * as aws from '@pulumi/aws'
+import * as pulumi from '@pulumi/pulumi'
+import { z } from 'zod'
+
+export const gpuMachineInputs = z.strictObject({
+  deployment: z.string().min(1),
+  /** Stack and machine name, unique in the account: `bellows-<training id>-<attempt>`. */
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,126}$/),
+  trainingId: z.string().min(1),
+  attempt: z.int().positive(),
+  /** Such as `g6.xlarge`. */
+  type: z.string().regex(/^[a-z0-9-]+\.[a-z0-9-]+$/),
+  market: z.enum(['spot', 'on-demand']),
+  zone: z.string().min(1),
+  vpcId: z.string().startsWith('vpc-'),
+  subnetId: z.string().startsWith('subnet-'),
+  /** The base's group, which lets machines out. */
+  securityGroupId: z.string().startsWith('sg-'),
+  instanceProfile: z.string().min(1),
+  imageId: z.string().startsWith('ami-'),
+  diskGb: z.int().min(8).max(16_384),
+  /** OpenSSH's one-line form. */
+  publicKey: z.string().startsWith('ssh-'),
+  /** The address from which the worker's SSH connections come. */
+  workerAddress: z.ipv4(),
+  /** cloud-init.ts's script. It holds the host's private key: a secret in the stack's state. */
+  userData: z.string().startsWith('#!'),
+})
+
+export type GpuMachineInputs = z.infer<typeof gpuMachineInputs>
+
+export type GpuMachineOutputs = {
+  readonly instanceId: pulumi.Output<string>
+  readonly host: pulumi.Output<string>
+  readonly zone: pulumi.Output<string>
+}
+
+/** Body of the inline program; what it returns are the stack's outputs. Throws on inputs that don't fit. */
+export function gpuMachine(given: GpuMachineInputs): GpuMachineOutputs {
+  const inputs = gpuMachineInputs.parse(given)
+  const { name } = inputs
+  const tags = {
+    Name: name,
+    'bellows:deployment': inputs.deployment,
+    'bellows:job': inputs.trainingId,
+    'bellows:attempt': String(inputs.attempt),
+  }
+
+  const keyPair = new aws.ec2.KeyPair('machine', { keyName: name, publicKey: inputs.publicKey, tags })
+  const group = new aws.ec2.SecurityGroup('machine', {
+    name,
+    description: 'SSH from the worker of this training',
+    vpcId: inputs.vpcId,
+    tags,
+  })
+  const ssh = new aws.vpc.SecurityGroupIngressRule('ssh', {
+    securityGroupId: group.id,
+    ipProtocol: 'tcp',
+    fromPort: 22,
+    toPort: 22,
+    cidrIpv4: `${inputs.workerAddress}/32`,
+    tags,
+  })
+
+  const instance = new aws.ec2.Instance(
+    'machine',
+    {
+      ami: inputs.imageId,
+      instanceType: inputs.type,
+      availabilityZone: inputs.zone,
+      subnetId: inputs.subnetId,
+      associatePublicIpAddress: true,
+      vpcSecurityGroupIds: [inputs.securityGroupId, group.id],
+      keyName: keyPair.keyName,
+      iamInstanceProfile: inputs.instanceProfile,
+      ...(inputs.market === 'spot' && { instanceMarketOptions: spot }),
+      instanceInitiatedShutdownBehavior: 'terminate',
+      metadataOptions: { httpEndpoint: 'enabled', httpTokens: 'required', httpPutResponseHopLimit: 1 },
+      rootBlockDevice: {
+        volumeType: 'gp3',
+        volumeSize: inputs.diskGb,
+        encrypted: true,
+        deleteOnTermination: true,
+        tags,
+      },
+      userData: pulumi.secret(inputs.userData),
+      tags,
+    },
+    { dependsOn: ssh, customTimeouts: { create: '10m', delete: '15m' } },
+  )
+  return { instanceId: instance.id, host: instance.publicIp, zone: instance.availabilityZone }
+}
+
+/** Never persistent: such a request would start another machine after each reclaim. */
+const spot = {
+  marketType: 'spot',
+  spotOptions: { spotInstanceType: 'one-time', instanceInterruptionBehavior: 'terminate' },
+} as const

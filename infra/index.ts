@@ -1,0 +1,37 @@
+/**
+ * The base of a deployment: buckets, a network, and an identity that may do nothing. A plain `pulumi up`
+ * makes it, once; the machines of single jobs (gpu-vm.ts) are stacks of their own that stand on it.
+ * Pulumi.yaml says what can be configured; the outputs below are what a worker needs to know.
+ */
+import * as pulumi from '@pulumi/pulumi'
+import { powerlessProfile } from './identity.ts'
+import { machineImage, machineNetwork } from './network.ts'
+import { buckets } from './storage.ts'
+
+const config = new pulumi.Config('bellows')
+const deployment = config.require('deployment')
+const tags = { 'bellows:deployment': deployment }
+
+const storage = buckets({
+  accountId: config.require('cloudflareAccountId'),
+  prefix: config.get('bucketPrefix') ?? '',
+  publicDomain: config.get('publicDomain') || undefined,
+  zoneId: config.get('cloudflareZoneId') || undefined,
+})
+const network = await machineNetwork({ deployment, cidrBlock: config.require('network'), tags })
+const profile = powerlessProfile({ deployment, tags })
+
+export const datasetsBucket = storage.datasets
+export const modelsBucket = storage.models
+export const basesBucket = storage.bases
+export const workBucket = storage.work
+/** Where the models bucket is read by anybody; empty if it isn't. */
+export const publicUrl = storage.publicUrl
+export const region = network.region
+export const vpcId = network.vpcId
+/** A public subnet for each zone: `{'us-east-1a': 'subnet-…'}`. */
+export const subnets = network.subnets
+/** Lets machines out, and nobody in. */
+export const securityGroupId = network.securityGroupId
+export const imageId = await machineImage()
+export const instanceProfile = profile.name
