@@ -1,0 +1,30 @@
+/**
+ * Captions as the trainer gets them: one for each image, on one line, of bounded length.
+ *
+ * `captions[i]` belongs to `images[i]`. Images that were added after captioning have none yet, which is
+ * fine; more captions than images means that an image was taken out, and nobody can say which captions
+ * moved. Training on wrong captions costs the user more than a question, so that is refused.
+ */
+import { Failure } from '../failure.ts'
+import { printable } from '../recipes/trainer-line.ts'
+
+/** Characters; text encoders read some hundred tokens at most. */
+const longest = 2_000
+
+export type CleanCaptions = { readonly captions: readonly string[]; readonly warnings: readonly string[] }
+
+export function cleanCaptions(given: readonly string[], images: number): CleanCaptions {
+  if (given.length > images) {
+    const detail = `there are ${given.length} captions for ${images} images, so which belongs to which is unknown: caption it again`
+    throw new Failure('bad-dataset', detail)
+  }
+  const clean = Array.from({ length: images }, (_, index) => printable((given[index] ?? '').toWellFormed()))
+  const captions = clean.map((caption) => caption.slice(0, longest).toWellFormed())
+  const missing = captions.filter((caption) => caption === '').length
+  const shortened = clean.filter((caption) => caption.length > longest).length
+  const warnings = [
+    ...(missing > 0 ? [`${missing} of ${images} images have no caption and are trained without one.`] : []),
+    ...(shortened > 0 ? [`${shortened} captions were shortened to ${longest} characters.`] : []),
+  ]
+  return { captions, warnings }
+}

@@ -1,0 +1,98 @@
+/**
+ * One image of a dataset, decoded whole and written anew: upright, sRGB with 8 bits, no transparency, no
+ * larger than the recipe can use, and without metadata (photographs carry the place where they were taken).
+ *
+ * Always written anew, because a file that was only looked at may still hold what the trainer's decoder
+ * trips over. JPEG stays JPEG at quality 95 without chroma subsampling; all else becomes PNG. Measured
+ * for 1.5 megapixels of photographic noise: PNG 95 ms and 3.0 MB, lossless WebP 390–1020 ms and
+ * 2.3–1.9 MB, JPEG 38 ms and 0.6 MB: WebP would cost more of the worker's time than it saves in transfer.
+ */
+import sharp, { type Metadata } from 'sharp'
+import { printable } from '../recipes/trainer-line.ts'
+
+// libvips knows many more formats; some of them (SVG) can refer to other files.
+sharp.block({ operation: ['VipsForeignLoad'] })
+sharp.unblock({
+  operation: ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Heif', 'Tiff'].map((format) => `VipsForeignLoad${format}`),
+})
+// Every image is seen once: a cache of decoded ones is only memory.
+sharp.cache(false)
+
+export type ImageLimits = {
+  /** Shortest side in pixels, below which an image is refused. */
+  readonly minSide: number
+  /** Longest side in pixels; larger images are scaled down to it. */
+  readonly maxSide: number
+}
+
+export type CleanImage = {
+  readonly bytes: Buffer
+  readonly extension: 'jpg' | 'png'
+  /** What the user would want to know: completes a sentence that begins with the image's number. */
+  readonly warnings: readonly string[]
+}
+
+/** `problem` completes a sentence that begins with the image's number. */
+export type Inspected = CleanImage | { readonly problem: string }
+
+export const imageBounds = {
+  /** A photograph of 80 megapixels has about 40 MB as JPEG. */
+  maxBytes: 64 * 1024 * 1024,
+  /** Decoded, this is 240 MB; a decompression bomb is more. */
+  maxPixels: 80_000_000,
+  timeoutSeconds: 30,
+} as const
+
+export async function inspectImage(bytes: Buffer, limits: ImageLimits): Promise<Inspected> {
+  if (bytes.length === 0) return { problem: 'is empty' }
+  const image = sharp(bytes, {
+    limitInputPixels: imageBounds.maxPixels,
+    failOn: 'error',
+    pages: 1,
+    sequentialRead: true,
+  })
+  let metadata: Metadata
+  try {
+    metadata = await image.metadata()
+  } catch (error) {
+    return { problem: whyUnreadable(error) }
+  }
+  const { width, height } = metadata.autoOrient
+  const tooLarge = width * height > imageBounds.maxPixels
+  if (tooLarge) return { problem: `has ${width} × ${height} pixels, more than can be read` }
+  if (Math.min(width, height) < limits.minSide) {
+    return {
+      problem: `is too small: ${width} × ${height} pixels, at least ${limits.minSide} a side are needed`,
+    }
+  }
+  try {
+    const clean = image
+      .timeout({ seconds: imageBounds.timeoutSeconds })
+      .autoOrient()
+      .flatten({ background: 'white' })
+      .resize({ width: limits.maxSide, height: limits.maxSide, fit: 'inside', withoutEnlargement: true })
+      .toColourspace('srgb')
+    const jpeg = metadata.format === 'jpeg'
+    const written = jpeg ? clean.jpeg({ quality: 95, chromaSubsampling: '4:4:4' }) : clean.png()
+    return {
+      bytes: await written.toBuffer(),
+      extension: jpeg ? 'jpg' : 'png',
+      warnings: (metadata.pages ?? 1) > 1 ? ['is animated: only its first frame is used'] : [],
+    }
+  } catch (error) {
+    return { problem: whyUnreadable(error) }
+  }
+}
+
+/** libvips's messages, in words for whoever uploaded the file. */
+function whyUnreadable(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  if (/pixel limit|exceeds|too large|dimensions/i.test(message)) return 'has more pixels than can be read'
+  if (/timeout/i.test(message)) return `took longer than ${imageBounds.timeoutSeconds} s to read`
+  if (/unsupported image format|blocked|operation/i.test(message)) {
+    return 'is not a picture in JPEG, PNG, WebP, GIF, AVIF or TIFF format'
+  }
+  if (/premature|truncated|end of|not enough|unexpected|EOF/i.test(message))
+    return 'is cut off: the file is not whole'
+  return `is broken (${printable(message).slice(0, 100)})`
+}
