@@ -41,7 +41,10 @@ export const runTrainer = (container: TrainerContainer): Argv =>
     ...['--memory', String(container.memoryBytes)],
     ...['--pids-limit', '4096'],
     ...['--shm-size', `${Math.ceil(container.memoryBytes / 2 / mebibyte)}m`],
-    ...['--tmpfs', `/tmp:rw,exec,nosuid,nodev,size=${Math.ceil(container.memoryBytes / 2 / mebibyte)}m`],
+    ...[
+      '--tmpfs',
+      `/tmp:rw,exec,nosuid,nodev,mode=1777,size=${Math.ceil(container.memoryBytes / 2 / mebibyte)}m`,
+    ],
     ...(container.gpu ? ['--gpus', 'all'] : []),
     // Progress is replayed from the log's first line: it must not rotate, nor fill the disk.
     ...['--log-driver', 'json-file', '--log-opt', 'max-size=1g'],
@@ -98,7 +101,6 @@ export const bootFiles = {
   ready: '/var/lib/bellows/ready',
   failed: '/var/lib/bellows/failed',
   deadline: '/var/lib/bellows/deadline',
-  lastDeadline: '/var/lib/bellows/last-deadline',
 } as const
 
 /** Waits in the machine, so that a boot of minutes is one command. */
@@ -111,16 +113,15 @@ export const awaitBoot: Argv = [
   bootFiles.failed,
 ]
 
-/** Whole or not at all, and never later than the machine was made to last. */
+/** Whole or not at all. The machine itself keeps to its hard limit, whatever this says. */
 export const setDeadline = (epochSeconds: number): Argv =>
   asRoot([
     'sh',
     '-c',
-    'set -eu; at=$1; if [ -e "$3" ]; then last=$(cat "$3"); if [ "$at" -gt "$last" ]; then at=$last; fi; fi; echo "$at" > "$2.part"; mv -f "$2.part" "$2"',
+    'set -eu; echo "$1" > "$2.part"; mv -f "$2.part" "$2"',
     'set-deadline',
     String(epochSeconds),
     bootFiles.deadline,
-    bootFiles.lastDeadline,
   ])
 
 /** What the helper watches, beside the disk. */

@@ -108,9 +108,7 @@ const sshHost = (session: Session, watchSeconds: number): Host => {
 
     async watch(onNotice, signal) {
       const onEvent = (event: HelperEvent) => {
-        if (event.event !== 'notice') return
-        const { event: _, ...notice } = event
-        onNotice(notice)
+        if (event.event === 'notice') onNotice(event.notice)
       }
       const job = { operation: 'watch', everySeconds: watchSeconds, ...argv.watched }
       await session.use(async (ssh) => {

@@ -216,23 +216,32 @@ const execute = async (
   ended.catch(() => {})
   // A command may end before it has read its input: that is no error.
   channel.on('error', () => {})
-  channel.on('data', sinks.stdout)
-  channel.stderr.on('data', sinks.stderr)
   if (holdInput) channel.write(input ?? '')
   else channel.end(input)
 
-  const aborted = Promise.withResolvers<never>()
-  const stop = () => {
+  const stopped = Promise.withResolvers<never>()
+  const stop = (reason: unknown) => {
     channel.signal('TERM')
     channel.close()
-    aborted.reject(signal.reason)
+    stopped.reject(reason)
   }
-  signal.addEventListener('abort', stop, { once: true })
-  if (signal.aborted) stop()
+  // What a sink throws ends its own command; left to the client it would end the connection.
+  const guarded = (sink: (chunk: Buffer) => void) => (chunk: Buffer) => {
+    try {
+      sink(chunk)
+    } catch (error) {
+      stop(error)
+    }
+  }
+  channel.on('data', guarded(sinks.stdout))
+  channel.stderr.on('data', guarded(sinks.stderr))
+  const abort = () => stop(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  if (signal.aborted) abort()
   try {
-    return await Promise.race([ended, lost, aborted.promise])
+    return await Promise.race([ended, lost, stopped.promise])
   } finally {
-    signal.removeEventListener('abort', stop)
+    signal.removeEventListener('abort', abort)
   }
 }
 

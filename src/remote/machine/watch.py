@@ -19,7 +19,7 @@ XID = re.compile(r'NVRM: Xid \([^)]*\): (\d+)')
 
 def watch(root: str, job: dict, report) -> dict:
     def notice(kind: str, **fields):
-        report('notice', kind=kind, **fields)
+        report('notice', notice={'kind': kind, **fields})
 
     threading.Thread(target=watch_kernel, args=(job['kernelLog'], notice), daemon=True).start()
     threading.Thread(target=watch_gpu, args=(job['gpu'], job['everySeconds'], notice), daemon=True).start()

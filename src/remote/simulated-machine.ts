@@ -1,0 +1,162 @@
+/**
+ * A machine in memory, for simulated workflows: its files, its trainer, and what befalls it. It outlives
+ * every host that is connected to it, as a real one does, so that another worker finds the training where
+ * the last one left it. Nothing happens by a clock: the trainer does one thing a `turn`.
+ *
+ *   absent ──start──▶ running ──exit, stop, out of memory──▶ exited
+ *   alive ──lose──▶ lost                                     Every verb fails from then on.
+ */
+import { Failure } from '../failure.ts'
+import type { Host, Notice, TrainerContainer, TrainerExit, TrainerState } from './host.ts'
+
+/** What a scripted trainer does next. One that hangs does nothing more until it is killed. */
+export type TrainerAct =
+  | { readonly line: string }
+  | { readonly stderr: string }
+  | { readonly write: string; readonly content: string | Buffer }
+  | { readonly exit: number; readonly outOfMemory?: boolean }
+  | 'hang'
+
+/** What it sees: paths are below /job, such as `plan.json`. */
+export type TrainerView = {
+  readonly files: ReadonlyMap<string, Buffer>
+  readonly container: TrainerContainer
+  /** SIGTERM has come. */
+  readonly stopping: () => boolean
+}
+
+export type TrainerScript = (view: TrainerView) => Iterator<TrainerAct>
+
+type Trainer = {
+  readonly acts: Iterator<TrainerAct>
+  readonly lines: string[]
+  readonly stderr: string[]
+  stopping: boolean
+  hangs: boolean
+  exit: Pick<TrainerExit, 'exitCode' | 'outOfMemory'> | undefined
+}
+
+export type SimulatedMachine = {
+  readonly files: Map<string, Buffer>
+  readonly trainers: ReadonlyMap<string, Trainer>
+  /** How often each verb was called. */
+  readonly calls: ReadonlyMap<string, number>
+  readonly deadline: Date | undefined
+  /** Gone without notice: whatever waits or comes later fails with Failure('machine-lost'). */
+  lose(): void
+  /** Ends what watches, as a dropped connection does; followers reconnect by themselves. */
+  dropConnections(): void
+  /** Watchers hear of it, also those that come later. */
+  notice(notice: Notice): void
+  /** The next call of that verb fails with `error`. */
+  failNext(verb: keyof Host | 'connect', error: Error): void
+  /** What the kernel does when memory is over. */
+  killForMemory(name: string): void
+}
+
+/** What hosts need beyond that; tests leave it alone. */
+export type MachineInside = SimulatedMachine & {
+  readonly notices: readonly Notice[]
+  readonly connection: number
+  enter(verb: keyof Host | 'connect', signal: AbortSignal | undefined): void
+  check(signal: AbortSignal): void
+  state(name: string): TrainerState
+  start(container: TrainerContainer): void
+  stop(name: string): void
+  /** One act of the trainer, if it runs. */
+  act(name: string): void
+  setDeadline(at: Date): void
+}
+
+export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
+  const files = new Map<string, Buffer>()
+  const trainers = new Map<string, Trainer>()
+  const calls = new Map<string, number>()
+  const notices: Notice[] = []
+  const failures = new Map<string, Error[]>()
+  let lost = false
+  let connection = 0
+  let deadline: Date | undefined
+
+  const check = (signal: AbortSignal): void => {
+    signal.throwIfAborted()
+    if (lost) throw new Failure('machine-lost', 'the machine does not answer any more')
+  }
+  const act = (name: string): void => {
+    const trainer = trainers.get(name)
+    if (!trainer || trainer.exit || trainer.hangs) return
+    const next = trainer.acts.next()
+    if (next.done) trainer.exit = { exitCode: 0, outOfMemory: false }
+    else if (next.value === 'hang') trainer.hangs = true
+    else if ('line' in next.value) trainer.lines.push(next.value.line)
+    else if ('stderr' in next.value) trainer.stderr.push(next.value.stderr)
+    else if ('write' in next.value) files.set(next.value.write, Buffer.from(next.value.content))
+    else trainer.exit = { exitCode: next.value.exit, outOfMemory: next.value.outOfMemory ?? false }
+  }
+  const state = (name: string): TrainerState => {
+    const trainer = trainers.get(name)
+    return trainer ? (trainer.exit ? 'exited' : 'running') : 'absent'
+  }
+
+  const machine: MachineInside = {
+    files,
+    trainers,
+    calls,
+    notices,
+    get deadline() {
+      return deadline
+    },
+    get connection() {
+      return connection
+    },
+    lose() {
+      lost = true
+    },
+    dropConnections() {
+      connection++
+    },
+    notice(notice) {
+      notices.push(notice)
+    },
+    failNext(verb, error) {
+      failures.set(verb, [...(failures.get(verb) ?? []), error])
+    },
+    killForMemory(name) {
+      const trainer = trainers.get(name)
+      if (trainer) trainer.exit ??= { exitCode: 137, outOfMemory: true }
+    },
+    enter(verb, signal) {
+      calls.set(verb, (calls.get(verb) ?? 0) + 1)
+      if (signal) check(signal)
+      const failure = failures.get(verb)?.shift()
+      if (failure) throw failure
+    },
+    check,
+    state,
+    start(container) {
+      if (trainers.has(container.name)) return
+      const trainer: Trainer = {
+        acts: script({ files, container, stopping: () => trainer.stopping }),
+        lines: [],
+        stderr: [],
+        stopping: false,
+        hangs: false,
+        exit: undefined,
+      }
+      trainers.set(container.name, trainer)
+    },
+    stop(name) {
+      const trainer = trainers.get(name)
+      if (!trainer) return
+      trainer.stopping = true
+      // Its grace: as much as a checkpoint needs; one that does more than that doesn't stop.
+      for (let left = 100; left > 0 && !trainer.exit && !trainer.hangs; left--) act(name)
+      trainer.exit ??= { exitCode: 137, outOfMemory: false }
+    },
+    act,
+    setDeadline(at) {
+      deadline = at
+    },
+  }
+  return machine
+}
