@@ -46,15 +46,13 @@ export async function startObjectStore(
   await mkdir(dir, { recursive: true })
   await mendUploads(dir)
 
+  // A path that nobody else answers, so that another server on the port isn't taken for this one.
+  const health = `/health-${randomBytes(8).toString('hex')}`
   // No --keep-alive: with it a good part of streamed PUTs failed.
-  const process = spawn(
-    binary,
-    ['--port', `${host}:${port}`, '--health', '/health', '--quiet', 'posix', dir],
-    {
-      env: { ROOT_ACCESS_KEY: accessKeyId, ROOT_SECRET_KEY: secretAccessKey.reveal() },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    },
-  )
+  const process = spawn(binary, ['--port', `${host}:${port}`, '--health', health, '--quiet', 'posix', dir], {
+    env: { ROOT_ACCESS_KEY: accessKeyId, ROOT_SECRET_KEY: secretAccessKey.reveal() },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   let complaints = ''
   process.stderr.on('data', (chunk) => {
     complaints = (complaints + chunk).slice(-2_000)
@@ -76,7 +74,7 @@ export async function startObjectStore(
 
   const endpoint = `http://${host}:${port}`
   const deadline = Date.now() + startLimitMs
-  while (!(await answers(`${endpoint}/health`))) {
+  while (!(await answers(endpoint + health))) {
     if (hasEnded) throw new Error(`The object store ended at its start: ${complaints.trim()}`)
     if (Date.now() > deadline) {
       await stop()

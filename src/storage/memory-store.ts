@@ -39,7 +39,7 @@ export function memoryStore(
     return found
   }
   const sign = (method: string, ref: ObjectRef, seconds: number, extra: Record<string, string> = {}) =>
-    `${origin}/${name(ref)}?${new URLSearchParams({ method, until: String(now() + seconds * 1000), ...extra })}`
+    `${publicUrlOf(origin, name(ref))}?${new URLSearchParams({ method, until: String(now() + seconds * 1000), ...extra })}`
 
   return {
     async info(ref) {
@@ -123,7 +123,7 @@ export function memoryStore(
       if (query.get('method') !== method || Number(query.get('until')) < now()) {
         return new Response(null, { status: 403 })
       }
-      const path = pathname.slice(1)
+      const path = decodeURIComponent(pathname.slice(1))
       if (method === 'GET') {
         const found = objects.get(path)
         return found ? new Response(new Uint8Array(found.body)) : new Response(null, { status: 404 })
