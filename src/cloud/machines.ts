@@ -26,11 +26,20 @@ export type MachineOrder = {
 }
 
 /** A machine that exists; SSH may not answer yet. */
-export type Machine = { readonly name: string; readonly instanceId: string; readonly host: string; readonly zone: string }
+export type Machine = {
+  readonly name: string
+  readonly instanceId: string
+  readonly host: string
+  readonly zone: string
+}
 
 export type MachineState =
   | { readonly state: 'absent' }
-  | { readonly state: 'pending' | 'running' | 'stopping' | 'terminated'; readonly instanceId: string; readonly reason?: string }
+  | {
+      readonly state: 'pending' | 'running' | 'stopping' | 'terminated'
+      readonly instanceId: string
+      readonly reason?: string
+    }
 
 /** What exists in the cloud under this deployment's tags, for the reaper. */
 export type Found = {

@@ -1,0 +1,188 @@
+/**
+ * Machines on AWS: one Pulumi stack each, with the EC2 API beside it for what must not depend on the
+ * engine's state: what runs, and ending it.
+ *
+ * order:   nothing → stack → key pair, group, rule → instance → answered
+ * release: instance terminated → stack destroyed and removed → strays removed → seen that nothing is left
+ *
+ * Both may be repeated after any crash. An order first looks for its machine by tag: one that the stack
+ * knows is returned; one that it doesn't (the engine died between AWS's answer and its own note of it) is
+ * terminated before another is made.
+ */
+import type { EC2Client } from '@aws-sdk/client-ec2'
+import { z } from 'zod'
+import { firstBootScript } from '../../infra/cloud-init.ts'
+import type { GpuMachineInputs } from '../../infra/gpu-vm.ts'
+import { Failure } from '../failure.ts'
+import type { MachineKeys } from '../remote/keys.ts'
+import { retry } from '../retry.ts'
+import { awsRefusal, isTransientRefusal, orderFailure } from './aws-errors.ts'
+import { parseMachineName } from './machine-name.ts'
+import type { Found, Machine, MachineOrder, MachineState, Machines } from './machines.ts'
+import { currentOffers, type OfferLimits } from './offers.ts'
+import type { StackCall, Stacks } from './stacks.ts'
+import { instances, removeThing, terminateAll, things, untilTerminated } from './tagged.ts'
+
+/** A region's base, as `infra/index.ts` has made it; its outputs have these names. */
+export type Base = {
+  readonly region: string
+  readonly vpcId: string
+  /** By zone. */
+  readonly subnets: Readonly<Record<string, string>>
+  readonly securityGroupId: string
+  readonly instanceProfile: string
+  readonly imageId: string
+}
+
+export type PulumiMachinesOptions = {
+  /** The `bellows:deployment` tag: what carries another is never seen. */
+  readonly deployment: string
+  readonly bases: readonly (Base & { readonly ec2: EC2Client })[]
+  readonly stacks: Stacks
+  readonly keys: (name: string) => MachineKeys
+  /** Where the worker's SSH connections come from, as AWS sees it. */
+  readonly workerAddress: string
+  readonly market: Omit<OfferLimits, 'zones'>
+  /** Whether the lease of whoever locked this machine's stack at that time is provably over. */
+  readonly mayCancelLock?: (name: string, lockedAt: Date | undefined) => boolean | Promise<boolean>
+  /** How long EC2 may take to end a machine. Default 600. */
+  readonly terminationSeconds?: number
+}
+
+export function pulumiMachines(options: PulumiMachinesOptions): Machines {
+  const { deployment, bases, stacks, terminationSeconds = 600 } = options
+  const zones = Object.fromEntries(bases.map(({ region, subnets }) => [region, Object.keys(subnets)]))
+  const everywhere = <T>(ask: (scope: { ec2: EC2Client; deployment: string }) => Promise<T>) =>
+    Promise.all(bases.map(({ ec2 }) => retry(() => ask({ ec2, deployment }), isTransientRefusal)))
+  const instancesOf = async (name: string) =>
+    (await everywhere((scope) => instances({ ...scope, name }))).flat()
+  const callFor = (name: string): StackCall => {
+    const { mayCancelLock } = options
+    return mayCancelLock ? { mayCancelLock: (lockedAt) => mayCancelLock(name, lockedAt) } : {}
+  }
+  const terminate = (name: string) =>
+    everywhere(async (scope) =>
+      untilTerminated(scope.ec2, await terminateAll({ ...scope, name }), terminationSeconds),
+    )
+
+  /** The machine of an earlier, perhaps unfinished order; strays are ended on the way. */
+  const findOrdered = async (name: string, call: StackCall): Promise<Machine | undefined> => {
+    const known = await instancesOf(name)
+    if (known.length === 0) return undefined
+    const outputs = machineOutputs.safeParse(await stacks.outputs(name, call))
+    const own = outputs.success ? known.find(({ id }) => id === outputs.data.instanceId) : undefined
+    if (own?.state === 'pending' || own?.state === 'running') return { name, ...outputs.data } as Machine
+    if (own)
+      throw new Failure('machine-lost', `${own.id} is ${own.state}${own.reason ? ` (${own.reason})` : ''}`)
+    await terminate(name)
+    return undefined
+  }
+
+  /** What the engine says it has made, unless AWS has ended it already and says why. */
+  const make = async (order: MachineOrder, call: StackCall): Promise<Machine> => {
+    const { name, offer } = order
+    const base = bases.find(({ region }) => region === offer.region)
+    if (!base) throw new Error(`There is no base in ${offer.region}`)
+    const inputs = machineInputs(order, base, options)
+    const beforeRetry = async () => void (await terminate(name))
+    try {
+      const config = { 'aws:region': offer.region }
+      const outputs = await stacks.up(name, { inputs, config }, { ...call, beforeRetry })
+      return { name, ...machineOutputs.parse(outputs) }
+    } catch (error) {
+      if (call.signal?.aborted) throw call.signal.reason
+      if (awsRefusal(error)) throw error
+      const late = (await instancesOf(name)).find(
+        ({ state }) => state === 'terminated' || state === 'stopping',
+      )
+      throw late?.reason && awsRefusal(late.reason) ? new Error(late.reason, { cause: error }) : error
+    }
+  }
+
+  return {
+    offers: (need) => currentOffers(bases, need, { ...options.market, zones }),
+
+    async order(order, signal) {
+      signal.throwIfAborted()
+      const call = { ...callFor(order.name), signal }
+      try {
+        const found = await findOrdered(order.name, call)
+        if (found) return found
+        return await retry(() => make(order, call), isTransientRefusal, { ...patience, signal })
+      } catch (error) {
+        signal.throwIfAborted()
+        throw error instanceof Failure ? error : orderFailure(error, order.offer)
+      }
+    },
+
+    async state(name): Promise<MachineState> {
+      const known = await instancesOf(name)
+      const newest = known.find(({ state }) => state !== 'terminated') ?? known[0]
+      if (!newest) return { state: 'absent' }
+      const { state, id: instanceId, reason } = newest
+      return { state, instanceId, ...(reason === undefined ? {} : { reason }) }
+    },
+
+    async release(name) {
+      await terminate(name)
+      await stacks.destroy(name, callFor(name))
+      // An engine that was killed in the middle may have made what it never wrote down.
+      await everywhere(async (scope) => {
+        const left = (await things({ ...scope, name })).filter(({ kind }) => kind !== 'instance')
+        await Promise.all(left.map((thing) => removeThing(scope, thing)))
+      })
+      const [left, listed] = await Promise.all([
+        everywhere((scope) => things({ ...scope, name })),
+        stacks.list(),
+      ])
+      const still = left.flat().map(({ kind, id }) => `${kind} ${id}`)
+      if (listed.some((stack) => stack.name === name)) still.push(`stack ${name}`)
+      if (still.length > 0) throw new Error(`${name} is not gone: ${still.join(', ')} is left`)
+    },
+
+    async existing() {
+      const [found, listed] = await Promise.all([everywhere(things), stacks.list()])
+      return [...found.flat(), ...listed.map(({ name, updatedAt }) => foundStack(name, updatedAt))]
+    },
+  }
+}
+
+/** For an order that AWS is too busy for: about a minute in all. */
+const patience = { attempts: 5, firstDelayMs: 2_000, maxDelayMs: 30_000 }
+
+const machineOutputs = z.object({ instanceId: z.string().min(1), host: z.string().min(1), zone: z.string() })
+
+function machineInputs(order: MachineOrder, base: Base, options: PulumiMachinesOptions): GpuMachineInputs {
+  const { name, trainingId, attempt, offer, diskGb, deadline } = order
+  const subnetId = base.subnets[offer.zone]
+  if (!subnetId) throw new Error(`The base has no subnet in ${offer.zone}`)
+  const keys = options.keys(name)
+  return {
+    deployment: options.deployment,
+    name,
+    trainingId,
+    attempt,
+    type: offer.type,
+    market: offer.market,
+    zone: offer.zone,
+    vpcId: base.vpcId,
+    subnetId,
+    securityGroupId: base.securityGroupId,
+    instanceProfile: base.instanceProfile,
+    imageId: base.imageId,
+    diskGb,
+    publicKey: keys.loginPublicKey,
+    workerAddress: options.workerAddress,
+    userData: firstBootScript({
+      hostPrivateKey: keys.hostPrivateKey.reveal(),
+      authorizedKey: keys.loginPublicKey,
+      deadline,
+      hardDeadline: deadline,
+    }),
+  }
+}
+
+function foundStack(name: string, updatedAt: Date | undefined): Found {
+  const { trainingId, attempt } = parseMachineName(name) ?? {}
+  return { kind: 'stack', id: name, name, trainingId, attempt, createdAt: updatedAt }
+}

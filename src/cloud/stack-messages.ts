@@ -1,0 +1,43 @@
+/** What a worker and the child process of one stack operation say to each other, as JSON lines. */
+
+export type StackOperation = 'up' | 'refresh' | 'destroy' | 'remove' | 'outputs' | 'cancel' | 'list'
+
+export type Wanted = {
+  /** Of the inline program. They hold secrets: they go over the pipe and nowhere else. */
+  readonly inputs: unknown
+  /** The stack's configuration, such as `aws:region`; no secrets. */
+  readonly config?: Readonly<Record<string, string>>
+}
+
+/** Sent once, as the first line of the child's stdin. Stdin then stays open for as long as the worker lives. */
+export type StackRequest = {
+  readonly operation: StackOperation
+  readonly project: string
+  /** Empty for `list`. */
+  readonly stack: string
+  /** URL of the module that exports the inline program, `gpuMachine(inputs)`. */
+  readonly program: string
+  /** For `up` alone. */
+  readonly wanted?: Wanted
+  /** The child ends its whole session after this time, for a worker that was paused or can't kill it. */
+  readonly lastResortMs: number
+}
+
+export type StackSummary = { readonly name: string; readonly updatedAt: Date | undefined }
+
+export type StackFault = {
+  /** `locked`: another operation holds the stack. `missing`: there is no such stack. */
+  readonly kind: 'locked' | 'missing' | 'failed'
+  readonly message: string
+}
+
+/** Lines of the child's stdout. The last one is a result or a fault. */
+export type StackLine =
+  | { readonly line: 'resource'; readonly doing: string; readonly type: string; readonly name: string }
+  | { readonly line: 'diagnostic'; readonly severity: string; readonly message: string }
+  | {
+      readonly line: 'result'
+      readonly outputs?: Readonly<Record<string, unknown>>
+      readonly stacks?: readonly { name: string; updatedAt?: string }[]
+    }
+  | { readonly line: 'fault'; readonly fault: StackFault }

@@ -1,0 +1,123 @@
+/**
+ * The child process of one stack operation: reads a request, runs it with Pulumi's Automation API,
+ * answers, ends. It is a process of its own because the engine's language runtime keeps state, memory and
+ * temporary files in whatever process it runs in (pulumi #20151, #20737, #8186, #12263).
+ *
+ * It leads a process group and a session (see process-session.ts). SIGINT goes to the whole group: the
+ * engine cancels and reports, and this process waits for that report. When stdin ends, the worker is gone:
+ * the operation is interrupted, so that the stack's lock does not outlive its holder's lease.
+ */
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import {
+  CommandError,
+  ConcurrentUpdateError,
+  type EngineEvent,
+  LocalWorkspace,
+  PulumiCommand,
+  Stack,
+  StackAlreadyExistsError,
+  StackNotFoundError,
+} from '@pulumi/pulumi/automation/index.js'
+import { killSession, signalGroup } from './process-session.ts'
+import type { StackFault, StackLine, StackRequest } from './stack-messages.ts'
+
+/** From the interrupt to the kill, when no worker is left to decide it. */
+const orphanGraceMs = 10_000
+
+process.on('SIGINT', () => {})
+
+const lines = createInterface({ input: process.stdin })
+const [first] = (await once(lines, 'line')) as [string]
+const request = JSON.parse(first) as StackRequest
+process.stdin.once('end', () => endAfter(0))
+endAfter(request.lastResortMs)
+
+type Outputs = Record<string, unknown>
+
+const diagnostics: string[] = []
+try {
+  say({ line: 'result', ...(await perform(request)) })
+} catch (error) {
+  say({ line: 'fault', fault: faultOf(error) })
+  process.exitCode = 1
+}
+process.exit()
+
+async function perform(request: StackRequest): Promise<Omit<StackLine & { line: 'result' }, 'line'>> {
+  const workspace = await LocalWorkspace.create({
+    workDir: process.cwd(),
+    pulumiCommand: await PulumiCommand.get({ skipVersionCheck: true }),
+    projectSettings: { name: request.project, runtime: 'nodejs', main: process.cwd() },
+  })
+  const { operation, stack: name } = request
+  if (operation === 'list') {
+    const stacks = await workspace.listStacks()
+    return {
+      stacks: stacks.map((stack) => ({
+        name: stack.name.split('/').at(-1) ?? stack.name,
+        ...(stack.lastUpdate ? { updatedAt: stack.lastUpdate } : {}),
+      })),
+    }
+  }
+  if (operation === 'up') return up(workspace, request)
+  if (operation === 'remove') {
+    await workspace.removeStack(name)
+    return {}
+  }
+  const stack = await Stack.select(name, workspace)
+  if (operation === 'refresh') await stack.refresh({ onEvent, color: 'never', clearPendingCreates: true })
+  if (operation === 'cancel') await stack.cancel()
+  if (operation === 'destroy') await stack.destroy({ onEvent, color: 'never', remove: true })
+  return operation === 'outputs' ? { outputs: plain(await stack.outputs()) } : {}
+}
+
+/** A stack that was there already may be half made: it is compared with the cloud first. */
+async function up(workspace: LocalWorkspace, { stack: name, program, wanted }: StackRequest) {
+  const { gpuMachine } = (await import(program)) as { gpuMachine: (inputs: unknown) => Promise<Outputs> }
+  workspace.program = async () => gpuMachine(wanted?.inputs)
+  await workspace.saveStackSettings(name, { config: { ...wanted?.config } })
+  const stack = await Stack.create(name, workspace).catch(async (error) => {
+    if (!(error instanceof StackAlreadyExistsError)) throw error
+    const before = await Stack.select(name, workspace)
+    await before.refresh({ onEvent, color: 'never', clearPendingCreates: true })
+    return before
+  })
+  const { outputs } = await stack.up({ onEvent, color: 'never' })
+  return { outputs: plain(outputs) }
+}
+
+function plain(outputs: Awaited<ReturnType<Stack['outputs']>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(outputs).map(([key, { value }]) => [key, value]))
+}
+
+function onEvent({ resourcePreEvent, diagnosticEvent }: EngineEvent): void {
+  if (resourcePreEvent) {
+    const { op, type, urn } = resourcePreEvent.metadata
+    if (op !== 'same') say({ line: 'resource', doing: op, type, name: urn.split('::').at(-1) ?? urn })
+  }
+  if (diagnosticEvent && (diagnosticEvent.severity as string) !== 'debug') {
+    const message = diagnosticEvent.message.trim()
+    if (diagnosticEvent.severity === 'error') diagnostics.push(message)
+    say({ line: 'diagnostic', severity: diagnosticEvent.severity, message })
+  }
+}
+
+function faultOf(error: unknown): StackFault {
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof ConcurrentUpdateError) return { kind: 'locked', message }
+  if (error instanceof StackNotFoundError) return { kind: 'missing', message }
+  const told = error instanceof CommandError && diagnostics.length > 0
+  return { kind: 'failed', message: told ? diagnostics.join('\n') : message }
+}
+
+function say(line: StackLine): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`)
+}
+
+function endAfter(milliseconds: number): void {
+  setTimeout(() => {
+    signalGroup(process.pid, 'SIGINT')
+    setTimeout(() => killSession(process.pid), orphanGraceMs).unref()
+  }, milliseconds).unref()
+}

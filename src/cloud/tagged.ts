@@ -1,0 +1,163 @@
+/**
+ * What exists in one region under a deployment's tags, seen and removed through the EC2 API: the truth
+ * that the engine's state is compared with, and the quickest way to stop a machine from costing money.
+ * `infra/gpu-vm.ts` gives the tags; what carries no `bellows:job` belongs to the base and is not seen here.
+ */
+import {
+  DeleteKeyPairCommand,
+  DeleteSecurityGroupCommand,
+  DeleteVolumeCommand,
+  DescribeKeyPairsCommand,
+  type EC2Client,
+  type Filter,
+  type Instance,
+  paginateDescribeInstances,
+  paginateDescribeSecurityGroups,
+  paginateDescribeVolumes,
+  type Tag,
+  TerminateInstancesCommand,
+  waitUntilInstanceTerminated,
+} from '@aws-sdk/client-ec2'
+import type { Found, MachineState } from './machines.ts'
+
+export type Scope = { readonly ec2: EC2Client; readonly deployment: string; readonly name?: string }
+
+export type TaggedInstance = {
+  readonly id: string
+  readonly state: Exclude<MachineState['state'], 'absent'>
+  /** Why it ended, as AWS says it: `Server.SpotInstanceTermination: …`. */
+  readonly reason: string | undefined
+  readonly publicIp: string | undefined
+  readonly zone: string | undefined
+  readonly launchedAt: Date | undefined
+  readonly tags: readonly Tag[]
+}
+
+/** Newest first, the terminated ones too, for as long as EC2 remembers them (about an hour). */
+export async function instances(scope: Scope): Promise<readonly TaggedInstance[]> {
+  const found: TaggedInstance[] = []
+  for await (const page of paginateDescribeInstances({ client: scope.ec2 }, { Filters: filters(scope) })) {
+    for (const { Instances = [] } of page.Reservations ?? []) found.push(...Instances.map(instanceOf))
+  }
+  return found.toSorted((one, other) => (other.launchedAt?.getTime() ?? 0) - (one.launchedAt?.getTime() ?? 0))
+}
+
+/** Asks EC2 to end every instance of the scope; returns those that had not ended. */
+export async function terminateAll(scope: Scope): Promise<readonly string[]> {
+  const alive = (await instances(scope)).filter(({ state }) => state !== 'terminated').map(({ id }) => id)
+  if (alive.length > 0) await scope.ec2.send(new TerminateInstancesCommand({ InstanceIds: alive }))
+  return alive
+}
+
+/** Throws when they are not all seen `terminated` in time. */
+export async function untilTerminated(
+  ec2: EC2Client,
+  ids: readonly string[],
+  seconds: number,
+): Promise<void> {
+  if (ids.length === 0) return
+  await waitUntilInstanceTerminated(
+    { client: ec2, maxWaitTime: seconds, minDelay: 1, maxDelay: 8 },
+    { InstanceIds: [...ids] },
+  )
+}
+
+/** Everything of the scope but terminated instances. */
+export async function things(scope: Scope): Promise<readonly Found[]> {
+  const [machines, ...others] = await Promise.all([
+    instances(scope),
+    volumes(scope),
+    keyPairs(scope),
+    securityGroups(scope),
+  ])
+  const alive = machines
+    .filter(({ state }) => state !== 'terminated')
+    .map(({ id, launchedAt, tags }) => foundOf('instance', id, launchedAt, tags))
+  return [...alive, ...others.flat()]
+}
+
+/** Removes what no stack knows; instances must have ended before, since they hold on to the rest. */
+export async function removeThing({ ec2 }: Scope, { kind, id }: Found): Promise<void> {
+  if (kind === 'volume') await ec2.send(new DeleteVolumeCommand({ VolumeId: id }))
+  if (kind === 'key-pair') await ec2.send(new DeleteKeyPairCommand({ KeyPairId: id }))
+  if (kind === 'security-group') await ec2.send(new DeleteSecurityGroupCommand({ GroupId: id }))
+}
+
+async function volumes(scope: Scope): Promise<readonly Found[]> {
+  const found: Found[] = []
+  for await (const page of paginateDescribeVolumes({ client: scope.ec2 }, { Filters: filters(scope) })) {
+    for (const { VolumeId, CreateTime, Tags } of page.Volumes ?? []) {
+      if (VolumeId) found.push(foundOf('volume', VolumeId, CreateTime, Tags))
+    }
+  }
+  return found
+}
+
+async function keyPairs(scope: Scope): Promise<readonly Found[]> {
+  const { KeyPairs = [] } = await scope.ec2.send(new DescribeKeyPairsCommand({ Filters: filters(scope) }))
+  return KeyPairs.flatMap(({ KeyPairId, CreateTime, Tags }) =>
+    KeyPairId ? foundOf('key-pair', KeyPairId, CreateTime, Tags) : [],
+  )
+}
+
+async function securityGroups(scope: Scope): Promise<readonly Found[]> {
+  const found: Found[] = []
+  for await (const page of paginateDescribeSecurityGroups(
+    { client: scope.ec2 },
+    { Filters: filters(scope) },
+  )) {
+    for (const { GroupId, Tags } of page.SecurityGroups ?? []) {
+      if (GroupId) found.push(foundOf('security-group', GroupId, undefined, Tags))
+    }
+  }
+  return found
+}
+
+function filters({ deployment, name }: Scope): Filter[] {
+  return [
+    { Name: 'tag:bellows:deployment', Values: [deployment] },
+    { Name: 'tag-key', Values: ['bellows:job'] },
+    ...(name === undefined ? [] : [{ Name: 'tag:Name', Values: [name] }]),
+  ]
+}
+
+const states: Readonly<Record<string, TaggedInstance['state']>> = {
+  pending: 'pending',
+  running: 'running',
+  'shutting-down': 'stopping',
+  stopping: 'stopping',
+  // Nothing of ours stops rather than terminates; if it does, it is on its way out and its disk costs.
+  stopped: 'stopping',
+  terminated: 'terminated',
+}
+
+function instanceOf(instance: Instance): TaggedInstance {
+  const { Code: code, Message: message } = instance.StateReason ?? {}
+  return {
+    id: instance.InstanceId ?? '',
+    state: states[instance.State?.Name ?? ''] ?? 'pending',
+    reason: message ?? code,
+    publicIp: instance.PublicIpAddress,
+    zone: instance.Placement?.AvailabilityZone,
+    launchedAt: instance.LaunchTime,
+    tags: instance.Tags ?? [],
+  }
+}
+
+function foundOf(
+  kind: Found['kind'],
+  id: string,
+  createdAt: Date | undefined,
+  tags: readonly Tag[] = [],
+): Found {
+  const tag = (key: string) => tags.find((each) => each.Key === key)?.Value
+  const attempt = Number(tag('bellows:attempt'))
+  return {
+    kind,
+    id,
+    name: tag('Name') ?? id,
+    trainingId: tag('bellows:job'),
+    attempt: Number.isInteger(attempt) && attempt > 0 ? attempt : undefined,
+    createdAt,
+  }
+}

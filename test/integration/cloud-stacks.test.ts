@@ -1,0 +1,162 @@
+/** The engine is real here; only the program is simple, so that no provider is needed. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { globSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { membersOf } from '../../src/cloud/process-session.ts'
+import type { StackLine } from '../../src/cloud/stack-messages.ts'
+import { pulumiStacks, type StackError } from '../../src/cloud/stacks.ts'
+import { engine } from './engine.ts'
+
+const seconds = (count: number) => ({ timeout: count * 1000 })
+const hi = { inputs: { message: 'hi' } }
+
+test('a stack is made, read, listed, made again, destroyed and gone', seconds(60), async () => {
+  using real = engine()
+  const { stacks } = real
+  expect(await stacks.outputs('one')).toBeUndefined()
+  expect(await stacks.up('one', hi)).toMatchObject({ message: 'hi' })
+  expect(await stacks.outputs('one')).toMatchObject({ message: 'hi' })
+  expect(await stacks.list()).toEqual([{ name: 'one', updatedAt: expect.any(Date) }])
+  expect(await stacks.up('one', { inputs: { message: 'again' } })).toMatchObject({ message: 'again' })
+  await stacks.destroy('one')
+  await stacks.destroy('one')
+  expect(await stacks.list()).toEqual([])
+  expect(real.leftovers()).toEqual([])
+})
+
+test('the program sees of the worker’s environment only what is named', seconds(30), async () => {
+  process.env.BELLOWS_TEST_CANARY = 'must not be handed down'
+  using real = engine({ environment: { AWS_REGION: 'us-east-1' } })
+  const { environment } = (await real.stacks.up('one', hi)) as { environment: string[] }
+  expect(environment).toContain('AWS_REGION')
+  expect(environment).toContain('PULUMI_SKIP_UPDATE_CHECK')
+  expect(environment).not.toContain('BELLOWS_TEST_CANARY')
+})
+
+test('a secret of the program is not in the state as plain text', seconds(30), async () => {
+  using real = engine()
+  await real.stacks.up('one', hi)
+  const files = globSync('.pulumi/stacks/**/*.json', { cwd: fileURLToPath(real.options.backendUrl) })
+  const state = files.map((file) => readFileSync(new URL(file, `${real.options.backendUrl}/`), 'utf8')).join()
+  expect(state).toContain('"message"')
+  expect(state).not.toContain('a canary')
+})
+
+test(
+  'a program that fails is told in its own words, and its stack can be destroyed',
+  seconds(30),
+  async () => {
+    using real = engine()
+    const fail = 'api error InsufficientInstanceCapacity: none'
+    const failing = real.stacks.up('one', { inputs: { message: '', fail } })
+    await expect(failing).rejects.toMatchObject({ kind: 'failed', message: expect.stringContaining(fail) })
+    await real.stacks.destroy('one')
+    expect(await real.stacks.list()).toEqual([])
+  },
+)
+
+test(
+  'an operation that hangs is stopped at its deadline, tried once more, and reported',
+  seconds(90),
+  async () => {
+    let retries = 0
+    using real = engine({ deadlinesMs: { up: 4_000 }, graceMs: 3_000 })
+    const hanging = real.stacks.up(
+      'one',
+      { inputs: { message: '', hang: true } },
+      { beforeRetry: async () => void retries++ },
+    )
+    await expect(hanging).rejects.toMatchObject({ kind: 'overran', message: expect.stringContaining('4 s') })
+    expect(retries).toBe(1)
+    expect(real.leftovers()).toEqual([])
+    await real.stacks.destroy('one')
+    expect(await real.stacks.list()).toEqual([])
+  },
+)
+
+test('a child that is deaf to SIGINT is killed with all that it started', seconds(90), async () => {
+  using real = engine({ deadlinesMs: { up: 4_000 }, graceMs: 500 })
+  const before = stackProcesses()
+  const deaf = real.stacks.up('one', { inputs: { message: '', hang: true, deaf: true } })
+  await expect(deaf).rejects.toMatchObject({ kind: 'overran' })
+  expect(stackProcesses()).toEqual(before)
+  // Its lock was left behind; the stack is usable all the same.
+  expect(await real.stacks.up('one', hi, { mayCancelLock: () => true })).toMatchObject({ message: 'hi' })
+})
+
+test('an abort ends the operation with the signal’s reason', seconds(60), async () => {
+  const controller = new AbortController()
+  using real = engine({
+    onLine: (_stack, _operation, line) => {
+      if (line.line === 'resource' && line.doing === 'hang')
+        controller.abort(new Error('cancelled by its owner'))
+    },
+  })
+  const aborted = real.stacks.up(
+    'one',
+    { inputs: { message: '', hang: true } },
+    { signal: controller.signal },
+  )
+  await expect(aborted).rejects.toThrow('cancelled by its owner')
+  expect(real.leftovers()).toEqual([])
+  await real.stacks.destroy('one')
+})
+
+test('a locked stack is left to its holder until that one’s lease is over', seconds(60), async () => {
+  const holding = Promise.withResolvers<void>()
+  const controller = new AbortController()
+  using real = engine({
+    onLine: (_stack, _operation, line: StackLine) => {
+      if (line.line === 'resource' && line.doing === 'hang') holding.resolve()
+    },
+  })
+  const holder = real.stacks.up('one', { inputs: { message: '', hang: true } }, { signal: controller.signal })
+  const ended = holder.catch(() => {})
+  await holding.promise
+  const other = pulumiStacks(real.options)
+  const refused = (await other.destroy('one').catch((error) => error)) as StackError
+  expect(refused).toMatchObject({ kind: 'locked' })
+  expect(refused.lockedAt?.getTime()).toBeGreaterThan(Date.now() - 60_000)
+  const asked: unknown[] = []
+  await other.destroy('one', { mayCancelLock: (lockedAt) => asked.push(lockedAt) > 0 })
+  expect(asked).toEqual([refused.lockedAt])
+  expect(await other.list()).toEqual([])
+  controller.abort(new Error('over'))
+  await ended
+})
+
+test('when a worker is killed its operation ends by itself, and leaves no lock', seconds(60), async () => {
+  using real = engine()
+  const program = fileURLToPath(new URL('./programs/worker.ts', import.meta.url))
+  const worker = spawn(process.execPath, [program, JSON.stringify(real.options)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await once(worker.stdout, 'data')
+  const children = stackProcesses(worker.pid)
+  expect(children).toHaveLength(1)
+  worker.kill('SIGKILL')
+  for (const child of children) await gone(child)
+  await real.stacks.destroy('one')
+  expect(await real.stacks.list()).toEqual([])
+})
+
+/** Children of this process, or of another, that run an operation. */
+function stackProcesses(parent = process.pid): readonly number[] {
+  return globSync('/proc/[0-9]*/stat').flatMap((file) => {
+    try {
+      const [, , rest] = /^(\d+) \((?:.*)\) (.*)$/s.exec(readFileSync(file, 'utf8')) ?? []
+      const id = Number(file.split('/')[2])
+      const [state, itsParent] = rest?.split(' ') ?? []
+      const line = readFileSync(`/proc/${id}/cmdline`, 'utf8')
+      return state !== 'Z' && Number(itsParent) === parent && line.includes('stack-process') ? [id] : []
+    } catch {
+      return []
+    }
+  })
+}
+
+async function gone(session: number): Promise<void> {
+  await expect.poll(() => membersOf(session), { timeout: 30_000, interval: 100 }).toEqual([])
+}

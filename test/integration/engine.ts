@@ -1,0 +1,36 @@
+/** The real engine over a folder of its own, for tests. */
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { pulumiStacks, type StacksOptions } from '../../src/cloud/stacks.ts'
+import { Secret } from '../../src/secret.ts'
+
+/** Where the project's tools are kept once they are built; BELLOWS_PULUMI names another CLI. */
+export const pulumi = process.env.BELLOWS_PULUMI ?? path.join(homedir(), '.cache/bellows/handmade/pulumi')
+
+export const componentProgram = new URL('./programs/component.ts', import.meta.url)
+
+export function engine(change: Partial<StacksOptions> = {}) {
+  const folder = mkdtempSync(path.join(tmpdir(), 'bellows-engine-'))
+  const state = path.join(folder, 'state')
+  const temporary = path.join(folder, 'temporary')
+  mkdirSync(state)
+  const options: StacksOptions = {
+    pulumi,
+    pulumiHome: path.join(folder, 'home'),
+    backendUrl: pathToFileURL(state).href,
+    passphrase: new Secret('a passphrase for tests'),
+    project: 'bellows-machines-test',
+    temporaryFolder: temporary,
+    program: componentProgram,
+    ...change,
+  }
+  return {
+    options,
+    stacks: pulumiStacks(options),
+    /** Folders of operations that were not removed. */
+    leftovers: () => readdirSync(temporary),
+    [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
+  }
+}
