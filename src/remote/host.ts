@@ -35,6 +35,7 @@ export type TrainerExit = {
   readonly tail: readonly string[]
 }
 
+/** `path` is relative to the folder that was asked for. */
 export type OutputFile = { readonly path: string; readonly size: number; readonly sha256: string }
 
 /** Something that the machine noticed by itself. */

@@ -4,6 +4,8 @@
  * anything in between.
  */
 import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { extract, pack } from 'tar-stream'
 import type { Machine } from '../cloud/machines.ts'
 import { Failure } from '../failure.ts'
 import type { Host, Remote } from './host.ts'
@@ -44,7 +46,10 @@ const memoryHost = (
     machine.enter(verb, signal)
   }
   const inFolder = (folder: string) =>
-    [...machine.files].filter(([path]) => path.startsWith(`${folder}/`)).sort()
+    [...machine.files]
+      .filter(([path]) => path.startsWith(`${folder}/`))
+      .map(([path, content]) => [path.slice(folder.length + 1), content] as const)
+      .sort(([one], [other]) => (one < other ? -1 : 1))
 
   return {
     ready: (signal) => enter('ready', signal),
@@ -74,7 +79,10 @@ const memoryHost = (
         if (!content || content.length !== file.size || (file.sha256 && sumOf(content) !== file.sha256)) {
           throw new Failure('store-failed', `${file.path} is missing or not what it should be`)
         }
-        machine.files.set(file.unpack ? `${file.path}/archive` : file.path, content)
+        if (!file.unpack) machine.files.set(file.path, content)
+        else
+          for (const [name, entry] of await unpackTar(content))
+            machine.files.set(`${file.path}/${name}`, entry)
         bytes += file.size
         onProgress({ bytes, totalBytes })
       }
@@ -147,7 +155,7 @@ const memoryHost = (
 
     async uploadFolder(folder, url, signal) {
       await enter('uploadFolder', signal)
-      const content = Buffer.concat(inFolder(folder).map(([, file]) => file))
+      const content = await packTar(inFolder(folder))
       await web.put(url, content)
       await turn()
       machine.check(signal)
@@ -191,5 +199,24 @@ const memoryHost = (
 }
 
 const belowJob = (path: string): string => path.replace(/^\/job\//, '')
+
+const packTar = async (files: readonly (readonly [string, Buffer])[]): Promise<Buffer> => {
+  const tar = pack()
+  for (const [name, content] of files) tar.entry({ name, mtime: new Date(0) }, content)
+  tar.finalize()
+  const chunks: Buffer[] = []
+  for await (const chunk of tar) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks)
+}
+
+const unpackTar = async (content: Buffer): Promise<Map<string, Buffer>> => {
+  const files = new Map<string, Buffer>()
+  for await (const entry of Readable.from([content]).pipe(extract())) {
+    const chunks: Buffer[] = []
+    for await (const chunk of entry) chunks.push(chunk as Buffer)
+    if (entry.header.type === 'file') files.set(entry.header.name, Buffer.concat(chunks))
+  }
+  return files
+}
 
 const sumOf = (content: Buffer): string => createHash('sha256').update(content).digest('hex')

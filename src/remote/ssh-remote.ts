@@ -80,8 +80,9 @@ const sshHost = (session: Session, watchSeconds: number): Host => {
     async outputs(folder, signal) {
       const found = new Map<string, OutputFile>()
       const onEvent = (event: HelperEvent) => {
-        if (event.event === 'file')
-          found.set(event.path, { path: event.path, size: event.size, sha256: event.sha256 })
+        if (event.event !== 'file') return
+        const path = event.path.slice(folder.length + 1)
+        found.set(path, { path, size: event.size, sha256: event.sha256 })
       }
       await help({ operation: 'list', folder }, onEvent, signal)
       return [...found.values()]

@@ -42,7 +42,7 @@ export const helper = (job: object): Promise<HelperEvent> => startHelper(job).en
 export type Answer = (request: IncomingMessage, response: ServerResponse, count: number) => boolean
 
 /** Objects by path, with ranges; `misbehave` answers instead where it returns true. */
-export const startStore = async (misbehave: Answer = () => false) => {
+export const startStore = async (misbehave: Answer = () => false, address = '127.0.0.1') => {
   const objects = new Map<string, Buffer>()
   const requests: string[] = []
   const server = createServer((request, response) => {
@@ -54,13 +54,13 @@ export const startStore = async (misbehave: Answer = () => false) => {
     if (!object) return void response.writeHead(404).end()
     sendRange(request, response, object)
   })
-  server.listen(0, '127.0.0.1')
+  server.listen(0, address)
   await once(server, 'listening')
   return {
     objects,
     requests,
     url: (path: string) =>
-      `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}?X-Signature=secret`,
+      `http://${address}:${(server.address() as AddressInfo).port}${path}?X-Signature=secret`,
     close() {
       server.closeAllConnections()
       server.close()

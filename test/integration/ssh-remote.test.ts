@@ -1,0 +1,272 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import ssh2 from 'ssh2'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Host, Notice } from '../../src/remote/host.ts'
+import { machineKeys } from '../../src/remote/keys.ts'
+import { openSession } from '../../src/remote/session.ts'
+import { ConnectionLost, openSsh, type Ssh, type SshTarget } from '../../src/remote/ssh.ts'
+import { sshRemote } from '../../src/remote/ssh-remote.ts'
+import { Secret } from '../../src/secret.ts'
+import { containerOf, hostContract } from '../contract/hosts.ts'
+import { startStore } from './helper.ts'
+import { bootMachine, docker, importShellImage, shellImage, type TestMachine } from './machine.ts'
+
+const never = new AbortController().signal
+
+const trainer = `
+echo '{"step":1}'
+case $BEHAVIOUR in
+  trains) echo '{"step":2}'; echo '{"step":3}'; echo model > /job/out/model ;;
+  fails) echo 'it broke' >&2; exit 3 ;;
+  waits)
+    trap 'echo "{\\"step\\":1}" > /job/checkpoint/state.json; exit 75' TERM
+    while :; do sleep 0.1; done ;;
+  counts)
+    step=1
+    while [ ! -e /job/enough ]; do step=$((step + 1)); echo "{\\"step\\":$step}"; sleep 0.05; done ;;
+  gorges) exec tail /dev/zero ;;
+  looks) id -u; ls /sys/class/net; touch /root-file; touch /tmp/file && echo 'tmp: yes'; cat /proc/self/status ;;
+esac
+`
+
+let tested: TestMachine
+let target: SshTarget
+let host: Host
+let store: Awaited<ReturnType<typeof startStore>>
+const attach = (signal: AbortSignal = never) =>
+  sshRemote({ keysFor: tested.keysFor, user: 'ubuntu', port: 22, watchSeconds: 1 }).connect(
+    tested.machine,
+    signal,
+  )
+
+beforeAll(async () => {
+  tested = await bootMachine()
+  // Asked before it has booted: it refuses, then shows a foreign host key, then the pinned one.
+  host = await attach(AbortSignal.timeout(60_000))
+  await host.ready(AbortSignal.timeout(60_000))
+  await importShellImage(tested)
+  await host.writeFile('trainer.sh', trainer, never)
+  const gateway = await docker('inspect', '--format', '{{.NetworkSettings.Gateway}}', tested.machine.name)
+  store = await startStore(undefined, gateway)
+  const { machine, keysFor } = tested
+  target = { host: machine.host, port: 22, user: 'ubuntu', keys: keysFor(machine.name) }
+}, 120_000)
+
+afterAll(async () => {
+  host?.close()
+  store?.close()
+  await tested?.remove()
+})
+
+describe('a machine over SSH', { timeout: 60_000 }, () => {
+  hostContract(() => ({ host, attach, image: shellImage, store }))
+})
+
+const withSsh = async <Result>(work: (ssh: Ssh) => Promise<Result>): Promise<Result> => {
+  const ssh = await openSsh(target, never)
+  try {
+    return await work(ssh)
+  } finally {
+    ssh.close()
+  }
+}
+
+test('arguments arrive as they are, whatever a shell would make of them', async () => {
+  const words = [
+    '',
+    ' ',
+    "it's",
+    '"',
+    '$(id)',
+    '`id`',
+    '\n',
+    'a\nb',
+    '\\',
+    '*',
+    '~',
+    '-n',
+    'ü',
+    ';',
+    '&&',
+    '#',
+    '!!',
+    "'\\''",
+    '=x',
+    'A=b',
+  ]
+  const result = await withSsh((ssh) =>
+    ssh.run(['printf', '%s\\0', ...words], { signal: never, limitMs: 10_000 }),
+  )
+  expect(result.stdout.toString().split('\0').slice(0, -1)).toEqual(words)
+})
+
+test('a command’s status, signal, input and both outputs come back', async () => {
+  await withSsh(async (ssh) => {
+    const options = { signal: never, limitMs: 10_000 }
+    const one = await ssh.run(['sh', '-c', 'cat; echo no >&2; exit 7'], { ...options, input: 'yes' })
+    expect({ ...one, stdout: one.stdout.toString() }).toEqual({
+      exitCode: 7,
+      signal: undefined,
+      stdout: 'yes',
+      stderr: 'no\n',
+    })
+    expect(await ssh.run(['sh', '-c', 'kill -KILL $$'], options)).toMatchObject({
+      exitCode: undefined,
+      signal: 'SIGKILL',
+    })
+  })
+})
+
+test('a command past its limit is stopped, and one that floods is not kept in memory', async () => {
+  await withSsh(async (ssh) => {
+    const slow = ssh.run(['sleep', '1000'], { signal: never, limitMs: 100 })
+    await expect(slow).rejects.toMatchObject({ reason: 'step-overran' })
+    const flood = ssh.run(['cat', '/dev/zero'], { signal: never, limitMs: 10_000, maxBytes: 1000 })
+    await expect(flood).rejects.toThrow('cat /dev/zero wrote more than 1000 bytes')
+    expect(await ssh.run(['true'], { signal: never, limitMs: 10_000 })).toMatchObject({ exitCode: 0 })
+  })
+})
+
+test('lines are cut and cleaned, and a listener that throws ends its command alone', async () => {
+  await withSsh(async (ssh) => {
+    const lines: string[] = []
+    const script =
+      'head -c 100000 /dev/zero | tr "\\0" x; echo; printf "\\033[31mred\\033[0m\\007\\r\\n"; printf end'
+    await ssh.follow(['sh', '-c', script], (line) => lines.push(line), { signal: never })
+    expect(lines.map((line) => line.length)).toEqual([65_536, 3, 3])
+    expect(lines.slice(1)).toEqual(['red', 'end'])
+    const broken = ssh.follow(
+      ['echo', 'x'],
+      () => {
+        throw new Error('mine')
+      },
+      { signal: never },
+    )
+    await expect(broken).rejects.toThrow('mine')
+    expect(ssh.closed).toBe(false)
+  })
+})
+
+test('another host key than the pinned one is refused before anybody logs in', async () => {
+  const keys = { ...target.keys, hostPublicKey: machineKeys(new Secret('x'), 'x').hostPublicKey }
+  const session = openSession({ target: { ...target, keys }, strangerMs: 0 }, never)
+  await expect(session).rejects.toMatchObject({ reason: 'machine-broken', message: /another host key/ })
+})
+
+test('a login key that the machine does not know ends in a sentence, in time', async () => {
+  const keys = { ...machineKeys(new Secret('x'), 'x'), hostPublicKey: target.keys.hostPublicKey }
+  const session = openSession({ target: { ...target, keys }, connectMs: 300 }, never)
+  await expect(session).rejects.toMatchObject({
+    reason: 'step-overran',
+    message: /authentication methods failed/,
+  })
+})
+
+test('nothing but the key is offered: no password, not even none', async () => {
+  const methods: string[] = []
+  const hostKey = target.keys.hostPrivateKey.reveal()
+  const server = new ssh2.Server({ hostKeys: [hostKey] }, (client) => {
+    client.on('error', () => {})
+    client.on('authentication', (context) => {
+      methods.push(context.method)
+      context.reject(['password', 'keyboard-interactive', 'publickey'])
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server as never, 'listening')
+  const { port } = server.address() as AddressInfo
+  await expect(openSsh({ ...target, host: '127.0.0.1', port }, never)).rejects.toBeInstanceOf(ConnectionLost)
+  server.close()
+  expect(new Set(methods)).toEqual(new Set(['publickey']))
+})
+
+test('nobody there is asked until the signal says that it is enough', async () => {
+  const reason = new Error('enough')
+  const abort = new AbortController()
+  const session = openSession({ target: { ...target, port: 1 } }, abort.signal)
+  abort.abort(reason)
+  await expect(session).rejects.toBe(reason)
+})
+
+test('the trainer has no network, no root, no privilege and a read-only image', async () => {
+  const container = containerOf(shellImage, 'looks')
+  await host.startTrainer(container, never)
+  const lines: string[] = []
+  const { tail } = await host.followTrainer(container.name, (line) => lines.push(line), never)
+  expect(lines.slice(0, 4)).toEqual(['{"step":1}', '1000', 'lo', 'tmp: yes'])
+  expect(lines).toContain('CapBnd:\t0000000000000000')
+  expect(lines).toContain('NoNewPrivs:\t1')
+  expect(tail.join()).toContain('Read-only file system')
+})
+
+test('a trainer that takes more memory than it has is known to have run out of it', async () => {
+  const container = { ...containerOf(shellImage, 'gorges'), memoryBytes: 64 * 2 ** 20 }
+  await host.startTrainer(container, never)
+  const exit = await host.followTrainer(container.name, () => {}, never)
+  expect(exit).toMatchObject({ exitCode: 137, outOfMemory: true })
+}, 30_000)
+
+test('a follower whose connection is cut again and again sees every line once', async () => {
+  const container = containerOf(shellImage, 'counts')
+  await host.startTrainer(container, never)
+  const lines: string[] = []
+  const cut = () => tested.inside('kill $(pgrep -f "sshd-session: ubuntu@notty")').catch(() => {})
+  await host.followTrainer(
+    container.name,
+    (line) => {
+      lines.push(line)
+      if (lines.length === 5 || lines.length === 25 || lines.length === 45) void cut()
+      if (lines.length === 70) void tested.inside('touch /job/enough')
+    },
+    never,
+  )
+  expect(lines.length).toBeGreaterThanOrEqual(70)
+  expect(lines).toEqual(lines.map((_, index) => `{"step":${index + 1}}`))
+}, 60_000)
+
+test('a spot notice reaches the worker, with the GPU’s load and the disk’s room', async () => {
+  tested.setMetadata('meta-data/spot/instance-action', '{"action":"terminate","time":"2026-11-23T08:22:00Z"}')
+  const abort = new AbortController()
+  const heard = new Map<string, Notice>()
+  await host.watch((notice) => {
+    heard.set(notice.kind, notice)
+    if (heard.size === 3) abort.abort()
+  }, abort.signal)
+  expect(heard.get('spot')).toEqual({
+    kind: 'spot',
+    action: 'terminate',
+    at: new Date('2026-11-23T08:22:00Z'),
+  })
+  expect(heard.get('disk')).toMatchObject({ freeBytes: expect.any(Number) })
+  expect(heard.get('gpu')).toMatchObject({ utilisationPercent: expect.any(Number) })
+}, 20_000)
+
+test('the switch-off time is moved to where the machine looks for it', async () => {
+  const before = await tested.inside('cat /var/lib/bellows/deadline')
+  const later = new Date(Number(before) * 1000 - 60_000)
+  await host.setDeadline(later, never)
+  expect(await tested.inside('cat /var/lib/bellows/deadline')).toBe(String(Number(before) - 60))
+})
+
+test('a machine that falls silent is noticed within 30 s, and is lost when it stays so', async () => {
+  const session = await openSession({ target, reconnectMs: 1000 }, never)
+  const ssh = await openSsh(target, never)
+  const wait = (over: Ssh, onLine: () => void) =>
+    over.follow(['sh', '-c', 'echo started; sleep 1000'], onLine, { signal: never })
+  const both = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const
+  const broken = wait(ssh, both[0].resolve).catch((error) => ({ error, at: Date.now() }))
+  const lost = session.use((over) => wait(over, both[1].resolve), never).catch((error) => error)
+  await Promise.all(both.map(({ promise }) => promise))
+  await docker('pause', tested.machine.name)
+  const begun = Date.now()
+  try {
+    const noticed = await broken
+    expect(noticed).toMatchObject({ error: expect.any(ConnectionLost) })
+    expect('at' in noticed && noticed.at - begun).toBeLessThan(30_000)
+    expect(await lost).toMatchObject({ reason: 'machine-lost' })
+  } finally {
+    await docker('unpause', tested.machine.name)
+    session.close()
+  }
+}, 60_000)
