@@ -125,20 +125,20 @@ export const settingsSchema = z.object({
   BELLOWS_SUBNETS: subnets.describe(
     'Subnets by zone: `us-east-1a=subnet-…,us-east-1b=…` (`pulumi stack output`)',
   ),
-  BELLOWS_INSTANCE_PROFILE: z
+  BELLOWS_SECURITY_GROUP: z
     .string()
-    .optional()
-    .describe('Instance profile that may do nothing (`pulumi stack output`)'),
+    .describe('Group that lets machines out and nobody in (`pulumi stack output`)'),
+  BELLOWS_INSTANCE_PROFILE: z.string().describe('Profile that may do nothing (`pulumi stack output`)'),
   BELLOWS_GPU_TYPES: list
     .optional()
     .describe('Instance types that may be ordered; default: all that are known'),
-  BELLOWS_MARKETS: list
-    .pipe(z.array(z.enum(['spot', 'on-demand'])).min(1))
-    .default(['spot', 'on-demand'])
-    .describe('`spot`, `on-demand` or both'),
-  BELLOWS_WORKER_CIDR: z
-    .string()
-    .describe('Address that machines accept SSH from: this worker’s own, such as `203.0.113.7/32`'),
+  BELLOWS_MARKET: z
+    .enum(['spot-first', 'on-demand'])
+    .default('spot-first')
+    .describe('`spot-first`: both, by price; `on-demand`: never a machine that can be taken back'),
+  BELLOWS_WORKER_ADDRESS: z
+    .ipv4()
+    .describe('Address that machines accept SSH from: this worker’s own, as AWS sees it'),
   BELLOWS_SSH_USER: z.string().default('ubuntu').describe('Login of the machine image'),
   BELLOWS_GPU: flag.default(true).describe('Give the GPU to the container; off where machines have none'),
   BELLOWS_CONTAINER_MEMORY_GB: z.coerce
@@ -163,9 +163,10 @@ export const settingsSchema = z.object({
   PULUMI_DEBUG_PROVIDERS: z.string().optional().describe('Attach to running providers (the local cloud)'),
   PULUMI_HOME: z.string().optional().describe('Where Pulumi keeps its plugins'),
 
-  BELLOWS_LIMIT_ORDERING_MINUTES: minutes
-    .default(8)
+  BELLOWS_LIMIT_PREPARING_MINUTES: minutes
+    .default(30)
     .describe('Limits of the phases, each named in the error when it is passed'),
+  BELLOWS_LIMIT_ORDERING_MINUTES: minutes.default(8),
   BELLOWS_LIMIT_BOOT_MINUTES: minutes.default(8),
   BELLOWS_LIMIT_PULL_MINUTES: minutes.default(20),
   BELLOWS_LIMIT_STAGING_MINUTES: minutes.default(30),

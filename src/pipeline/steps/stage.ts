@@ -4,6 +4,7 @@
  */
 import { baseKey, readBase } from '../../recipes/bases.ts'
 import type { Plan } from '../../recipes/plan.ts'
+import { planText } from '../../recipes/plan-text.ts'
 import type { Download } from '../../remote/host.ts'
 import type { Job } from '../job.ts'
 import { throttle } from '../throttle.ts'
@@ -23,7 +24,7 @@ export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void>
     return host.pull(imageOf(job, plan), (message) => job.show('activity', message), signal)
   })
   await job.within('staging', async (signal) => {
-    await host.writeFile('plan.json', JSON.stringify(plan, null, 2), signal)
+    await host.writeFile('plan.json', planText(plan), signal)
     const files = await downloads(job, plan)
     const show = throttle(job.ports.clock, 1000, (bytes: number, total: number) =>
       job.show('activity', `staging ${megabytes(bytes)} of ${megabytes(total)}`, { bytes, total }),

@@ -1,0 +1,220 @@
+/** Makes the real clients from the settings: everything that the worker and the commands reach. */
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { EC2Client } from '@aws-sdk/client-ec2'
+import { type Db, MongoClient } from 'mongodb'
+import { pulumiMachines } from './cloud/pulumi-machines.ts'
+import { pulumiStacks } from './cloud/stacks.ts'
+import type { Config } from './config.ts'
+import { readOfferingsFile } from './config.ts'
+import { mongoDatasets } from './datasets/mongo-datasets.ts'
+import { datasetPreparer } from './datasets/prepare-dataset.ts'
+import { createIndexes as createLedgerIndexes } from './ledger/indexes.ts'
+import { mongoBudget } from './ledger/mongo-budget.ts'
+import { mongoLedger } from './ledger/mongo-ledger.ts'
+import { artifactGate } from './models/artifact.ts'
+import { comfyDeploy } from './models/comfy-deploy.ts'
+import { createIndexes as createModelIndexes } from './models/indexes.ts'
+import { type ComfyUiFolder, mongoComfyUiFolder } from './models/mongo-comfyui-folder.ts'
+import { mongoModels } from './models/mongo-models.ts'
+import type { AlertBook } from './notify/alerts.ts'
+import { createIndexes as createAlertIndexes, mongoAlerts } from './notify/mongo-alerts.ts'
+import type { Ports } from './pipeline/ports.ts'
+import type { PipelineSettings } from './pipeline/settings.ts'
+import { systemClock } from './pipeline/system-clock.ts'
+import { defaultOfferings, offeringsSchema } from './recipes/offerings.ts'
+import { machineKeys } from './remote/keys.ts'
+import { sshRemote } from './remote/ssh-remote.ts'
+import type { Secret } from './secret.ts'
+import { r2Store } from './storage/r2-store.ts'
+import type { Store } from './storage/store.ts'
+import { createIndexes as createTrainingIndexes } from './trainings/indexes.ts'
+import { mongoRuns } from './trainings/mongo-runs.ts'
+import { mongoTimeline } from './trainings/mongo-timeline.ts'
+import { mongoTrainings } from './trainings/mongo-trainings.ts'
+
+export type Clients = {
+  readonly ports: Ports & { readonly alerts: AlertBook }
+  /** What `bellows sync` downloads; undefined where ComfyDeploy is told. */
+  readonly comfyUiFolder: ComfyUiFolder | undefined
+  close(): Promise<void>
+}
+
+export async function connectClients(config: Config): Promise<Clients> {
+  const mongo = new MongoClient(config.MONGODB_URL.reveal(), { appName: 'bellows', retryWrites: true })
+  await mongo.connect()
+  const db = mongo.db(config.MONGODB_DATABASE)
+  await createIndexes(db)
+
+  const store = storeOf(config)
+  const ec2 = ec2Of(config)
+  const folder = mongoComfyUiFolder(db)
+  const deploy =
+    config.COMFY_DEPLOY_URL && config.COMFY_DEPLOY_KEY
+      ? comfyDeploy({ endpoint: config.COMFY_DEPLOY_URL, key: config.COMFY_DEPLOY_KEY })
+      : undefined
+
+  const keys = (name: string) => machineKeys(config.BELLOWS_SECRET, name)
+  const ports = {
+    trainings: mongoTrainings(db, {
+      writeStepFields: config.BELLOWS_WRITE_STEP_FIELDS,
+      ...(config.BELLOWS_ENVIRONMENT && { environment: config.BELLOWS_ENVIRONMENT }),
+    }),
+    runs: mongoRuns(db),
+    timeline: mongoTimeline(db),
+    datasets: mongoDatasets(db),
+    prepareDataset: datasetPreparer({
+      store,
+      bucket: { name: config.R2_DATASETS_BUCKET, publicUrl: config.R2_DATASETS_PUBLIC_URL },
+    }),
+    models: mongoModels(db),
+    checkArtifact: artifactGate(store),
+    comfyUi: deploy ?? folder,
+    ledger: mongoLedger(db),
+    budget: mongoBudget(db),
+    store,
+    machines: machinesOf(config, ec2, keys),
+    remote: sshRemote({ keysFor: keys, user: config.BELLOWS_SSH_USER, port: 22 }),
+    alerts: mongoAlerts(db),
+    clock: systemClock,
+  }
+  return {
+    ports,
+    comfyUiFolder: deploy ? undefined : folder,
+    async close() {
+      ec2.destroy()
+      await mongo.close()
+    },
+  }
+}
+
+export function storeOf(config: Config): Store {
+  const endpoint = config.R2_ENDPOINT ?? `https://${config.R2_ACCOUNT_ID ?? ''}.r2.cloudflarestorage.com`
+  return r2Store({
+    endpoint,
+    region: config.R2_ENDPOINT ? 'us-east-1' : 'auto',
+    credentials: { accessKeyId: config.R2_ACCESS_KEY_ID, secretAccessKey: config.R2_SECRET_ACCESS_KEY },
+    buckets: {
+      datasets: config.R2_DATASETS_BUCKET,
+      models: config.R2_MODELS_BUCKET,
+      bases: config.R2_BASES_BUCKET,
+      work: config.R2_WORK_BUCKET,
+    },
+    publicUrls: { models: config.R2_MODELS_PUBLIC_URL, datasets: config.R2_DATASETS_PUBLIC_URL },
+  })
+}
+
+export function pipelineSettings(config: Config): PipelineSettings {
+  const minutes = (count: number) => count * 60_000
+  const file = readOfferingsFile(config)
+  return {
+    worker: config.BELLOWS_WORKER,
+    leaseMs: config.BELLOWS_LEASE_SECONDS * 1000,
+    heartbeatMs: config.BELLOWS_HEARTBEAT_SECONDS * 1000,
+    limits: {
+      preparing: minutes(config.BELLOWS_LIMIT_PREPARING_MINUTES),
+      ordering: minutes(config.BELLOWS_LIMIT_ORDERING_MINUTES),
+      boot: minutes(config.BELLOWS_LIMIT_BOOT_MINUTES),
+      pull: minutes(config.BELLOWS_LIMIT_PULL_MINUTES),
+      staging: minutes(config.BELLOWS_LIMIT_STAGING_MINUTES),
+      firstStep: minutes(config.BELLOWS_LIMIT_FIRST_STEP_MINUTES),
+      stall: minutes(config.BELLOWS_LIMIT_STALL_MINUTES),
+      stopping: 60_000,
+      shipping: minutes(config.BELLOWS_LIMIT_SHIPPING_MINUTES),
+      registering: minutes(5),
+      teardown: minutes(config.BELLOWS_LIMIT_TEARDOWN_MINUTES),
+    },
+    offerings: file ? offeringsSchema.parse(JSON.parse(file)) : defaultOfferings,
+    images: {
+      SDXL: config.BELLOWS_IMAGE_SDXL,
+      FLUX: config.BELLOWS_IMAGE_FLUX,
+      WAN: config.BELLOWS_IMAGE_WAN,
+    },
+    gpu: config.BELLOWS_GPU,
+    containerMemoryBytes: Math.round(config.BELLOWS_CONTAINER_MEMORY_GB * 1024 ** 3),
+    pointsPerUsd: config.BELLOWS_POINTS_PER_USD,
+    platformFee: config.BELLOWS_PLATFORM_FEE,
+    trainerCreditPoints: config.BELLOWS_TRAINER_CREDIT,
+    creatorCreditPoints: config.BELLOWS_CREATOR_CREDIT,
+    capFactor: config.BELLOWS_CAP_FACTOR,
+    maxJobUsd: config.BELLOWS_MAX_JOB_USD,
+    budget: { dayUsd: config.BELLOWS_DAY_USD, monthUsd: config.BELLOWS_MONTH_USD },
+    maxAttempts: config.BELLOWS_MAX_ATTEMPTS,
+  }
+}
+
+async function createIndexes(db: Db): Promise<void> {
+  await Promise.all([
+    createTrainingIndexes(db),
+    createModelIndexes(db),
+    createLedgerIndexes(db),
+    createAlertIndexes(db),
+  ])
+}
+
+function ec2Of(config: Config): EC2Client {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secret, AWS_SESSION_TOKEN: session } = config
+  return new EC2Client({
+    region: config.AWS_REGION,
+    ...(config.AWS_EC2_ENDPOINT && { endpoint: config.AWS_EC2_ENDPOINT }),
+    ...(accessKeyId &&
+      secret && {
+        credentials: {
+          accessKeyId,
+          secretAccessKey: secret.reveal(),
+          ...(session && { sessionToken: session.reveal() }),
+        },
+      }),
+  })
+}
+
+function machinesOf(config: Config, ec2: EC2Client, keys: (name: string) => ReturnType<typeof machineKeys>) {
+  const stacks = pulumiStacks({
+    pulumi: config.PULUMI_COMMAND,
+    pulumiHome: config.PULUMI_HOME ?? join(homedir(), '.pulumi'),
+    backendUrl: config.PULUMI_BACKEND_URL,
+    passphrase: config.PULUMI_CONFIG_PASSPHRASE,
+    project:
+      config.BELLOWS_DEPLOYMENT === 'bellows'
+        ? 'bellows-machines'
+        : `bellows-machines-${config.BELLOWS_DEPLOYMENT}`,
+    environment: pulumiEnvironment(config),
+    atOnce: config.BELLOWS_PULUMI_CONCURRENCY,
+  })
+  return pulumiMachines({
+    deployment: config.BELLOWS_DEPLOYMENT,
+    bases: [
+      {
+        region: config.AWS_REGION,
+        vpcId: config.BELLOWS_VPC,
+        subnets: config.BELLOWS_SUBNETS,
+        securityGroupId: config.BELLOWS_SECURITY_GROUP,
+        instanceProfile: config.BELLOWS_INSTANCE_PROFILE,
+        imageId: config.BELLOWS_AMI,
+        ec2,
+      },
+    ],
+    stacks,
+    keys,
+    workerAddress: config.BELLOWS_WORKER_ADDRESS,
+    market: {
+      market: config.BELLOWS_MARKET,
+      ...(config.BELLOWS_GPU_TYPES && { types: config.BELLOWS_GPU_TYPES }),
+    },
+    // Whoever calls holds the job's lease, so an older lock's holder does not any more.
+    mayCancelLock: () => true,
+  })
+}
+
+/** What the engine's providers and its state backend need, and nothing else. */
+function pulumiEnvironment(config: Config): Record<string, string | Secret> {
+  const { AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, PULUMI_DEBUG_PROVIDERS } =
+    config
+  return {
+    AWS_REGION,
+    ...(AWS_ACCESS_KEY_ID && { AWS_ACCESS_KEY_ID }),
+    ...(AWS_SECRET_ACCESS_KEY && { AWS_SECRET_ACCESS_KEY }),
+    ...(AWS_SESSION_TOKEN && { AWS_SESSION_TOKEN }),
+    ...(PULUMI_DEBUG_PROVIDERS && { PULUMI_DEBUG_PROVIDERS }),
+  }
+}
