@@ -30,10 +30,12 @@ export function startClaimLoop(options: {
   readonly concurrency: number
   readonly pollMs: number
   readonly onEvent: (event: JobEvent) => void
+  /** The database was asked for work and has answered. */
+  readonly onLook?: () => void
   /** A job that was left before its end, or a look at the database that failed (no training id). */
   readonly onError: (error: unknown, trainingId: string | undefined) => void
 }): ClaimLoop {
-  const { ports, settings, limits, concurrency, pollMs, onEvent, onError } = options
+  const { ports, settings, limits, concurrency, pollMs, onEvent, onLook, onError } = options
   const queue = new PQueue({ concurrency })
   const running = new Map<string, Promise<void>>()
   const stopping = new AbortController()
@@ -61,11 +63,15 @@ export function startClaimLoop(options: {
   /** True if there may be more. */
   async function look(): Promise<boolean> {
     const free = concurrency - running.size
-    if (free <= 0) return false
+    if (free <= 0) {
+      onLook?.()
+      return false
+    }
     const [unfinished, orphans] = await Promise.all([
       ports.runs.unfinished(concurrency * 2),
       ports.trainings.orphans(concurrency * 2),
     ])
+    onLook?.()
     const left = [...new Set([...unfinished, ...orphans])].filter((id) => !running.has(id))
     for (const id of left.slice(0, free)) start(id)
     if (left.length >= free) return false

@@ -1,0 +1,153 @@
+/**
+ * `npm start`: one worker. It claims jobs and runs them, shows a status page, sends alerts, and every few
+ * minutes compares what exists in the cloud with what should.
+ *
+ * The first SIGTERM or SIGINT stops claiming, gives the steps under way some time, then hands the jobs over;
+ * a second one stops at once. Either way no machine is forgotten: whoever starts next goes on.
+ */
+import { setInterval } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import { type Clients, connectClients, pipelineSettings } from './clients.ts'
+import { reap } from './cloud/reaper.ts'
+import { type Config, readConfig } from './config.ts'
+import { createLogger, logEvent } from './log.ts'
+import { createMetrics } from './metrics.ts'
+import { channelsOf } from './notify/channels.ts'
+import { sendAlerts } from './notify/send-alerts.ts'
+import { startClaimLoop } from './pipeline/claim-loop.ts'
+import { startWeb } from './web/server.ts'
+import { statusOf } from './web/status.ts'
+
+const tickMs = 5_000
+const reapEveryMs = 5 * 60_000
+
+export type Worker = {
+  readonly url: string
+  /** Settles when everything has stopped. */
+  stop(graceMs?: number): Promise<void>
+}
+
+export async function startWorker(config: Config, log: Logger): Promise<Worker> {
+  const clients = await connectClients(config)
+  const { ports } = clients
+  const settings = pipelineSettings(config)
+  const metrics = createMetrics(() => loop.active().length)
+  let lastLookAt: Date | undefined
+
+  const loop = startClaimLoop({
+    ports,
+    settings,
+    limits: { running: config.BELLOWS_MAX_RUNNING, runningPerOwner: config.BELLOWS_MAX_RUNNING_PER_OWNER },
+    concurrency: config.BELLOWS_CONCURRENCY,
+    pollMs: config.BELLOWS_POLL_SECONDS * 1000,
+    onLook: () => {
+      lastLookAt = new Date()
+    },
+    onEvent: (event) => {
+      logEvent(log, event)
+      metrics.record(event)
+    },
+    onError: (error, job) =>
+      log.error({ err: error, ...(job && { job }) }, job ? 'job left unfinished' : 'no answer'),
+  })
+  const status = statusOf({
+    worker: settings.worker,
+    ports,
+    budget: settings.budget,
+    active: loop.active,
+    health: () => ({ healthy: isRecent(lastLookAt, config), active: loop.active().length, lastLookAt }),
+  })
+  const web = await startWeb({
+    host: config.BELLOWS_HOST,
+    port: config.BELLOWS_PORT,
+    status,
+    metrics: metrics.registry,
+    files: clients.comfyUiFolder && (() => clients.comfyUiFolder?.list() ?? Promise.resolve([])),
+    token: config.BELLOWS_COMFYUI_TOKEN,
+  })
+  const ticking = new AbortController()
+  const ticks = tick(clients, config, log, ticking.signal)
+  log.info({ url: web.url }, 'ready')
+
+  return {
+    url: web.url,
+    async stop(graceMs = config.BELLOWS_SHUTDOWN_SECONDS * 1000) {
+      await loop.stop(graceMs)
+      ticking.abort()
+      await ticks
+      await web.close()
+      await clients.close()
+    },
+  }
+}
+
+/** Alerts leave often; leaks are looked for less often. */
+async function tick({ ports }: Clients, config: Config, log: Logger, signal: AbortSignal): Promise<void> {
+  const channels = channelsOf(config.BELLOWS_WEBHOOKS ?? [])
+  let lastReap = Date.now()
+  try {
+    for await (const _ of setInterval(tickMs, undefined, { signal })) {
+      const report = await sendAlerts(ports.alerts, channels).catch((error: Error) => ({
+        problems: [error.message],
+      }))
+      for (const problem of report.problems) log.warn(problem)
+      if (Date.now() - lastReap < reapEveryMs) continue
+      lastReap = Date.now()
+      await reapOnce(ports, log).catch((err: Error) => log.error({ err }, 'the reaper could not look'))
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error
+  }
+}
+
+async function reapOnce(ports: Clients['ports'], log: Logger): Promise<void> {
+  const { machines, runs, alerts } = ports
+  const report = await reap({
+    machines,
+    runs,
+    now: ports.clock.now,
+    onLeak: (leak) => log.warn({ leak }, 'leak'),
+  })
+  for (const name of report.released) await alerts.clear(`leak:${name}`, `${name} is gone.`)
+  for (const { name, error } of report.failed) {
+    await alerts.raise(`leak:${name}`, {
+      severity: 'critical',
+      title: `${name} is still there`,
+      text: String(error),
+    })
+  }
+}
+
+function isRecent(lastLookAt: Date | undefined, config: Config): boolean {
+  if (!lastLookAt) return false
+  return Date.now() - lastLookAt.getTime() < 60_000 + config.BELLOWS_POLL_SECONDS * 3000
+}
+
+async function main(): Promise<void> {
+  let config: Config
+  try {
+    config = readConfig(process.env)
+  } catch (error) {
+    console.error((error as Error).message)
+    process.exit(78) // EX_CONFIG
+  }
+  const log = createLogger(config.BELLOWS_LOG_LEVEL, config.BELLOWS_WORKER)
+  const worker = await startWorker(config, log)
+  let stopping = false
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stopping) process.exit(130)
+      stopping = true
+      log.info(`${signal}: no new jobs; once more stops at once`)
+      worker.stop().then(
+        () => process.exit(0),
+        (err: Error) => {
+          log.error({ err }, 'stopped with an error')
+          process.exit(1)
+        },
+      )
+    })
+  }
+}
+
+if (import.meta.main) await main()
