@@ -20,7 +20,7 @@ export const asRoot = (argv: Argv): Argv => ['sudo', '-n', ...argv]
 const docker = (...argv: Argv): Argv => asRoot(['docker', ...argv])
 
 /** Owner of /job on every machine, and whom the trainer runs as, whatever its image says. */
-export const trainerUser = '1000:1000'
+const trainerUser = '1000:1000'
 
 const mebibyte = 1024 ** 2
 
@@ -71,7 +71,7 @@ export const wholeLog = (name: string): Argv => docker('logs', name)
 export const lastLogs = (name: string, lines: number): Argv => docker('logs', '--tail', String(lines), name)
 
 export const stopTrainer = (name: string, graceSeconds: number): Argv =>
-  docker('stop', '--time', String(graceSeconds), name)
+  docker('stop', '-t', String(graceSeconds), name)
 
 export const removeContainer = (name: string): Argv => docker('rm', '--force', name)
 
@@ -97,7 +97,7 @@ export const runHelper = (folder: string): Argv => ['python3', '-B', folder]
  * The first-boot script (`infra/cloud-init.ts`) says here that it is done, or why not, and reads from here
  * when to switch the machine off: seconds since 1970.
  */
-export const bootFiles = {
+const bootFiles = {
   ready: '/var/lib/bellows/ready',
   failed: '/var/lib/bellows/failed',
   deadline: '/var/lib/bellows/deadline',

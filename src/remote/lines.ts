@@ -1,7 +1,7 @@
 /** Text from a machine is untrusted: cut into lines, bounded, and freed of anything but text. */
 
 /** Longer lines are cut here; the rest of them is dropped. */
-export const longestLine = 64 * 1024
+const longestLine = 64 * 1024
 
 /**
  * Calls `onLine` for each line of a byte stream. Bytes are decoded a line at a time, so that a character

@@ -30,13 +30,13 @@ export class ConnectionLost extends Error {
   }
 }
 
-export type Exit = {
+type Exit = {
   /** Undefined if a signal ended it. */
   readonly exitCode: number | undefined
   readonly signal: string | undefined
 }
 
-export type CommandOptions = {
+type CommandOptions = {
   /** Stdin, which ends after it unless `holdInput`. */
   readonly input?: string | Buffer
   /** Leaves stdin open until the command ends: its end tells the command that its caller is gone. */
@@ -44,14 +44,14 @@ export type CommandOptions = {
   readonly signal: AbortSignal
 }
 
-export type RunOptions = CommandOptions & {
+type RunOptions = CommandOptions & {
   /** Failure('step-overran') after that, with the command stopped. */
   readonly limitMs: number
   /** What is kept of stdout; 1 MiB unless given. More than that is an error. */
   readonly maxBytes?: number
 }
 
-export type RunResult = Exit & { readonly stdout: Buffer /** Its last 64 KiB. */; readonly stderr: string }
+type RunResult = Exit & { readonly stdout: Buffer /** Its last 64 KiB. */; readonly stderr: string }
 
 export type Ssh = {
   run(argv: Argv, options: RunOptions): Promise<RunResult>

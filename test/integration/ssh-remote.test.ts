@@ -242,6 +242,33 @@ test('a spot notice reaches the worker, with the GPU’s load and the disk’s r
   expect(heard.get('gpu')).toMatchObject({ utilisationPercent: expect.any(Number) })
 }, 20_000)
 
+test('an image that the machine has is not pulled, and one that nobody has ends in a sentence', async () => {
+  const messages: string[] = []
+  await host.pull(shellImage, (message) => messages.push(message), never)
+  expect(messages).toEqual([])
+  const missing = host.pull('localhost/bellows-test/missing:1', () => {}, never)
+  await expect(missing).rejects.toMatchObject({ reason: 'internal', message: /could not be pulled/ })
+}, 60_000)
+
+test('no URL is seen in the machine’s list of processes while it is fetched', async () => {
+  const asked = Promise.withResolvers<void>()
+  const silent = () => {
+    asked.resolve()
+    return true
+  }
+  const slow = await startStore(silent, new URL(store.url('/')).hostname)
+  const abort = new AbortController()
+  const file = { url: slow.url('/file'), path: 'file', size: 10, sha256: undefined }
+  const download = host.download([file], () => {}, abort.signal).catch((error) => error)
+  await asked.promise
+  const processes = await tested.inside('cat /proc/[0-9]*/cmdline | tr "\\0" " "')
+  abort.abort(new Error('seen enough'))
+  await download
+  slow.close()
+  expect(processes).toContain('python3 -B')
+  expect(processes).not.toMatch(/X-Signature|\/file/)
+})
+
 test('the switch-off time is moved to where the machine looks for it', async () => {
   const before = await tested.inside('cat /var/lib/bellows/deadline')
   const later = new Date(Number(before) * 1000 - 60_000)

@@ -173,8 +173,8 @@ class Fetch:
         return sum(self.length(index) for index in self.done)
 
     def lock(self) -> None:
-        """A helper whose caller is gone may still hold it; it ends at the next line that it says."""
-        until = time.monotonic() + 90
+        """A helper whose caller is gone may still hold it; it ends when sshd notices, two minutes at most."""
+        until = time.monotonic() + 150
         while True:
             try:
                 return fcntl.flock(self.part, fcntl.LOCK_EX | fcntl.LOCK_NB)

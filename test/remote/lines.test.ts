@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import { lineReader, plainText, tailOf } from '../../src/remote/lines.ts'
+
+const read = (...chunks: readonly Buffer[]): readonly string[] => {
+  const lines: string[] = []
+  const reader = lineReader((line) => lines.push(line))
+  for (const chunk of chunks) reader.write(chunk)
+  reader.end()
+  return lines
+}
+
+test('lines come out whole however the bytes were cut, also in the middle of a character', () => {
+  const bytes = Buffer.from('änna\n\n日本\nlast')
+  for (let cut = 0; cut <= bytes.length; cut++)
+    expect(read(bytes.subarray(0, cut), bytes.subarray(cut))).toEqual(['änna', '', '日本', 'last'])
+})
+
+test('a line is cut at 64 KiB, over many chunks too, and the next one is whole', () => {
+  const lines = read(...Array.from({ length: 10 }, () => Buffer.alloc(10_000, 'x')), Buffer.from('\nnext\n'))
+  expect(lines.map((line) => line.length)).toEqual([65_536, 4])
+})
+
+test('nothing that a terminal would obey stays, and text does', () => {
+  expect(plainText('\u001b[2J\u001b]0;title\u0007loss\t0.5\r\u0000\u009b\u202e!')).toBe('loss\t0.5!')
+})
+
+test('a tail keeps the last lines only', () => {
+  const tail = tailOf(2)
+  for (const line of ['a', 'b', 'c']) tail.add(line)
+  expect(tail.lines).toEqual(['b', 'c'])
+})
