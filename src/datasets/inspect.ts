@@ -8,7 +8,6 @@
  * 2.3–1.9 MB, JPEG 38 ms and 0.6 MB: WebP would cost more of the worker's time than it saves in transfer.
  */
 import sharp, { type Metadata } from 'sharp'
-import { printable } from '../recipes/trainer-line.ts'
 
 // libvips knows many more formats; some of them (SVG) can refer to other files.
 sharp.block({ operation: ['VipsForeignLoad'] })
@@ -92,7 +91,7 @@ function whyUnreadable(error: unknown): string {
   if (/unsupported image format|blocked|operation/i.test(message)) {
     return 'is not a picture in JPEG, PNG, WebP, GIF, AVIF or TIFF format'
   }
-  if (/premature|truncated|end of|not enough|unexpected|EOF/i.test(message))
+  if (/premature|truncated|end of|not enough|unexpected|EOF|libpng read error/i.test(message))
     return 'is cut off: the file is not whole'
-  return `is broken (${printable(message).slice(0, 100)})`
+  return 'is broken or cut off'
 }

@@ -80,8 +80,10 @@ export async function publishBase(
       size: (await stat(local)).size,
       sha256: await sha256Of(local),
     }
-    if (!before?.files.some((each) => each.path === path && each.sha256 === file.sha256)) {
-      await store.writeFile({ bucket: 'bases', key: baseKey(meta.name, path) }, local, mediaType(path))
+    const ref = { bucket: 'bases', key: baseKey(meta.name, path) } as const
+    const listed = before?.files.some((each) => each.path === path && each.sha256 === file.sha256)
+    if (!listed || (await store.info(ref))?.size !== file.size) {
+      await store.writeFile(ref, local, mediaType(path))
     }
     files.push(file)
     onFile(file)

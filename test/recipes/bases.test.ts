@@ -1,0 +1,75 @@
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { baseKey, publishBase, readBase } from '../../src/recipes/bases.ts'
+import { memoryStore } from '../../src/storage/memory-store.ts'
+
+const meta = { name: 'tiny-sdxl', family: 'SDXL', licence: 'CC0-1.0' } as const
+let folder: string
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'bellows-test-'))
+  await mkdir(join(folder, 'unet'))
+  await writeFile(join(folder, 'unet', 'model.safetensors'), 'weights')
+  await writeFile(join(folder, 'Z.json'), '{}')
+  await writeFile(join(folder, '.hidden'), 'x')
+  await symlink(join(folder, 'unet', 'model.safetensors'), join(folder, 'link.safetensors'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+describe('a base model', () => {
+  it('is read as it was published, links followed, hidden files left out', async () => {
+    const store = memoryStore()
+    const base = await publishBase(store, folder, meta)
+    expect(base.files.map(({ path }) => path)).toEqual([
+      'Z.json',
+      'link.safetensors',
+      'unet/model.safetensors',
+    ])
+    expect(await readBase(store, 'tiny-sdxl')).toEqual(base)
+    const key = baseKey('tiny-sdxl', 'link.safetensors')
+    expect((await store.read({ bucket: 'bases', key })).toString()).toBe('weights')
+  })
+
+  it('has the sum that sha256sum finds', async () => {
+    const { sha256 } = await publishBase(memoryStore(), folder, meta)
+    const command = 'sha256sum Z.json link.safetensors unet/model.safetensors | sha256sum'
+    expect(execFileSync('sh', ['-c', command], { cwd: folder }).toString().slice(0, 64)).toBe(sha256)
+  })
+
+  it('is not sent again where it is there already, and mended where a file is gone', async () => {
+    const store = memoryStore()
+    const sent: string[] = []
+    const watched = {
+      ...store,
+      writeFile: (...call: Parameters<typeof store.writeFile>) => {
+        sent.push(call[0].key)
+        return store.writeFile(...call)
+      },
+    }
+    await publishBase(store, folder, meta)
+    await publishBase(watched, folder, meta)
+    expect(sent).toEqual([])
+    await store.remove({ bucket: 'bases', key: 'tiny-sdxl/Z.json' })
+    await publishBase(watched, folder, meta)
+    expect(sent).toEqual(['tiny-sdxl/Z.json'])
+  })
+
+  it('that is missing or whose list was changed is told apart', async () => {
+    const store = memoryStore()
+    await expect(readBase(store, 'nothing')).rejects.toMatchObject({ reason: 'unknown-model' })
+    const base = await publishBase(store, folder, meta)
+    for (const change of [
+      { files: base.files.slice(1) },
+      { name: 'other' },
+      { files: [{ ...base.files[0], path: '../x' }] },
+      { family: 'SD15' },
+    ]) {
+      const ref = { bucket: 'bases', key: 'tiny-sdxl/base.json' } as const
+      await store.write(ref, JSON.stringify({ ...base, ...change }), 'application/json')
+      await expect(readBase(store, 'tiny-sdxl')).rejects.toMatchObject({ reason: 'internal' })
+    }
+  })
+})

@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest'
+import { defaultOfferings, offeringsSchema, pricePoints } from '../../src/recipes/offerings.ts'
+import type { Plan } from '../../src/recipes/plan.ts'
+
+const rates = { pointsPerUsd: 10_000, platformFee: 0.2 }
+const plan = {} as Plan
+
+describe('offerings', () => {
+  it('are there without a file, one for each family', () => {
+    expect(offeringsSchema.parse(defaultOfferings)).toEqual(defaultOfferings)
+    expect(Object.keys(defaultOfferings)).toEqual(['sdxl-lora', 'flux-lora', 'wan-lora'])
+  })
+
+  it('cost what the operator says: points as they are, dollars with the fee', () => {
+    const price = (offering: object) =>
+      pricePoints({ family: 'SDXL', base: 'b', wishes: {}, ...offering }, plan, rates)
+    expect(price({ pricePoints: 777 })).toBe(777)
+    expect(price({ usd: 2 })).toBe(24_000)
+    expect(price({ usd: 0.3 })).toBe(3_600)
+    expect(price({ usd: 0.00001 })).toBe(1)
+    expect(price({ usd: 0 })).toBe(0)
+  })
+
+  it.each<[string, object]>([
+    ['no price', {}],
+    ['two prices', { pricePoints: 1, usd: 1 }],
+    ['a wish out of bounds', { usd: 1, wishes: { rank: 1000 } }],
+    ['a name that climbs', { usd: 1, base: '../x' }],
+    ['an unknown family', { usd: 1, family: 'SD15' }],
+    ['a misspelt field', { usd: 1, prise: 3 }],
+  ])('are refused with %s', (_, fields) => {
+    expect(offeringsSchema.safeParse({ x: { family: 'SDXL', base: 'b', ...fields } }).success).toBe(false)
+  })
+})
