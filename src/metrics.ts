@@ -50,11 +50,10 @@ export function createMetrics(active: () => number): Metrics {
     registry,
     record({ kind, phase, data = {} }) {
       if (kind === 'phase') phases.inc({ phase })
-      else if (kind === 'outcome') endings.inc({ ending: String(data['ending']) })
-      else if (kind === 'failure') failures.inc({ reason: String(data['reason']) })
-      else if (kind === 'attempt' && typeof data['costUsd'] === 'number') cost.inc(data['costUsd'])
-      else if (kind === 'step' && typeof data['secondsPerStep'] === 'number')
-        step.observe(data['secondsPerStep'])
+      else if (kind === 'outcome') endings.inc({ ending: String(data.ending) })
+      else if (kind === 'failure') failures.inc({ reason: String(data.reason) })
+      else if (kind === 'attempt' && typeof data.costUsd === 'number') cost.inc(data.costUsd)
+      else if (kind === 'step' && typeof data.secondsPerStep === 'number') step.observe(data.secondsPerStep)
     },
   }
 }
