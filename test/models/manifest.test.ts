@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest'
+import { buildManifest, manifestKey, parseManifest, parseResult } from '../../src/models/manifest.ts'
+import { planSha256, planText } from '../../src/recipes/plan-text.ts'
+import { recipes } from '../../src/recipes/registry.ts'
+
+const plan = recipes.SDXL.plan({
+  trainingId: '0123456789abcdef01234567',
+  name: 'kite-234567',
+  triggerWord: null,
+  baseModel: { name: 'base', sha256: 'a'.repeat(64) },
+  dataset: { images: 20, sha256: 'b'.repeat(64) },
+  captions: [],
+  wishes: { steps: 100 },
+  offering: {},
+})
+const result = { steps: 100, seconds: 12.5, finalLoss: 0.1, files: [{ name: 'kite-234567.safetensors' }] }
+const shipped = {
+  name: 'kite.safetensors',
+  key: 'loras/1/kite.safetensors',
+  size: 3,
+  sha256: 'c'.repeat(64),
+  url: 'https://m.example/k',
+}
+const shippedAt = new Date('2026-11-23T12:00:00Z')
+
+describe('the manifest', () => {
+  it('comes back from its text as it was, dates included', () => {
+    const manifest = buildManifest({ plan, result, models: [shipped], samples: [], shippedAt })
+    expect(parseManifest(JSON.stringify(manifest))).toEqual(manifest)
+    expect(manifest.training).toEqual({ steps: 100, seconds: 12.5, finalLoss: 0.1, finishedAt: shippedAt })
+    expect(manifestKey(plan.trainingId)).toBe('loras/0123456789abcdef01234567/manifest.json')
+  })
+
+  it('is not made of a training that stopped early', () => {
+    const input = { plan, result: { ...result, steps: 99 }, models: [shipped], samples: [], shippedAt }
+    expect(() => buildManifest(input)).toThrow('only 99 of 100 steps were trained')
+  })
+})
+
+describe("a trainer's result", () => {
+  it('may say more than is needed', () => {
+    const text = JSON.stringify({ ...result, finishedAt: '2026-11-23T12:00:00.123+00:00', more: 1 })
+    expect(parseResult(text)).toEqual({ ...result, finishedAt: new Date('2026-11-23T12:00:00.123Z') })
+  })
+
+  it.each([
+    'nonsense',
+    '[]',
+    JSON.stringify({ ...result, steps: 0 }),
+    JSON.stringify({ ...result, finalLoss: null }),
+    JSON.stringify({ ...result, files: [] }),
+    JSON.stringify({ ...result, files: [{ name: '../x.safetensors' }] }),
+    JSON.stringify({ ...result, files: [{ name: 'x.py' }] }),
+  ])('is refused when it is %s', (text) => {
+    expect(() => parseResult(text)).toThrow(expect.objectContaining({ reason: 'bad-artifact' }))
+  })
+})
+
+describe("a plan's text", () => {
+  it('is the same whichever order a database gave its fields', () => {
+    const shuffled = Object.fromEntries(Object.entries(plan).reverse()) as typeof plan
+    expect(planText(shuffled)).toBe(planText(plan))
+    expect(planSha256(shuffled)).toBe(planSha256(plan))
+    expect(planSha256({ ...plan, seed: plan.seed + 1 })).not.toBe(planSha256(plan))
+  })
+})
