@@ -19,7 +19,10 @@ export interface Budget {
     reservation: Reservation,
     limits: BudgetLimits,
     at: Date,
-  ): Promise<{ readonly granted: true } | { readonly granted: false; readonly period: 'day' | 'month'; readonly leftUsd: number }>
+  ): Promise<
+    | { readonly granted: true }
+    | { readonly granted: false; readonly period: 'day' | 'month'; readonly leftUsd: number }
+  >
   /** Puts the real cost in the reservation's place; once settled, a replay changes nothing. */
   settle(key: string, usd: number): Promise<void>
   /** Reserved and spent so far in the day and the month of `at`. */

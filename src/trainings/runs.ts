@@ -6,8 +6,9 @@
  * write filters on it: no match means `LeaseLost`, and whoever gets that stops. Expiry is judged by the
  * database's clock, never by a worker's.
  */
-import type { Reason } from '../failure.ts'
+
 import type { Offer } from '../cloud/machines.ts'
+import type { Reason } from '../failure.ts'
 import type { Plan } from '../recipes/plan.ts'
 import type { TrainingResult } from './trainings.ts'
 
@@ -28,7 +29,9 @@ export type Lease = { readonly trainingId: string; readonly owner: string; reado
 
 export class LeaseLost extends Error {
   constructor(lease: Lease) {
-    super(`${lease.owner} no longer holds training ${lease.trainingId} (token ${lease.token}): another worker does`)
+    super(
+      `${lease.owner} no longer holds training ${lease.trainingId} (token ${lease.token}): another worker does`,
+    )
     this.name = 'LeaseLost'
   }
 }

@@ -1,0 +1,35 @@
+/** The machines' budget without a database, for runs of the workflow with simulated parts. */
+import type { Budget } from './budget.ts'
+import { type Amount, monthAndDay, shortPeriod, sumUp, toMicros } from './months.ts'
+
+type Entry = Amount & { readonly month: string; readonly settled: boolean }
+
+export function memoryBudget(): Budget {
+  const entries = new Map<string, Entry>()
+
+  function sums(at: Date) {
+    const { month, day } = monthAndDay(at)
+    return sumUp(
+      [...entries.values()].filter((entry) => entry.month === month),
+      day,
+    )
+  }
+
+  return {
+    async reserve({ key, usd }, limits, at) {
+      if (entries.has(key)) return { granted: true }
+      const short = shortPeriod(sums(at), limits, usd)
+      if (short) return { granted: false, ...short }
+      entries.set(key, { ...monthAndDay(at), micros: toMicros(usd), settled: false })
+      return { granted: true }
+    },
+    async settle(key, usd) {
+      const entry = entries.get(key)
+      if (entry && !entry.settled) entries.set(key, { ...entry, micros: toMicros(usd), settled: true })
+    },
+    async spending(at) {
+      const { day, month } = sums(at)
+      return { dayUsd: day / 1e6, monthUsd: month / 1e6 }
+    },
+  }
+}

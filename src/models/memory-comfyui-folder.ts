@@ -1,0 +1,15 @@
+/** A ComfyUI folder's list without a database. */
+import type { ComfyUiFolder, ListedFile } from './mongo-comfyui-folder.ts'
+
+export function memoryComfyUiFolder(now: () => Date = () => new Date()): ComfyUiFolder {
+  const files = new Map<string, ListedFile>()
+  return {
+    async install(file) {
+      if (!files.has(file.modelId)) files.set(file.modelId, { ...file, publishedAt: now() })
+      return file.modelId
+    },
+    async list(after = new Date(0)) {
+      return [...files.values()].filter(({ publishedAt }) => publishedAt >= after)
+    },
+  }
+}

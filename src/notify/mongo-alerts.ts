@@ -1,0 +1,110 @@
+/**
+ * Alerts in the collection `alerts`, one document a key. Raising and clearing change the state and put
+ * the notice into the same document's outbox in one atomic write: a notice exists if and only if the
+ * state changed. `notBefore` is the database's clock; a taken notice is one whose time is a little later.
+ */
+import type { Db } from 'mongodb'
+import { durable, isDuplicateKey, literal } from '../mongo.ts'
+import type { Alert, AlertBook, Notice } from './alerts.ts'
+
+type AlertDocument = Alert & {
+  readonly _id: string
+  readonly raised: boolean
+  readonly raisedAt: Date
+  readonly clearedAt?: Date
+  /** Number of the last notice. */
+  readonly notices: number
+  readonly outbox: readonly Omit<Notice, 'key'>[]
+  /** When the first notice of the outbox may be sent. */
+  readonly notBefore: Date
+}
+
+export function mongoAlerts(db: Db): AlertBook {
+  const alerts = durable<AlertDocument>(db, 'alerts')
+
+  return {
+    async raise(key, alert) {
+      const state = { raised: true, raisedAt: '$$NOW', ...literals(alert) }
+      try {
+        await alerts.updateOne({ _id: key, raised: { $ne: true } }, say('raised', state, literals(alert)), {
+          upsert: true,
+        })
+      } catch (error) {
+        if (!isDuplicateKey(error)) throw error
+      }
+    },
+    async clear(key, text) {
+      const words = { title: '$title', text: literal(text), severity: '$severity' }
+      await alerts.updateOne(
+        { _id: key, raised: true },
+        say('over', { raised: false, clearedAt: '$$NOW' }, words),
+      )
+    },
+    async take(holdMs) {
+      const document = await alerts.findOneAndUpdate(
+        { 'outbox.0': { $exists: true }, $expr: { $lte: ['$notBefore', '$$NOW'] } },
+        [{ $set: { notBefore: { $add: ['$$NOW', holdMs] } } }],
+        { sort: { notBefore: 1 }, returnDocument: 'after' },
+      )
+      const first = document?.outbox[0]
+      return document && first ? { ...first, key: document._id } : undefined
+    },
+    async finish({ key, number }) {
+      await alerts.updateOne({ _id: key, 'outbox.0.number': number }, [
+        {
+          $set: {
+            outbox: { $filter: { input: '$outbox', cond: { $ne: ['$$this.number', number] } } },
+            notBefore: '$$NOW',
+          },
+        },
+      ])
+    },
+    async postpone({ key, number, failures }, sentTo, retryMs) {
+      const changed = { $mergeObjects: ['$$this', { sentTo: literal(sentTo), failures: failures + 1 }] }
+      const isIt = { $eq: ['$$this.number', number] }
+      await alerts.updateOne({ _id: key, 'outbox.0.number': number }, [
+        {
+          $set: {
+            outbox: { $map: { input: '$outbox', in: { $cond: [isIt, changed, '$$this'] } } },
+            notBefore: { $add: ['$$NOW', retryMs] },
+          },
+        },
+      ])
+    },
+    async standing() {
+      const documents = await alerts.find({ raised: true }).sort({ raisedAt: 1 }).toArray()
+      return documents.map(({ _id, title, text, severity, raisedAt }) => ({
+        key: _id,
+        title,
+        text,
+        severity,
+        raisedAt,
+      }))
+    },
+  }
+}
+
+function literals({ title, text, severity }: Alert): Record<keyof Alert, object> {
+  return { title: literal(title), text: literal(text), severity: literal(severity) }
+}
+
+/** The update that sets the state and says so. */
+function say(kind: Notice['kind'], state: object, words: object): object[] {
+  const number = { $add: [{ $ifNull: ['$notices', 0] }, 1] }
+  const notice = { ...words, number, kind: literal(kind), at: '$$NOW', sentTo: [], failures: 0 }
+  const idle = { $eq: [{ $ifNull: ['$outbox', []] }, []] }
+  return [
+    {
+      $set: {
+        ...state,
+        notices: number,
+        outbox: { $concatArrays: [{ $ifNull: ['$outbox', []] }, [notice]] },
+        notBefore: { $cond: [idle, '$$NOW', '$notBefore'] },
+      },
+    },
+  ]
+}
+
+export async function createIndexes(db: Db): Promise<void> {
+  await durable(db, 'alerts').createIndex({ 'outbox.0': 1, notBefore: 1 })
+}

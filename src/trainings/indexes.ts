@@ -1,0 +1,14 @@
+import type { Db } from 'mongodb'
+import { durable } from '../mongo.ts'
+
+/**
+ * The queue's order, the timeline's uniqueness and the lists that are looked at every few seconds. On the
+ * existing collection only an index is added, no field.
+ */
+export async function createIndexes(db: Db): Promise<void> {
+  await durable(db, 'trainingJobs').createIndex({ status: 1, createdAt: 1, _id: 1 })
+  await durable(db, 'trainingRuns').createIndex({ startedAt: 1 })
+  await durable(db, 'trainingRuns').createIndex({ endedAt: 1, startedAt: 1 })
+  await durable(db, 'trainingRuns').createIndex({ 'attempts.tornDownAt': 1 })
+  await durable(db, 'trainingEvents').createIndex({ trainingId: 1, number: 1 }, { unique: true })
+}

@@ -1,0 +1,86 @@
+/**
+ * Places: how many jobs may be RUNNING at once, counted in one document of `trainingLimits`.
+ *
+ * A place is taken before its job turns RUNNING, by one atomic write that checks both limits, so they hold
+ * however many workers claim at once. A place is in one of these states:
+ *
+ *     reserved (its job is QUEUED)   whoever claims next turns that job to RUNNING: a worker that died
+ *                                    between the two writes leaves nothing to clean up
+ *     used     (its job is RUNNING, or has a run that is not ended: a machine may still be billed for it)
+ *     stale    (neither)             swept, when a limit is about to turn a job away
+ *
+ * Hence a place is never freed while a job could still turn RUNNING on it.
+ */
+import type { Db, Document } from 'mongodb'
+import { durable, isDuplicateKey, literal, toIdText } from '../mongo.ts'
+import type { ClaimLimits } from './trainings.ts'
+
+export type Place = {
+  /** The job's `_id`, as it is. */
+  readonly job: unknown
+  /** Jobs without an owner count under the system's limit only. */
+  readonly owner: string | null
+}
+
+type LimitsDocument = { readonly _id: string; readonly places: readonly Place[] }
+
+export type Places = {
+  taken(): Promise<readonly Place[]>
+  /** False if a limit is reached by now, or the job has a place already. */
+  take(place: Place, limits: ClaimLimits): Promise<boolean>
+  free(job: unknown): Promise<void>
+  /** Frees stale places; returns how many. */
+  sweep(places: readonly Place[]): Promise<number>
+}
+
+/** `name` tells deployments apart that share a database but claim different documents. */
+export function mongoPlaces(db: Db, name: string): Places {
+  const limits = durable<LimitsDocument>(db, 'trainingLimits')
+  const jobs = durable(db, 'trainingJobs')
+  const runs = durable<{ _id: string }>(db, 'trainingRuns')
+
+  async function free(job: unknown): Promise<void> {
+    await limits.updateOne({ _id: name }, { $pull: { places: { job } } } as Document)
+  }
+
+  return {
+    free,
+    async taken() {
+      const document = await limits.findOne({ _id: name })
+      if (document) return document.places
+      try {
+        await limits.insertOne({ _id: name, places: [] })
+      } catch (error) {
+        if (!isDuplicateKey(error)) throw error
+      }
+      return []
+    },
+    async take(place, { running, runningPerOwner }) {
+      const ofOwner = { $filter: { input: '$places', cond: { $eq: ['$$this.owner', literal(place.owner)] } } }
+      const room: Document[] = [{ $lt: [{ $size: '$places' }, running] }]
+      if (place.owner !== null) room.push({ $lt: [{ $size: ofOwner }, runningPerOwner] })
+      const { modifiedCount } = await limits.updateOne(
+        { _id: name, 'places.job': { $ne: place.job }, $expr: { $and: room } } as Document,
+        { $push: { places: place } },
+      )
+      return modifiedCount === 1
+    },
+    async sweep(places) {
+      const ids = places.map(({ job }) => job)
+      const live = await jobs
+        .find({ _id: { $in: ids }, status: { $in: ['QUEUED', 'RUNNING'] } } as Document, {
+          projection: { _id: 1 },
+        })
+        .toArray()
+      const liveIds = new Set(live.map(({ _id }) => toIdText(_id)))
+      const ended = ids.filter((id) => !liveIds.has(toIdText(id)))
+      const unfinished = await runs
+        .find({ _id: { $in: ended.map(toIdText) }, endedAt: { $exists: false } }, { projection: { _id: 1 } })
+        .toArray()
+      const unfinishedIds = new Set(unfinished.map(({ _id }) => _id))
+      const stale = ended.filter((id) => !unfinishedIds.has(toIdText(id)))
+      for (const id of stale) await free(id)
+      return stale.length
+    },
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * A document of `trainingJobs`, read without trust: whatever a UI has put there, something comes out,
+ * and each value of a foreign type is a problem to tell its owner of.
+ */
+import { Decimal128, Double, Int32, Long, ObjectId } from 'mongodb'
+import { toIdText } from '../mongo.ts'
+import type { Training, TrainingStatus } from './trainings.ts'
+
+export const statuses = ['QUEUED', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED'] as const
+
+type Document = Readonly<Record<string, unknown>>
+
+/** Fields that are no wishes: the pipeline's own, or of no meaning to a training. */
+const known = new Set(
+  `_id datasetId ownerAccountId offeringId baseModel status progress failureReason createdAt updatedAt
+  startedAt completedAt costPoints paidAt loraModelId modelRepoUrl triggerWords previewImages modelName
+  triggerWord steps datasetImageCount walletAddress currentStep totalSteps currentLoss environment`.split(
+    /\s+/,
+  ),
+)
+
+export function trainingFrom(document: Document): Training {
+  const problems: string[] = []
+  const { _id } = document
+  if (!(_id instanceof ObjectId)) problems.push(`_id is ${describe(_id)}, not an ObjectId`)
+
+  function field<T>(name: string, wanted: string, read: (value: unknown) => T | undefined, need: boolean) {
+    const value = document[name]
+    const result = read(value)
+    if (result !== undefined) return result
+    const missing = value === undefined || value === null
+    if (missing && need) problems.push(`${name} is missing`)
+    if (!missing) problems.push(`${name} is ${describe(value)}, not ${wanted}`)
+    return undefined
+  }
+
+  const status = field('status', 'a known status', asStatus, true)
+  return {
+    id: toIdText(_id),
+    // a status that we don't know was set by somebody who wants something else than a training
+    status: status ?? 'CANCELLED',
+    ownerAccountId: field('ownerAccountId', 'an ObjectId', asObjectId, true),
+    datasetId: field('datasetId', 'an ObjectId', asObjectId, true),
+    offeringId: field('offeringId', 'a text', asText, true),
+    baseModel: field('baseModel', 'a text', asText, true),
+    modelName: field('modelName', 'a text', asText, false),
+    triggerWord: field('triggerWord', 'a text', asText, false),
+    steps: field('steps', 'a number', asNumber, false),
+    createdAt: field('createdAt', 'a date', asDate, true) ?? bornAt(_id),
+    costPoints: field('costPoints', 'a number', asNumber, false),
+    problems,
+    wishes: Object.fromEntries(
+      Object.entries(document).flatMap(([name, value]) => {
+        const wish = known.has(name) ? undefined : plain(value)
+        return wish === undefined ? [] : [[name, wish]]
+      }),
+    ),
+  }
+}
+
+/** The account under whose limit a job counts; undefined where the document names none. */
+export function ownerOf(document: Document): string | undefined {
+  return asObjectId(document.ownerAccountId) ?? asText(document.ownerAccountId)
+}
+
+/** 0–100 with one decimal. */
+export function clampPercent(value: number): number {
+  return Math.round(Math.min(100, Math.max(0, value)) * 10) / 10
+}
+
+const asObjectId = (value: unknown) => (value instanceof ObjectId ? value.toHexString() : undefined)
+const asText = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined)
+const asDate = (value: unknown) =>
+  value instanceof Date && !Number.isNaN(value.getTime()) ? value : undefined
+const asStatus = (value: unknown) => statuses.find((status) => status === value) as TrainingStatus | undefined
+
+function asNumber(value: unknown): number | undefined {
+  const numeric = value instanceof Decimal128 ? Number(value.toString()) : unbox(value)
+  return typeof numeric === 'number' && Number.isFinite(numeric) ? numeric : undefined
+}
+
+function unbox(value: unknown): unknown {
+  if (value instanceof Long) return value.toNumber()
+  return value instanceof Double || value instanceof Int32 ? value.valueOf() : value
+}
+
+function bornAt(id: unknown): Date {
+  return id instanceof ObjectId ? id.getTimestamp() : new Date(0)
+}
+
+/** The value if JSON could carry it, to a depth that a wish needs; else undefined. */
+function plain(value: unknown, depth = 0): unknown {
+  if (typeof value === 'string' || typeof value === 'boolean') return value
+  const number = asNumber(value)
+  if (number !== undefined) return number
+  if (depth > 3 || value === null || typeof value !== 'object') return undefined
+  if (Array.isArray(value)) return value.map((each) => plain(each, depth + 1) ?? null)
+  if (Object.getPrototypeOf(value) !== Object.prototype) return undefined
+  return Object.fromEntries(
+    Object.entries(value).map(([name, each]) => [name, plain(each, depth + 1) ?? null]),
+  )
+}
+
+function describe(value: unknown): string {
+  if (value === undefined || value === null) return 'missing'
+  if (typeof value === 'string') return value === '' ? 'an empty text' : `the text "${shorten(value)}"`
+  if (typeof value === 'number') return `the number ${value}`
+  if (typeof value === 'boolean') return `${value}`
+  if (value instanceof ObjectId) return 'an ObjectId'
+  if (value instanceof Date) return 'a date'
+  return Array.isArray(value) ? 'a list' : 'an object'
+}
+
+function shorten(text: string): string {
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text
+}
