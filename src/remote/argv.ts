@@ -15,7 +15,7 @@ const quoteWord = (word: string): string => {
 }
 
 /** Runs `argv` as root: machines let their login user do so without a password. */
-export const asRoot = (argv: Argv): Argv => ['sudo', '-n', ...argv]
+const asRoot = (argv: Argv): Argv => ['sudo', '-n', ...argv]
 
 const docker = (...argv: Argv): Argv => asRoot(['docker', ...argv])
 

@@ -10,7 +10,7 @@ import { Failure } from '../failure.ts'
 import type { Host, Notice, TrainerContainer, TrainerExit, TrainerState } from './host.ts'
 
 /** What a scripted trainer does next. One that hangs does nothing more until it is killed. */
-export type TrainerAct =
+type TrainerAct =
   | { readonly line: string }
   | { readonly stderr: string }
   | { readonly write: string; readonly content: string | Buffer }
@@ -18,7 +18,7 @@ export type TrainerAct =
   | 'hang'
 
 /** What it sees: paths are below /job, such as `plan.json`. */
-export type TrainerView = {
+type TrainerView = {
   readonly files: ReadonlyMap<string, Buffer>
   readonly container: TrainerContainer
   /** SIGTERM has come. */

@@ -151,13 +151,17 @@ def is_plain(path: str) -> bool:
 
 def list_folder(root: str, folder: str, report) -> dict:
     def summed(entry):
-        file = open_file(root, entry[0])
+        try:
+            file = open_file(root, entry[0])
+        except FileNotFoundError:
+            return None  # Gone since, or closed to us.
         with os.fdopen(file, 'rb') as stream:
             return {'path': entry[0], 'size': os.fstat(file).st_size, 'sha256': sha256_of(stream)}
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for entry in pool.map(summed, regular_files(root, folder)):
-            report('file', **entry)
+            if entry:
+                report('file', **entry)
     return {}
 
 
