@@ -13,7 +13,6 @@ import { z } from 'zod'
 import { isConnectionError, isTransientStatus, type RetryPolicy, retry } from '../retry.ts'
 import type { Secret } from '../secret.ts'
 import type { PublishedFile } from './comfyui.ts'
-import { listSchema } from './comfyui-files.ts'
 
 export type SyncOptions = {
   /** The worker's address, such as `https://bellows.example:8080`. */
@@ -29,6 +28,16 @@ export type SyncOptions = {
 export type Synced = { readonly downloaded: readonly string[]; readonly refused: readonly string[] }
 
 type Listed = Omit<PublishedFile, 'modelId'>
+
+/** What the worker answers to `GET /comfyui/files`; it may say more. */
+const listSchema = z.array(
+  z.object({
+    filename: z.string(),
+    url: z.url({ protocol: /^https?$/ }),
+    size: z.int().positive(),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  }),
+)
 
 const stateName = '.bellows-sync.json'
 const stateSchema = z.record(z.string(), z.object({ sha256: z.string() }))

@@ -7,10 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { comfyDeploy } from '../../src/models/comfy-deploy.ts'
-import { comfyUiFiles } from '../../src/models/comfyui-files.ts'
 import { syncComfyUi, watchComfyUi } from '../../src/models/comfyui-sync.ts'
 import { Secret } from '../../src/secret.ts'
-import { memoryStore } from '../../src/storage/memory-store.ts'
 
 const token = new Secret('canary-token')
 const retry = { firstDelayMs: 1 }
@@ -103,19 +101,6 @@ describe('ComfyDeploy', () => {
     await expect(comfy.install(file)).rejects.toThrow('neither id nor fileId')
     handle = () => {}
     await expect(comfy.install(file)).rejects.toThrow(/timeout/)
-  })
-})
-
-describe("the list for ComfyUI's folder", () => {
-  it('has what was installed, once, also after a restart', async () => {
-    const store = memoryStore()
-    const files = comfyUiFiles(store)
-    expect(await files.install(file)).toBe(file.modelId)
-    await files.install(file)
-    expect(await files.files()).toEqual([file])
-    await files.install({ ...file, filename: 'b.safetensors' })
-    expect((await files.files()).map(({ filename }) => filename)).toEqual(['b.safetensors', file.filename])
-    expect(await comfyUiFiles(store).files()).toHaveLength(2)
   })
 })
 
