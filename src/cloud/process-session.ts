@@ -36,6 +36,16 @@ export function membersOf(session: number): readonly number[] {
   })
 }
 
+/** False for a process that has ended and only waits to be noticed, too. */
+export function isAlive(id: number): boolean {
+  try {
+    process.kill(id, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
+  }
+  return statusOf(id)[0] !== 'Z'
+}
+
 function processes(): readonly number[] {
   try {
     return readdirSync('/proc')

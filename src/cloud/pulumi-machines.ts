@@ -60,10 +60,13 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     const { mayCancelLock } = options
     return mayCancelLock ? { mayCancelLock: (lockedAt) => mayCancelLock(name, lockedAt) } : {}
   }
-  const terminate = (name: string) =>
-    everywhere(async (scope) =>
-      untilTerminated(scope.ec2, await terminateAll({ ...scope, name }), terminationSeconds),
-    )
+  const terminate = async (name: string) => {
+    const ended = await everywhere(async (scope) => ({
+      ...scope,
+      ids: await terminateAll({ ...scope, name }),
+    }))
+    await Promise.all(ended.map(({ ec2, ids }) => untilTerminated(ec2, ids, terminationSeconds)))
+  }
 
   /** The machine of an earlier, perhaps unfinished order; strays are ended on the way. */
   const findOrdered = async (name: string, call: StackCall): Promise<Machine | undefined> => {
@@ -84,7 +87,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     const base = bases.find(({ region }) => region === offer.region)
     if (!base) throw new Error(`There is no base in ${offer.region}`)
     const inputs = machineInputs(order, base, options)
-    const beforeRetry = async () => void (await terminate(name))
+    const beforeRetry = () => terminate(name)
     try {
       const config = { 'aws:region': offer.region }
       const outputs = await stacks.up(name, { inputs, config }, { ...call, beforeRetry })
@@ -126,7 +129,8 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     async release(name) {
       await terminate(name)
       await stacks.destroy(name, callFor(name))
-      // An engine that was killed in the middle may have made what it never wrote down.
+      // An engine that was killed in the middle may have made what it never wrote down, until just now.
+      await terminate(name)
       await everywhere(async (scope) => {
         const left = (await things({ ...scope, name })).filter(({ kind }) => kind !== 'instance')
         await Promise.all(left.map((thing) => removeThing(scope, thing)))

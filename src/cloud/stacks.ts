@@ -6,19 +6,19 @@
  *              └─ deadline or abort → interrupted (SIGINT to the group) → killed (SIGKILL to the session)
  *
  * However it ends, nothing of the child survives: its session is swept and its folder removed before the
- * call settles. A lock left behind is cancelled where its holder is known to be dead: our own child after
- * the sweep, or another's when the caller says so (`mayCancelLock`).
+ * call settles. A lock left behind is cancelled where its holder is known to be dead: a process of this
+ * computer that is gone, or another's when the caller says so (`mayCancelLock`).
  */
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import PQueue from 'p-queue'
 import { Secret } from '../secret.ts'
-import { killSession, signalGroup } from './process-session.ts'
+import { isAlive, killSession, signalGroup } from './process-session.ts'
 import type { StackLine, StackOperation, StackRequest, StackSummary, Wanted } from './stack-messages.ts'
 
 export type StacksOptions = {
@@ -72,13 +72,13 @@ export interface Stacks {
 
 export class StackError extends Error {
   readonly kind: 'locked' | 'missing' | 'failed' | 'overran'
-  readonly lockedAt: Date | undefined
+  readonly lock: Lock | undefined
 
   constructor(kind: StackError['kind'], operation: StackOperation, stack: string, message: string) {
     super(`${['Pulumi', operation, stack].filter(Boolean).join(' ')}: ${message}`)
     this.name = 'StackError'
     this.kind = kind
-    this.lockedAt = kind === 'locked' ? lockTime(message) : undefined
+    this.lock = kind === 'locked' ? parseLock(message) : undefined
   }
 }
 
@@ -113,32 +113,44 @@ export function pulumiStacks(options: StacksOptions): Stacks {
       signal,
     )
 
-  /** Tries a second time after a kill at the deadline, and after a dead holder's lock is cancelled. */
+  /** The operations on one stack take turns, so that one which is still ending does not lock out the next. */
+  const turns = new Map<string, Promise<unknown>>()
+  const inTurn = <T>(stack: string, work: () => Promise<T>): Promise<T> => {
+    const mine = (turns.get(stack) ?? Promise.resolve()).then(() => queue.add(work))
+    const settled: Promise<unknown> = mine
+      .catch(() => {})
+      .then(() => {
+        if (turns.get(stack) === settled) turns.delete(stack)
+      })
+    turns.set(stack, settled)
+    return mine
+  }
+
+  /** Cancels the lock of a dead holder, if that is all that is in the way. */
+  const unlocked = async (operation: StackOperation, stack: string, call: StackCall, wanted?: Wanted) => {
+    try {
+      return await once(operation, stack, call.signal, wanted)
+    } catch (error) {
+      if (!(error instanceof StackError) || error.kind !== 'locked') throw error
+      if (!isDead(error.lock) && !(await call.mayCancelLock?.(error.lock?.at))) throw error
+      await once('cancel', stack, call.signal)
+      return once(operation, stack, call.signal, wanted)
+    }
+  }
+
+  /** Tries a second time after a kill at the deadline. */
   const perform = (operation: StackOperation, stack: string, call: StackCall = {}, wanted?: Wanted) =>
-    queue.add(async () => {
+    inTurn(stack, async () => {
       try {
-        return await once(operation, stack, call.signal, wanted)
+        return await unlocked(operation, stack, call, wanted)
       } catch (error) {
-        if (!(error instanceof StackError) || !(await mend(error, operation, stack, call))) throw error
-        return once(operation, stack, call.signal, wanted)
+        if (!(error instanceof StackError) || error.kind !== 'overran') throw error
+        await call.beforeRetry?.()
+        // `up` refreshes by itself where there is something to refresh.
+        if (operation === 'destroy') await unlocked('refresh', stack, call).catch(ignoreMissing)
+        return unlocked(operation, stack, call, wanted)
       }
     })
-
-  /** True when a second try may succeed. */
-  const mend = async (error: StackError, operation: StackOperation, stack: string, call: StackCall) => {
-    if (error.kind === 'locked') {
-      if (!(await call.mayCancelLock?.(error.lockedAt))) return false
-      await once('cancel', stack, call.signal)
-      return true
-    }
-    if (error.kind !== 'overran') return false
-    await call.beforeRetry?.()
-    if (operation === 'list') return true
-    // The child is dead, so whatever lock is there is its own, or was there before and kept it waiting.
-    await once('cancel', stack, call.signal).catch(ignoreMissing)
-    if (operation === 'destroy') await once('refresh', stack, call.signal).catch(ignoreMissing)
-    return true
-  }
 
   return {
     up: async (stack, wanted, call) => (await perform('up', stack, call, wanted)).outputs ?? {},
@@ -284,9 +296,15 @@ function ignoreMissing(error: unknown): undefined {
   throw error
 }
 
+type Lock = { readonly host: string; readonly pid: number; readonly at: Date }
+
 /** As a file or bucket backend tells it: `created by root@host (pid 7) at 2026-08-01T10:00:00Z`. */
-function lockTime(message: string): Date | undefined {
-  const time = /created by .* at (\S+)/.exec(message)?.[1]
-  const date = time ? new Date(time) : undefined
-  return date && !Number.isNaN(date.getTime()) ? date : undefined
+function parseLock(message: string): Lock | undefined {
+  const [, host, pid, at] = /created by [^@\s]*@(\S+) \(pid (\d+)\) at (\S+)/.exec(message) ?? []
+  if (!host || !pid || !at || Number.isNaN(Date.parse(at))) return undefined
+  return { host, pid: Number(pid), at: new Date(at) }
+}
+
+function isDead(lock: Lock | undefined): boolean {
+  return lock?.host === hostname() && !isAlive(lock.pid)
 }

@@ -82,8 +82,8 @@ test('a child that is deaf to SIGINT is killed with all that it started', second
   const deaf = real.stacks.up('one', { inputs: { message: '', hang: true, deaf: true } })
   await expect(deaf).rejects.toMatchObject({ kind: 'overran' })
   expect(stackProcesses()).toEqual(before)
-  // Its lock was left behind; the stack is usable all the same.
-  expect(await real.stacks.up('one', hi, { mayCancelLock: () => true })).toMatchObject({ message: 'hi' })
+  // Whether or not its lock was left behind, its holder is dead: the stack is usable.
+  expect(await real.stacks.up('one', hi)).toMatchObject({ message: 'hi' })
 })
 
 test('an abort ends the operation with the signal’s reason', seconds(60), async () => {
@@ -104,6 +104,19 @@ test('an abort ends the operation with the signal’s reason', seconds(60), asyn
   await real.stacks.destroy('one')
 })
 
+test('operations on one stack take turns, and those on others go side by side', seconds(60), async () => {
+  const order: string[] = []
+  using real = engine({
+    onLine: (stack, operation, { line }) => {
+      if (line === 'result') order.push(`${stack} ${operation}`)
+    },
+  })
+  const { stacks } = real
+  await Promise.all([stacks.up('one', hi), stacks.destroy('one'), stacks.up('two', hi)])
+  expect(order.filter((each) => each.startsWith('one'))).toEqual(['one up', 'one destroy'])
+  expect((await stacks.list()).map(({ name }) => name)).toEqual(['two'])
+})
+
 test('a locked stack is left to its holder until that one’s lease is over', seconds(60), async () => {
   const holding = Promise.withResolvers<void>()
   const controller = new AbortController()
@@ -118,10 +131,10 @@ test('a locked stack is left to its holder until that one’s lease is over', se
   const other = pulumiStacks(real.options)
   const refused = (await other.destroy('one').catch((error) => error)) as StackError
   expect(refused).toMatchObject({ kind: 'locked' })
-  expect(refused.lockedAt?.getTime()).toBeGreaterThan(Date.now() - 60_000)
+  expect(refused.lock?.at.getTime()).toBeGreaterThan(Date.now() - 60_000)
   const asked: unknown[] = []
   await other.destroy('one', { mayCancelLock: (lockedAt) => asked.push(lockedAt) > 0 })
-  expect(asked).toEqual([refused.lockedAt])
+  expect(asked).toEqual([refused.lock?.at])
   expect(await other.list()).toEqual([])
   controller.abort(new Error('over'))
   await ended

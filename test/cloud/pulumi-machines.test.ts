@@ -1,0 +1,241 @@
+import { describe, expect, test } from 'vitest'
+import type { MachineOrder } from '../../src/cloud/machines.ts'
+import { pulumiMachines } from '../../src/cloud/pulumi-machines.ts'
+import { type Outputs, StackError, type Stacks } from '../../src/cloud/stacks.ts'
+import { machineKeys } from '../../src/remote/keys.ts'
+import { Secret } from '../../src/secret.ts'
+import { machinesContract } from '../contract/machines.ts'
+import { memoryEc2 } from './memory-ec2.ts'
+import { name, offer, order, trainingId } from './samples.ts'
+
+const forever = () => new AbortController().signal
+
+/** The engine in memory; `up` calls `make`, which may throw before or after it has launched. */
+function setUp(deployment = 'test') {
+  const ec2 = memoryEc2(deployment)
+  const known = new Map<string, Outputs>()
+  const wanted: { inputs: Record<string, unknown>; config?: unknown }[] = []
+  const world = {
+    make: (order: MachineOrder): Outputs => {
+      const instance = ec2.launch(order)
+      return { instanceId: instance.id, host: '203.0.113.7', zone: instance.zone }
+    },
+  }
+  const stacks: Stacks = {
+    async up(stack, { inputs, config }) {
+      const given = inputs as Record<string, unknown> & { trainingId: string; attempt: number; zone: string }
+      wanted.push({ inputs: given, config })
+      known.set(stack, known.get(stack) ?? {})
+      const outputs = world.make(
+        order({
+          name: stack,
+          trainingId: given.trainingId,
+          attempt: given.attempt,
+          offer: offer({ zone: given.zone }),
+        }),
+      )
+      known.set(stack, outputs)
+      return outputs
+    },
+    refresh: async () => {},
+    async destroy(stack) {
+      const instanceId = known.get(stack)?.instanceId
+      if (instanceId) {
+        // What the stack knows is removed; what it never wrote down is not.
+        const own = ec2.resources.filter(
+          ({ tags, id }) => tags.Name === stack && (id === instanceId || !id.startsWith('i-')),
+        )
+        for (const each of own)
+          if (each.kind !== 'instance') ec2.resources.splice(ec2.resources.indexOf(each), 1)
+      }
+      known.delete(stack)
+    },
+    remove: async (stack) => void known.delete(stack),
+    outputs: async (stack) => known.get(stack),
+    list: async () => [...known.keys()].map((stack) => ({ name: stack, updatedAt: new Date() })),
+  }
+  const machines = pulumiMachines({
+    deployment,
+    stacks,
+    bases: [
+      {
+        region: 'us-east-1',
+        ec2: ec2.client,
+        vpcId: 'vpc-1',
+        subnets: { 'us-east-1a': 'subnet-a' },
+        securityGroupId: 'sg-1',
+        instanceProfile: 'none',
+        imageId: 'ami-1',
+      },
+    ],
+    keys: (machine) => machineKeys(new Secret('s'.repeat(32)), machine),
+    workerAddress: '198.51.100.4',
+    market: { market: 'spot-first' },
+    terminationSeconds: 5,
+  })
+  return { ec2, machines, stacks, world, wanted, known }
+}
+
+describe('machines on the simulated EC2', () => {
+  const { ec2, machines, world } = setUp()
+  const launch = world.make
+  let orders = 0
+  machinesContract(() => ({
+    machines,
+    newOrder: () => {
+      const id = `665f1c2ab7d4e8a1c0de${String(++orders).padStart(4, '0')}`
+      return order({ trainingId: id, name: `bellows-${id}-1` })
+    },
+    lose: (lost) => {
+      const reason = {
+        Code: 'Server.SpotInstanceTermination',
+        Message: 'Server.SpotInstanceTermination: taken back',
+      }
+      for (const { id, tags } of ec2.running()) if (tags.Name === lost) ec2.end(id, reason)
+    },
+    refuseNext: () => {
+      world.make = () => {
+        world.make = launch
+        throw new Error('api error InsufficientInstanceCapacity: none')
+      }
+    },
+  }))
+})
+
+test('offers are the newest spot prices in zones that have a subnet', async () => {
+  const { machines } = setUp()
+  const offers = await machines.offers({ gpuMemoryGb: 24, gpus: 1, diskGb: 50 })
+  expect(offers.map(({ zone, market, usdPerHour }) => `${zone} ${market} ${usdPerHour}`)).toEqual([
+    'us-east-1a spot 0.41',
+    'us-east-1a on-demand 0.8',
+  ])
+})
+
+test('the program gets what the base and the order say, with the region as configuration', async () => {
+  const { machines, wanted } = setUp()
+  await machines.order(order(), forever())
+  expect(wanted).toMatchObject([
+    {
+      config: { 'aws:region': 'us-east-1' },
+      inputs: { name, trainingId, subnetId: 'subnet-a', market: 'spot', workerAddress: '198.51.100.4' },
+    },
+  ])
+  const { publicKey, userData } = (wanted[0] as (typeof wanted)[0]).inputs as {
+    publicKey: string
+    userData: string
+  }
+  expect(publicKey).toMatch(/^ssh-ed25519 /)
+  expect(userData).toContain(publicKey)
+})
+
+test('an engine that dies after AWS has made the machine costs one machine, not two', async () => {
+  const { ec2, machines, world } = setUp()
+  const launch = world.make
+  world.make = (wanted) => {
+    world.make = launch
+    launch(wanted)
+    throw new StackError('failed', 'up', wanted.name, 'ended with SIGKILL')
+  }
+  await expect(machines.order(order(), forever())).rejects.toMatchObject({ reason: 'internal' })
+  expect(ec2.running()).toHaveLength(1)
+  const machine = await machines.order(order(), forever())
+  expect(ec2.running().map(({ id }) => id)).toEqual([machine.instanceId])
+})
+
+test('what the engine never wrote down is found by its tags and removed', async () => {
+  const { ec2, machines, world } = setUp()
+  world.make = (wanted) => {
+    ec2.launch(wanted)
+    throw new StackError('overran', 'up', wanted.name, 'took too long')
+  }
+  await expect(machines.order(order(), forever())).rejects.toMatchObject({ reason: 'internal' })
+  await machines.release(name)
+  expect(await machines.existing()).toEqual([])
+})
+
+test('a machine that appears while its stack is destroyed is ended all the same', async () => {
+  const { ec2, machines, stacks } = setUp()
+  const destroy = stacks.destroy
+  stacks.destroy = async (stack) => {
+    ec2.launch(order())
+    await destroy(stack)
+  }
+  await machines.release(name)
+  expect(ec2.running()).toEqual([])
+  expect(await machines.existing()).toEqual([])
+})
+
+test('money first: a machine is ended though the engine can’t destroy its stack, and that is told', async () => {
+  const { ec2, machines, stacks } = setUp()
+  await machines.order(order(), forever())
+  stacks.destroy = async () => {
+    throw new StackError('failed', 'destroy', name, 'the state is broken')
+  }
+  await expect(machines.release(name)).rejects.toThrow('the state is broken')
+  expect(ec2.running()).toEqual([])
+  expect((await machines.existing()).map(({ kind }) => kind)).toContain('stack')
+})
+
+test('a stack that can’t be removed is never called released', async () => {
+  const { machines, stacks, known } = setUp()
+  await machines.order(order(), forever())
+  stacks.destroy = async () => {}
+  known.set(name, {})
+  await expect(machines.release(name)).rejects.toThrow(`${name} is not gone: stack ${name} is left`)
+})
+
+test('a refusal that comes late, as the reason of a machine that ended, is no capacity', async () => {
+  const { ec2, machines, world } = setUp()
+  world.make = (wanted) => {
+    const { id } = ec2.launch(wanted)
+    ec2.end(id, {
+      Code: 'Server.InsufficientInstanceCapacity',
+      Message: 'Server.InsufficientInstanceCapacity: Insufficient capacity to satisfy instance request',
+    })
+    throw new StackError(
+      'failed',
+      'up',
+      wanted.name,
+      "unexpected state 'terminated', wanted target 'running'",
+    )
+  }
+  await expect(machines.order(order(), forever())).rejects.toMatchObject({
+    reason: 'no-capacity',
+    message: expect.stringContaining('InsufficientInstanceCapacity'),
+  })
+})
+
+test('a request that AWS is too busy for is tried again', async () => {
+  const { ec2, machines } = setUp()
+  await machines.order(order(), forever())
+  ec2.refusals.push(
+    ['TerminateInstances', 'RequestLimitExceeded'],
+    ['DescribeInstances', 'ServiceUnavailable'],
+  )
+  await machines.release(name)
+  expect(ec2.running()).toEqual([])
+})
+
+test('a request that AWS refuses for good is not tried again', async () => {
+  const { ec2, machines } = setUp()
+  await machines.order(order(), forever())
+  ec2.refusals.push(['TerminateInstances', 'UnauthorizedOperation'])
+  await expect(machines.release(name)).rejects.toMatchObject({ name: 'UnauthorizedOperation' })
+  expect(ec2.calls.filter((call) => call === 'TerminateInstancesCommand')).toHaveLength(1)
+})
+
+test('another deployment’s machines and the base’s own group are never seen or ended', async () => {
+  const { ec2, machines } = setUp('one')
+  const tags = {
+    Name: name,
+    'bellows:deployment': 'other',
+    'bellows:job': trainingId,
+    'bellows:attempt': '1',
+  }
+  ec2.add('instance', tags, 'us-east-1a', 'running')
+  ec2.add('security-group', { Name: 'bellows-one-machines', 'bellows:deployment': 'one' }, 'us-east-1a')
+  expect(await machines.existing()).toEqual([])
+  expect(await machines.state(name)).toEqual({ state: 'absent' })
+  await machines.release(name)
+  expect(ec2.running()).toHaveLength(1)
+})
