@@ -14,6 +14,9 @@ sharp.block({ operation: ['VipsForeignLoad'] })
 sharp.unblock({
   operation: ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Heif', 'Tiff'].map((format) => `VipsForeignLoad${format}`),
 })
+// One thread an image and several images at once: 40 photographs of 12 megapixels in 3.4 s on 2 cores,
+// against 5.0 s with a thread for each core.
+sharp.concurrency(1)
 // Every image is seen once: a cache of decoded ones is only memory.
 sharp.cache(false)
 

@@ -15,6 +15,8 @@ export const offeringSchema = z
     pricePoints: z.int().min(0).optional(),
     /** Price before the platform fee. */
     usd: z.number().min(0).max(10_000).optional(),
+    /** On top of `usd`, before the fee: for trainings whose length the user may wish. */
+    usdPerThousandSteps: z.number().min(0).max(1_000).optional(),
     /** Another image that obeys the container's contract. */
     image: z.string().min(1).max(255).optional(),
     /** The most that the machines of a job may cost. */
@@ -37,6 +39,12 @@ export const offeringSchema = z
   .refine(({ pricePoints, usd }) => (pricePoints === undefined) !== (usd === undefined), {
     message: 'give either pricePoints or usd',
   })
+  .refine(
+    ({ pricePoints, usdPerThousandSteps }) => pricePoints === undefined || usdPerThousandSteps === undefined,
+    {
+      message: 'pricePoints is the whole price: usdPerThousandSteps goes with usd',
+    },
+  )
 
 export type Offering = Readonly<z.infer<typeof offeringSchema>>
 
@@ -44,21 +52,21 @@ export const offeringsSchema = z.record(z.string().regex(/^[a-z0-9][a-z0-9-]{0,6
 
 export type Offerings = Readonly<Record<string, Offering>>
 
-/** About twice what the machine costs at on-demand prices of autumn 2026. */
+/** About twice what the machine costs at on-demand prices of autumn 2026, and never less than it may cost. */
 export const defaultOfferings: Offerings = {
-  'sdxl-lora': { family: 'SDXL', base: 'sdxl', usd: 2, wishes: {} },
-  'flux-lora': { family: 'FLUX', base: 'flux', usd: 6, wishes: {} },
-  'wan-lora': { family: 'WAN', base: 'wan', usd: 12, wishes: {} },
+  'sdxl-lora': { family: 'SDXL', base: 'sdxl', usd: 2, maxCostUsd: 2, wishes: {} },
+  'flux-lora': { family: 'FLUX', base: 'flux', usd: 6, maxCostUsd: 6, wishes: {} },
+  'wan-lora': { family: 'WAN', base: 'wan', usd: 12, maxCostUsd: 12, wishes: {} },
 }
 
 /** `platformFee` is a share, such as 0.2. Whole points, rounded up. */
 export function pricePoints(
   offering: Offering,
-  _plan: Plan,
+  plan: Pick<Plan, 'steps'>,
   rates: { readonly pointsPerUsd: number; readonly platformFee: number },
 ): number {
   if (offering.pricePoints !== undefined) return offering.pricePoints
+  const usd = (offering.usd ?? 0) + ((offering.usdPerThousandSteps ?? 0) * plan.steps) / 1000
   // To a millionth first: 0.1 + 0.2 must not cost a point more.
-  const points = (offering.usd ?? 0) * (1 + rates.platformFee) * rates.pointsPerUsd
-  return Math.ceil(Number(points.toFixed(6)))
+  return Math.ceil(Number((usd * (1 + rates.platformFee) * rates.pointsPerUsd).toFixed(6)))
 }

@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { defaultOfferings, offeringsSchema, pricePoints } from '../../src/recipes/offerings.ts'
-import type { Plan } from '../../src/recipes/plan.ts'
 
 const rates = { pointsPerUsd: 10_000, platformFee: 0.2 }
-const plan = {} as Plan
+const plan = { steps: 1500 }
 
 describe('offerings', () => {
   it('are there without a file, one for each family', () => {
@@ -19,11 +18,13 @@ describe('offerings', () => {
     expect(price({ usd: 0.3 })).toBe(3_600)
     expect(price({ usd: 0.00001 })).toBe(1)
     expect(price({ usd: 0 })).toBe(0)
+    expect(price({ usd: 1, usdPerThousandSteps: 2 })).toBe(48_000)
   })
 
   it.each<[string, object]>([
     ['no price', {}],
     ['two prices', { pricePoints: 1, usd: 1 }],
+    ['a price by steps on top of a whole one', { pricePoints: 1, usdPerThousandSteps: 1 }],
     ['a wish out of bounds', { usd: 1, wishes: { rank: 1000 } }],
     ['a name that climbs', { usd: 1, base: '../x' }],
     ['an unknown family', { usd: 1, family: 'SD15' }],
