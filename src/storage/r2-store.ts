@@ -21,10 +21,11 @@ import {
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import PQueue from 'p-queue'
 import { Failure } from '../failure.ts'
-import { isConnectionError, isTransientStatus, type RetryPolicy, retry } from '../retry.ts'
+import { type RetryPolicy, retry } from '../retry.ts'
 import type { Secret } from '../secret.ts'
 import { defaultPartBytes, partBytesFor, partCount, partsInEtag } from './parts.ts'
 import { publicUrlOf } from './public-url.ts'
+import { classify, isTransient, statusOf } from './s3-errors.ts'
 import type { Bucket, ObjectInfo, ObjectRef, Store, Upload } from './store.ts'
 
 export type R2Options = {
@@ -265,26 +266,4 @@ function whatIsWrong(
   if (sums.some((sum) => sum.length !== 16)) return undefined // parts' ETags that are no MD5s prove nothing more
   const expected = createHash('md5').update(Buffer.concat(sums)).digest('hex')
   return info.etag.includes(expected) ? undefined : 'its ETag is not that of the parts that were sent'
-}
-
-function statusOf(error: unknown): number | undefined {
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
-    const status = (cause as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode
-    if (status) return status
-  }
-  return undefined
-}
-
-function isTransient(error: unknown): boolean {
-  const status = statusOf(error)
-  // A 2xx that still failed is an answer that was cut off or could not be read.
-  return status === undefined ? isConnectionError(error) : status < 300 || isTransientStatus(status)
-}
-
-function classify(error: unknown, doing: string): Error {
-  if (error instanceof Failure) return error
-  const status = statusOf(error)
-  const why = error instanceof Error ? error.message || error.name : String(error)
-  const detail = status === 404 ? 'it is not there' : `${why}${status ? ` (HTTP ${status})` : ''}`
-  return new Failure('store-failed', `the store failed at ${doing}: ${detail}`, { cause: error })
 }
