@@ -202,17 +202,7 @@ const execute = async (
   { input, holdInput = false, signal }: CommandOptions,
 ): Promise<Exit> => {
   signal.throwIfAborted()
-  const channel = await Promise.race([openChannel(client, quote(argv)), lost])
-  const ended = new Promise<Exit>((resolve, reject) => {
-    let exit: Exit | undefined
-    channel.on('exit', (exitCode: number | null, name?: string) => {
-      exit = { exitCode: exitCode ?? undefined, signal: name }
-    })
-    channel.on('close', () => {
-      if (exit) resolve(exit)
-      else reject(new ConnectionLost(`${nameOf(argv)} ended without an exit status`))
-    })
-  })
+  const { channel, ended } = await Promise.race([openChannel(client, argv), lost])
   ended.catch(() => {})
   // A command may end before it has read its input: that is no error.
   channel.on('error', () => {})
@@ -245,15 +235,33 @@ const execute = async (
   }
 }
 
-const openChannel = (client: ssh2.Client, command: string): Promise<ClientChannel> =>
+type Opened = { readonly channel: ClientChannel; readonly ended: Promise<Exit> }
+
+const openChannel = (client: ssh2.Client, argv: Argv): Promise<Opened> =>
   new Promise((resolve, reject) => {
     const failed = (error: Error) => reject(new ConnectionLost(`no channel: ${error.message}`, error))
     try {
-      client.exec(command, (error, channel) => (error ? failed(error) : resolve(channel)))
+      client.exec(quote(argv), (error, channel) => {
+        if (error) failed(error)
+        // Listens at once: a short command's exit comes in the same packet as its start.
+        else resolve({ channel, ended: endOf(channel, argv) })
+      })
     } catch (error) {
       failed(error as Error)
     }
   })
+
+/** Settles when both outputs were read to their ends. */
+const endOf = async (channel: ClientChannel, argv: Argv): Promise<Exit> => {
+  let exit: Exit | undefined
+  channel.on('exit', (exitCode: number | null, signal?: string) => {
+    exit = { exitCode: exitCode ?? undefined, signal }
+  })
+  const closed = (stream: NodeJS.EventEmitter) => new Promise((resolve) => stream.once('close', resolve))
+  await Promise.all([closed(channel), closed(channel.stderr)])
+  if (!exit) throw new ConnectionLost(`${nameOf(argv)} ended without an exit status`)
+  return exit
+}
 
 /** What a command is called in an error: its first words, never its arguments' whole text. */
 const nameOf = (argv: Argv): string =>
