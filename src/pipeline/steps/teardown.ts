@@ -19,10 +19,14 @@ export function tearDown(job: Job, attempt: Attempt): Promise<void> {
   return teardown
 }
 
+/** Every machine of the job gone, and its cost in the budgets: a settled one is settled again, to no effect. */
 export async function tearDownAll(job: Job): Promise<void> {
   await Promise.all(
     job.run.attempts.filter(({ tornDownAt }) => !tornDownAt).map((each) => tearDown(job, each)),
   )
+  for (const { name, costUsd } of job.run.attempts) {
+    if (costUsd !== undefined) await job.ports.budget.settle(name, costUsd)
+  }
 }
 
 async function release(job: Job, attempt: Attempt): Promise<void> {
@@ -46,8 +50,8 @@ async function release(job: Job, attempt: Attempt): Promise<void> {
   }
   const tornDownAt = clock.now()
   const costUsd = attemptCost({ ...attempt, tornDownAt }, tornDownAt)
-  await budget.settle(attempt.name, costUsd)
   await job.changeAttempt(attempt.number, { tornDownAt, costUsd, suspectedLeak: false })
+  await budget.settle(attempt.name, costUsd)
   await job.tell('attempt', `attempt ${attempt.number}: the machine is gone`, {
     number: attempt.number,
     costUsd,

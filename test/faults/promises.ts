@@ -1,0 +1,75 @@
+/** What must be true when everything has ended, however it went. Each broken promise is a sentence. */
+import { endings, refundPoints } from '../../src/pipeline/endings.ts'
+import type { World } from './world.ts'
+
+export async function brokenPromises(world: World, trainingIds: readonly string[]): Promise<string[]> {
+  const broken: string[] = []
+  const must = (kept: boolean, sentence: string) => {
+    if (!kept) broken.push(sentence)
+  }
+  let spent = 0
+
+  for (const id of trainingIds) {
+    const document = world.trainings.document(id)
+    const run = await world.runs.read(id)
+    if (document?.status === 'CANCELLED' && !run) continue // cancelled before anybody claimed it
+    const ending = run?.outcome?.ending
+    must(run?.endedAt !== undefined, `${id}: its run has not ended`)
+    if (!run || !ending) continue
+
+    const cancelled = document?.status === 'CANCELLED'
+    must(
+      cancelled || document?.status === endings[ending].status,
+      `${id}: ${ending}, but ${document?.status}`,
+    )
+    if (document?.status === 'FAILED') must(Boolean(document.failureReason), `${id}: failed without a reason`)
+
+    const movements = await world.ledger.movements(id)
+    const keys = movements.map(({ key }) => key)
+    must(new Set(keys).size === keys.length, `${id}: a movement was made twice: ${keys.join(', ')}`)
+    const sum = (prefix: string) =>
+      movements.filter(({ key }) => key.startsWith(prefix)).reduce((total, { points }) => total + points, 0)
+    const charged = -sum('charge:')
+    const refund = refundPoints(ending, charged, run.lastStep ?? 0, run.plan?.steps ?? 0)
+    must(
+      sum('refund:') === refund,
+      `${id}: ${ending}: ${sum('refund:')} of ${charged} points came back, not ${refund}`,
+    )
+    must(ending !== 'trained' || charged > 0, `${id}: trained, and not charged`)
+
+    const made = world.models.all().filter(({ trainingId }) => trainingId === id)
+    must(made.length <= 1, `${id}: ${made.length} models`)
+    if (ending === 'trained') {
+      must(made.length === 1, `${id}: trained, and ${made.length} models`)
+      must(sum('credit:') === 150, `${id}: credits of ${sum('credit:')} points`)
+    }
+
+    const cost = run.attempts.reduce((total, { costUsd }) => total + (costUsd ?? Infinity), 0)
+    spent += cost
+    must(cost <= (run.capUsd ?? 0) + 1e-9, `${id}: machines cost $${cost}, its cap is $${run.capUsd}`)
+    must(
+      run.attempts.every(({ tornDownAt }) => tornDownAt),
+      `${id}: an attempt was not torn down`,
+    )
+    const timeline = await world.timeline.read(id)
+    must(
+      timeline.every(({ number }, index) => number === index + 1),
+      `${id}: its timeline has gaps`,
+    )
+    must(timeline.at(-1)?.kind === 'outcome', `${id}: its timeline ends with ${timeline.at(-1)?.kind}`)
+  }
+
+  must(
+    world.machines.left().length === 0,
+    `left behind: ${world.machines.left().map(({ kind, name }) => `${kind} ${name}`)}`,
+  )
+  must((await world.store.list('work', 'jobs/')).length === 0, 'scratch files are left in the work bucket')
+  must(world.trainings.places().length === 0, `places are still taken: ${world.trainings.places()}`)
+  must(
+    world.mostRunning() <= world.maxRunning,
+    `${world.mostRunning()} jobs ran at once, ${world.maxRunning} may`,
+  )
+  const { monthUsd } = await world.budget.spending(world.clock.now())
+  must(Math.abs(monthUsd - spent) < 1e-4, `the budget says $${monthUsd}, the machines cost $${spent}`)
+  return broken
+}

@@ -1,0 +1,122 @@
+/**
+ * Random schedules: several workers, jobs, cancels, kills, capacity, lost machines, spot notices and stores that
+ * fail, in an order that only the seed decides. `FAULTS_SCHEDULES` and `FAULTS_SEED` choose how many, and which
+ * first; a failing one is printed with the seed that replays it.
+ */
+import { expect, test } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import { allEnded, insertJob } from './jobs.ts'
+import { brokenPromises } from './promises.ts'
+import { seededRandom } from './random.ts'
+import { type Call, createWorld, type World } from './world.ts'
+
+const hour = 3_600_000
+const schedules = Number(process.env.FAULTS_SCHEDULES ?? 300)
+const firstSeed = Number(process.env.FAULTS_SEED ?? 1)
+
+type Tally = Record<string, number>
+
+async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
+  const random = seededRandom(seed)
+  const count = (fault: string) => {
+    tally[fault] = (tally[fault] ?? 0) + 1
+  }
+  let calm = false
+  const world: World = createWorld({
+    turnMs: () => 20 + random.below(400),
+    maxRunning: 1 + random.below(3),
+    moment({ verb, point, offer }) {
+      if (calm || verb !== 'order' || !random.chance(0.15)) return
+      count('no capacity')
+      if (point === 'key-pair' || point === 'instance')
+        throw new Failure('no-capacity', `${offer?.type} is out`)
+    },
+  })
+  await world.install()
+
+  function startWorker(name: string): void {
+    const worker = world.startWorker(name, {
+      async before(call: Call) {
+        await world.clock.sleep(random.below(60))
+        if (calm) return
+        if (random.chance(0.002)) {
+          count('worker killed')
+          worker.kill()
+          startWorker(`${name}'`)
+        } else if (random.chance(0.004)) {
+          count('worker paused past its lease')
+          await world.clock.sleep(45_000)
+        } else if (random.chance(0.006) && call.port === 'store') {
+          count('store failed')
+          throw new Failure('store-failed', 'SlowDown')
+        }
+      },
+      async after(call: Call) {
+        if (calm || !random.chance(0.003) || call.port === 'clock') return
+        count('answer lost')
+        throw new Error(`connection lost; ${call.port}.${call.verb} was applied`)
+      },
+    })
+  }
+
+  const ids: string[] = []
+  for (let job = 1 + random.below(4); job > 0; job--) ids.push(await insertJob(world))
+  for (let worker = 1 + random.below(2); worker > 0; worker--) startWorker(`worker-${worker}`)
+
+  void befall()
+  /** What happens to machines and jobs from outside, for the first ten minutes. */
+  async function befall(): Promise<void> {
+    while (world.clock.elapsed < 600_000) {
+      await world.clock.sleep(1000 + random.below(20_000))
+      const happening = random.pick([
+        'cancelled',
+        'machine lost',
+        'spot notice',
+        'connection dropped',
+        'out of memory',
+        'nothing',
+      ])
+      const machine = random.pick([undefined, ...world.machines.made().filter(({ running }) => running)])
+      const inside = machine && world.inside(machine.name)
+      if (happening === 'cancelled') {
+        const id = ids[random.below(ids.length)] ?? ''
+        const status = world.trainings.document(id)?.status
+        if (random.chance(0.7) || (status !== 'QUEUED' && status !== 'RUNNING')) continue
+        world.trainings.set(id, { status: 'CANCELLED' })
+      } else if (!machine || !inside || happening === 'nothing') continue
+      else if (happening === 'machine lost') {
+        inside.lose()
+        world.machines.lose(machine.name, 'Server.SpotInstanceTermination')
+      } else if (happening === 'spot notice')
+        inside.notice({ kind: 'spot', action: 'terminate', at: world.clock.now() })
+      else if (happening === 'connection dropped') inside.dropConnections()
+      else inside.killForMemory(machine.name)
+      count(happening)
+    }
+    calm = true
+  }
+
+  try {
+    await world.clock.runUntil(() => calm && allEnded(world, ids), 48 * hour)
+  } catch (error) {
+    const states = ids.map((id) => `${id}: ${world.trainings.document(id)?.status}`)
+    return [
+      `${(error as Error).message} (${states}); ${world.errors.map(({ error: each }) => String(each)).slice(-3)}`,
+    ]
+  }
+  count('jobs')
+  for (const id of ids)
+    count(`ended ${(await world.runs.read(id))?.outcome?.ending ?? 'before it was claimed'}`)
+  return brokenPromises(world, ids)
+}
+
+test(`${schedules} random schedules keep every promise`, async () => {
+  const tally: Tally = {}
+  const broken: string[] = []
+  for (let seed = firstSeed; seed < firstSeed + schedules && broken.length < 5; seed++) {
+    for (const sentence of await runSchedule(seed, tally))
+      broken.push(`FAULTS_SEED=${seed} FAULTS_SCHEDULES=1: ${sentence}`)
+  }
+  console.log(tally)
+  expect(broken).toEqual([])
+}, 1_800_000)

@@ -1,0 +1,244 @@
+/**
+ * A whole deployment in memory: database, store, cloud and machines, shared by as many workers as a test
+ * wants. The workflow is the real one; only its ports are simulated, and time is virtual.
+ *
+ * A worker that is killed does nothing more: its calls under way never answer it (though what they do may
+ * still happen, as a request that has left a dead process does), and those to come never leave.
+ */
+import { createHash } from 'node:crypto'
+import type { Offer } from '../../src/cloud/machines.ts'
+import { type MemoryMachines, memoryMachines } from '../../src/cloud/memory-machines.ts'
+import { memoryDatasets } from '../../src/datasets/memory-datasets.ts'
+import { memoryBudget } from '../../src/ledger/memory-budget.ts'
+import { memoryLedger } from '../../src/ledger/memory-ledger.ts'
+import { memoryComfyUiFolder } from '../../src/models/memory-comfyui-folder.ts'
+import { memoryModels } from '../../src/models/memory-models.ts'
+import { memoryAlerts } from '../../src/notify/memory-alerts.ts'
+import { type ClaimLoop, startClaimLoop } from '../../src/pipeline/claim-loop.ts'
+import type { JobEvent } from '../../src/pipeline/events.ts'
+import type { Ports } from '../../src/pipeline/ports.ts'
+import type { PipelineSettings } from '../../src/pipeline/settings.ts'
+import { sumOf } from '../../src/recipes/bases.ts'
+import { memoryRemote } from '../../src/remote/memory-host.ts'
+import {
+  type SimulatedMachine,
+  simulatedMachine,
+  type TrainerScript,
+} from '../../src/remote/simulated-machine.ts'
+import { type MemoryStore, memoryStore } from '../../src/storage/memory-store.ts'
+import { memoryRuns } from '../../src/trainings/memory-runs.ts'
+import { memoryTimeline } from '../../src/trainings/memory-timeline.ts'
+import { memoryTrainings } from '../../src/trainings/memory-trainings.ts'
+import { emptyTar } from './empty-tar.ts'
+import { goodTrainer } from './good-trainer.ts'
+import { offers as defaultOffers, settings as defaultSettings } from './settings.ts'
+import { virtualClock } from './virtual-clock.ts'
+
+export type Call = { readonly port: string; readonly verb: string; readonly index: number }
+
+/** Called around each call of a port; may throw, wait on the clock, or kill the worker. */
+export type Interference = {
+  readonly before?: (call: Call) => void | Promise<void>
+  readonly after?: (call: Call) => void | Promise<void>
+}
+
+export type WorldOptions = {
+  readonly settings?: Partial<PipelineSettings>
+  readonly offers?: readonly Offer[]
+  readonly trainer?: (attemptName: string) => TrainerScript
+  /** Milliseconds that one thing on a machine takes. */
+  readonly turnMs?: () => number
+  readonly moment?: Parameters<typeof memoryMachines>[0] extends infer O
+    ? O extends { moment?: infer M }
+      ? M
+      : never
+    : never
+  readonly maxRunning?: number
+}
+
+export type World = ReturnType<typeof createWorld>
+
+export function createWorld(options: WorldOptions = {}) {
+  const { maxRunning = 3, turnMs = () => 100, trainer = () => goodTrainer } = options
+  const clock = virtualClock()
+  const now = clock.now
+  const runs = memoryRuns(now)
+  const trainings = memoryTrainings({ now, isHeld: runs.isHeld, isUnfinished: runs.isUnfinished })
+  const datasets = memoryDatasets()
+  const ledger = memoryLedger(now)
+  const budget = memoryBudget()
+  const models = memoryModels()
+  const comfyUi = memoryComfyUiFolder(now)
+  const alerts = memoryAlerts(now)
+  const timeline = memoryTimeline(now)
+  const store: MemoryStore = memoryStore({ now: () => now().getTime() })
+  const machines: MemoryMachines = memoryMachines({
+    offers: options.offers ?? defaultOffers,
+    now,
+    ...(options.moment && { moment: options.moment }),
+  })
+  const insides = new Map<string, SimulatedMachine>()
+  const events: JobEvent[] = []
+  const errors: { readonly trainingId: string | undefined; readonly error: unknown }[] = []
+  let mostRunning = 0
+
+  /** The inside of a machine that runs; gone with its instance. */
+  function inside(name: string): SimulatedMachine | undefined {
+    const instance = machines.made().findLast((each) => each.name === name)
+    if (!instance?.running) return undefined
+    const known = insides.get(instance.instanceId) ?? simulatedMachine(trainer(name))
+    insides.set(instance.instanceId, known)
+    return known
+  }
+
+  const remote = memoryRemote({
+    find: ({ name }) => inside(name),
+    web: {
+      get: async (url) => {
+        const answer = await store.fetch(url)
+        return answer.ok ? Buffer.from(await answer.arrayBuffer()) : undefined
+      },
+      put: async (url, body) => {
+        const answer = await store.fetch(url, { method: 'PUT', body })
+        if (!answer.ok) throw new Error(`PUT answered ${answer.status}`)
+        return answer.headers.get('etag') ?? ''
+      },
+    },
+    turn: () => clock.sleep(turnMs()),
+  })
+
+  const shared: Ports = {
+    trainings,
+    runs,
+    timeline,
+    datasets,
+    models,
+    comfyUi,
+    ledger,
+    budget,
+    store,
+    machines,
+    remote,
+    alerts,
+    clock,
+    async prepareDataset(trainingId, dataset) {
+      const ref = { bucket: 'work', key: `jobs/${trainingId}/dataset.tar` } as const
+      const body = emptyTar()
+      await store.write(ref, body, 'application/x-tar')
+      const sha256 = createHash('sha256').update(body).digest('hex')
+      return {
+        ref,
+        size: body.length,
+        sha256,
+        images: dataset.images.length,
+        captions: dataset.captions,
+        warnings: [],
+      }
+    },
+    async checkArtifact(file) {
+      if (!(await store.info(file))) throw new Error(`${file.key} is not in the store`)
+    },
+  }
+
+  function startWorker(name: string, interference: Interference = {}) {
+    let alive = true
+    let calls = 0
+    const dead = new Promise<never>(() => {})
+
+    function through<T extends object>(port: string, target: T): T {
+      return new Proxy(target, {
+        get(object, verb, receiver) {
+          const value = Reflect.get(object, verb, receiver)
+          if (
+            typeof value !== 'function' ||
+            typeof verb === 'symbol' ||
+            verb === 'now' ||
+            verb === 'close' ||
+            verb === 'publicUrl'
+          )
+            return value
+          return async (...values: unknown[]) => {
+            if (!alive) return dead
+            const call = { port, verb: String(verb), index: port === 'clock' ? -1 : calls++ }
+            if (port !== 'clock') await interference.before?.(call)
+            if (!alive) return dead
+            const answer = await (value as (...v: unknown[]) => unknown).apply(object, values)
+            if (!alive) return dead
+            if (port !== 'clock') await interference.after?.(call)
+            if (!alive) return dead
+            const host = port === 'remote' && verb === 'connect'
+            return host ? through('host', answer as object) : answer
+          }
+        },
+      })
+    }
+
+    const callable = <T extends (...values: never[]) => Promise<unknown>>(port: string, run: T): T =>
+      through(port, { run }).run as unknown as T
+    const ports = Object.fromEntries(
+      Object.entries(shared).map(([port, target]) => [
+        port,
+        typeof target === 'function' ? callable(port, target) : through(port, target),
+      ]),
+    ) as unknown as Ports
+
+    const loop: ClaimLoop = startClaimLoop({
+      ports,
+      settings: { ...defaultSettings, ...options.settings, worker: name },
+      limits: { running: maxRunning, runningPerOwner: maxRunning },
+      concurrency: 2,
+      pollMs: 1000,
+      onEvent: (event) => {
+        mostRunning = Math.max(mostRunning, trainings.places().length)
+        events.push(event)
+      },
+      onError: (error, trainingId) => errors.push({ error, trainingId }),
+    })
+    return {
+      name,
+      loop,
+      calls: () => calls,
+      kill() {
+        alive = false
+      },
+      isAlive: () => alive,
+    }
+  }
+
+  return {
+    ...shared,
+    clock,
+    runs,
+    trainings,
+    datasets,
+    ledger,
+    models,
+    alerts,
+    machines,
+    store,
+    events,
+    errors,
+    inside,
+    startWorker,
+    maxRunning,
+    mostRunning: () => mostRunning,
+    /** Puts a base model into the store. */
+    async install() {
+      const body = Buffer.from('weights')
+      const files = [
+        {
+          path: 'unet/model.safetensors',
+          size: body.length,
+          sha256: createHash('sha256').update(body).digest('hex'),
+        },
+      ]
+      await store.write(
+        { bucket: 'bases', key: 'tiny/unet/model.safetensors' },
+        body,
+        'application/octet-stream',
+      )
+      const list = { name: 'tiny', family: 'SDXL', licence: 'Apache-2.0', files, sha256: sumOf(files) }
+      await store.write({ bucket: 'bases', key: 'tiny/base.json' }, JSON.stringify(list), 'application/json')
+    },
+  }
+}
