@@ -1,13 +1,18 @@
 /** The engine is real here; only the program is simple, so that no provider is needed. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { globSync, readFileSync } from 'node:fs'
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { membersOf } from '../../src/cloud/process-session.ts'
+import type { StackError } from '../../src/cloud/stack-child.ts'
 import type { StackLine } from '../../src/cloud/stack-messages.ts'
-import { pulumiStacks, type StackError } from '../../src/cloud/stacks.ts'
-import { engine } from './engine.ts'
+import { pulumiStacks } from '../../src/cloud/stacks.ts'
+import { startObjectStore } from '../../src/local/object-store.ts'
+import { Secret } from '../../src/secret.ts'
+import { engine, pulumi } from './engine.ts'
 
 const seconds = (count: number) => ({ timeout: count * 1000 })
 const hi = { inputs: { message: 'hi' } }
@@ -24,6 +29,26 @@ test('a stack is made, read, listed, made again, destroyed and gone', seconds(60
   await stacks.destroy('one')
   expect(await stacks.list()).toEqual([])
   expect(real.leftovers()).toEqual([])
+})
+
+test('the state lives in a bucket with credentials of its own, beside the cloud’s', seconds(60), async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'bellows-state-'))
+  mkdirSync(path.join(folder, 'pulumi-state'))
+  const store = await startObjectStore(path.join(path.dirname(pulumi), 'versitygw'), folder)
+  try {
+    using real = engine({
+      backendUrl: `s3://pulumi-state?endpoint=${store.endpoint}&s3ForcePathStyle=true&region=${store.region}`,
+      backendCredentials: store,
+      environment: { AWS_ACCESS_KEY_ID: 'another', AWS_SECRET_ACCESS_KEY: new Secret('another') },
+    })
+    expect(await real.stacks.up('one', hi)).toMatchObject({ message: 'hi' })
+    expect((await real.stacks.list()).map(({ name }) => name)).toEqual(['one'])
+    await real.stacks.destroy('one')
+    expect(await real.stacks.list()).toEqual([])
+  } finally {
+    await store.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
 })
 
 test('the program sees of the worker’s environment only what is named', seconds(30), async () => {
