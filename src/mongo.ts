@@ -56,3 +56,8 @@ export function isDuplicateKey(error: unknown): boolean {
 export function literal(value: unknown): Document {
   return { $literal: value }
 }
+
+/** A time of the database's clock, for update pipelines. */
+export function fromNow(milliseconds: number): Document {
+  return { $dateAdd: { startDate: '$$NOW', unit: 'millisecond', amount: milliseconds } }
+}

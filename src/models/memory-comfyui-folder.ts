@@ -5,7 +5,8 @@ export function memoryComfyUiFolder(now: () => Date = () => new Date()): ComfyUi
   const files = new Map<string, ListedFile>()
   return {
     async install(file) {
-      if (!files.has(file.modelId)) files.set(file.modelId, { ...file, publishedAt: now() })
+      const key = `${file.modelId}/${file.filename}`
+      if (!files.has(key)) files.set(key, { ...file, publishedAt: now() })
       return file.modelId
     },
     async list(after = new Date(0)) {

@@ -7,16 +7,16 @@ export type MemoryModels = Models & { all(): readonly (RegisteredModel & NewMode
 export function memoryModels(): MemoryModels {
   const byTraining = new Map<string, RegisteredModel & NewModel>()
 
-  async function findByTraining(trainingId: string): Promise<RegisteredModel | undefined> {
+  function find(trainingId: string): RegisteredModel | undefined {
     const found = byTraining.get(trainingId)
     return found && { id: found.id, slug: found.slug, name: found.name }
   }
 
   return {
-    findByTraining,
+    findByTraining: async (trainingId) => find(trainingId),
     all: () => [...byTraining.values()],
     async register(model) {
-      const registered = await findByTraining(model.trainingId)
+      const registered = find(model.trainingId)
       if (registered) return registered
       const id = modelIdFor(model.trainingId)
       const taken = new Set([...byTraining.values()].map(({ slug }) => slug))

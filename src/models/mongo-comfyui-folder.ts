@@ -1,6 +1,6 @@
 /**
  * A plain ComfyUI: what its `models/loras` folder should hold is listed in `comfyuiFiles`, and the `sync`
- * command there downloads what is new.
+ * command there downloads what is new. A model may have several files (WAN 2.2: one for each noise range).
  */
 import type { Db } from 'mongodb'
 import { durable } from '../mongo.ts'
@@ -13,22 +13,23 @@ export type ComfyUiFolder = ComfyUi & {
   list(after?: Date): Promise<readonly ListedFile[]>
 }
 
-type FileDocument = Omit<ListedFile, 'modelId'> & { readonly _id: string }
-
 export function mongoComfyUiFolder(db: Db): ComfyUiFolder {
-  const files = durable<FileDocument>(db, 'comfyuiFiles')
+  const files = durable<ListedFile & { readonly _id: string }>(db, 'comfyuiFiles')
   return {
-    async install({ modelId, filename, url, size, sha256 }) {
-      const once = { filename, url, size, sha256, publishedAt: new Date() }
-      await files.updateOne({ _id: modelId }, { $setOnInsert: once }, { upsert: true })
-      return modelId
+    async install(file) {
+      const once = { ...file, publishedAt: new Date() }
+      await files.updateOne(
+        { _id: `${file.modelId}/${file.filename}` },
+        { $setOnInsert: once },
+        { upsert: true },
+      )
+      return file.modelId
     },
-    async list(after) {
-      const found = await files
-        .find(after ? { publishedAt: { $gte: after } } : {})
-        .sort({ publishedAt: 1, _id: 1 })
+    list(after = new Date(0)) {
+      return files
+        .find({ publishedAt: { $gte: after } }, { projection: { _id: 0 } })
+        .sort({ publishedAt: 1, filename: 1 })
         .toArray()
-      return found.map(({ _id, ...file }) => ({ modelId: _id, ...file }))
     },
   }
 }

@@ -4,7 +4,7 @@
  * state changed. `notBefore` is the database's clock; a taken notice is one whose time is a little later.
  */
 import type { Db } from 'mongodb'
-import { durable, isDuplicateKey, literal } from '../mongo.ts'
+import { durable, fromNow, isDuplicateKey, literal } from '../mongo.ts'
 import type { Alert, AlertBook, Notice } from './alerts.ts'
 
 type AlertDocument = Alert & {
@@ -43,7 +43,7 @@ export function mongoAlerts(db: Db): AlertBook {
     async take(holdMs) {
       const document = await alerts.findOneAndUpdate(
         { 'outbox.0': { $exists: true }, $expr: { $lte: ['$notBefore', '$$NOW'] } },
-        [{ $set: { notBefore: { $add: ['$$NOW', holdMs] } } }],
+        [{ $set: { notBefore: fromNow(holdMs) } }],
         { sort: { notBefore: 1 }, returnDocument: 'after' },
       )
       const first = document?.outbox[0]
@@ -66,7 +66,7 @@ export function mongoAlerts(db: Db): AlertBook {
         {
           $set: {
             outbox: { $map: { input: '$outbox', in: { $cond: [isIt, changed, '$$this'] } } },
-            notBefore: { $add: ['$$NOW', retryMs] },
+            notBefore: fromNow(retryMs),
           },
         },
       ])

@@ -5,7 +5,7 @@
  * database's clock, so neither a slow worker nor a wrong clock can write for another.
  */
 import type { Db, Document } from 'mongodb'
-import { durable, isDuplicateKey, literal } from '../mongo.ts'
+import { durable, fromNow, isDuplicateKey, literal } from '../mongo.ts'
 import { type Attempt, type Lease, LeaseLost, phases, type Run, type Runs } from './runs.ts'
 
 type RunDocument = Omit<Run, 'id'> & {
@@ -132,10 +132,6 @@ export function mongoRuns(db: Db): Runs {
       return (await runs.find().sort({ startedAt: -1, _id: -1 }).limit(limit).toArray()).map(runFrom)
     },
   }
-}
-
-function fromNow(ttlMs: number): Document {
-  return { $add: ['$$NOW', ttlMs] }
 }
 
 function held({ trainingId, owner, token }: Lease) {

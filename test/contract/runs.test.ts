@@ -1,0 +1,189 @@
+import { beforeEach, expect, test } from 'vitest'
+import type { Offer } from '../../src/cloud/machines.ts'
+import { createIndexes } from '../../src/trainings/indexes.ts'
+import { memoryRuns } from '../../src/trainings/memory-runs.ts'
+import { memoryTimeline } from '../../src/trainings/memory-timeline.ts'
+import { mongoRuns } from '../../src/trainings/mongo-runs.ts'
+import { mongoTimeline } from '../../src/trainings/mongo-timeline.ts'
+import { type Attempt, LeaseLost, type Runs } from '../../src/trainings/runs.ts'
+import type { Timeline } from '../../src/trainings/timeline.ts'
+import { describeBoth } from './worlds.ts'
+
+const id = 'e'.repeat(24)
+const minute = 60_000
+/** A lease that is over as soon as it is given. */
+const over = 0
+
+const offer: Offer = {
+  provider: 'aws',
+  type: 'g6.xlarge',
+  gpu: 'L4',
+  gpus: 1,
+  gpuMemoryGb: 24,
+  region: 'us-east-1',
+  zone: 'us-east-1a',
+  market: 'spot',
+  usdPerHour: 0.4,
+}
+
+function attempt(number: number): Attempt {
+  const at = new Date('2026-11-23T12:00:00Z')
+  return { number, name: `bellows-${id}-${number}`, offer, orderedAt: at, deadline: at, reservedUsd: 1 }
+}
+
+describeBoth('runs', (world) => {
+  let runs: Runs
+  let timeline: Timeline
+
+  beforeEach(async () => {
+    if (world.name === 'memory') {
+      runs = memoryRuns()
+      timeline = memoryTimeline()
+      return
+    }
+    await world.db().dropDatabase()
+    await createIndexes(world.db())
+    runs = mongoRuns(world.db())
+    timeline = mongoTimeline(world.db())
+  })
+
+  async function acquire(owner = 'one', ttlMs = minute) {
+    const held = await runs.acquire(id, owner, ttlMs)
+    if (!held) throw new Error(`${owner} did not get the lease`)
+    return held
+  }
+
+  test('the first acquisition makes the run', async () => {
+    const { lease, run } = await acquire()
+    expect(lease).toEqual({ trainingId: id, owner: 'one', token: 1 })
+    expect(run).toEqual({
+      id,
+      phase: 'claimed',
+      attempts: [],
+      startedAt: expect.any(Date),
+      phaseTimes: { claimed: expect.any(Date) },
+    })
+    expect(await runs.read(id)).toEqual(run)
+  })
+
+  test('a lease that is held is nobody else’s, not even its owner’s again', async () => {
+    await acquire()
+    expect(await runs.acquire(id, 'two', minute)).toBeUndefined()
+    expect(await runs.acquire(id, 'one', minute)).toBeUndefined()
+  })
+
+  test('of twenty who want it one gets the lease', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => runs.acquire(id, `worker ${index}`, minute)),
+    )
+    expect(answers.filter((answer) => answer !== undefined)).toHaveLength(1)
+  })
+
+  test('an expired lease is anybody’s, and its old token writes nothing any more', async () => {
+    const { lease: stale } = await acquire('one', over)
+    const { lease } = await acquire('two')
+    expect(lease.token).toBe(2)
+    await expect(runs.renew(stale, minute)).rejects.toBeInstanceOf(LeaseLost)
+    await expect(runs.change(stale, { phase: 'charged' })).rejects.toBeInstanceOf(LeaseLost)
+    await expect(runs.addAttempt(stale, attempt(1))).rejects.toBeInstanceOf(LeaseLost)
+    await expect(runs.changeAttempt(stale, 1, { host: 'x' })).rejects.toBeInstanceOf(LeaseLost)
+    await runs.release(stale)
+    expect(await runs.acquire(id, 'three', minute)).toBeUndefined()
+    expect(await runs.read(id)).toMatchObject({ phase: 'claimed', attempts: [] })
+  })
+
+  test('the same worker’s earlier lease is stale as well', async () => {
+    const { lease: stale } = await acquire('one', over)
+    await acquire('one')
+    await expect(runs.change(stale, { faults: 1 })).rejects.toBeInstanceOf(LeaseLost)
+  })
+
+  test('a renewed lease holds', async () => {
+    const { lease } = await acquire('one', over)
+    await runs.renew(lease, minute)
+    expect(await runs.acquire(id, 'two', minute)).toBeUndefined()
+  })
+
+  test('a released lease can be taken at once, with the next token', async () => {
+    const { lease } = await acquire()
+    await runs.release(lease)
+    await expect(runs.change(lease, { faults: 1 })).rejects.toBeInstanceOf(LeaseLost)
+    expect((await acquire('two')).lease.token).toBe(2)
+  })
+
+  test('phases go forward only, and each is stamped once', async () => {
+    const { lease } = await acquire()
+    const trained = await runs.change(lease, { phase: 'trained', lastStep: 7 })
+    const back = await runs.change(lease, { phase: 'charged' })
+    expect(back.phase).toBe('trained')
+    const again = await runs.change(lease, { phase: 'trained' })
+    expect(again.phaseTimes.trained).toEqual(trained.phaseTimes.trained)
+    const end = await runs.change(lease, { phase: 'torn down' })
+    expect(Object.keys(end.phaseTimes)).toEqual(expect.arrayContaining(['claimed', 'trained', 'torn down']))
+  })
+
+  test('fields keep their values as they are, dollar signs and all, and undefined changes nothing', async () => {
+    const { lease } = await acquire()
+    const sentence = '$attempts cost $5'
+    const outcome = { ending: 'internal', sentence, refundPoints: 5, decidedAt: new Date(0) } as const
+    await runs.change(lease, { chargedPoints: 5, capUsd: 1.5, modelId: '$phase' })
+    const run = await runs.change(lease, { outcome, chargedPoints: undefined })
+    expect(run).toMatchObject({ chargedPoints: 5, capUsd: 1.5, modelId: '$phase', outcome })
+  })
+
+  test('the outcome is decided once', async () => {
+    const { lease } = await acquire()
+    const decided = { ending: 'trained', sentence: 'one', refundPoints: 0, decidedAt: new Date(0) } as const
+    await runs.change(lease, { outcome: decided })
+    const run = await runs.change(lease, { outcome: { ...decided, ending: 'internal', sentence: 'two' } })
+    expect(run.outcome).toEqual(decided)
+  })
+
+  test('an attempt is added once, changed by its number, and found until it is torn down', async () => {
+    const { lease } = await acquire()
+    await runs.addAttempt(lease, attempt(1))
+    await runs.addAttempt(lease, { ...attempt(1), reservedUsd: 99 })
+    const run = await runs.addAttempt(lease, attempt(2))
+    expect(run.attempts).toEqual([attempt(1), attempt(2)])
+    await runs.changeAttempt(lease, 2, { host: '10.0.0.1', instanceId: undefined })
+    await runs.changeAttempt(lease, 1, { tornDownAt: new Date(0), costUsd: 0.2 })
+    expect((await runs.withMachines()).map((each) => each.id)).toEqual([id])
+    const last = await runs.changeAttempt(lease, 2, { tornDownAt: new Date(0) })
+    expect(last.attempts[1]).toEqual({ ...attempt(2), host: '10.0.0.1', tornDownAt: new Date(0) })
+    expect(await runs.withMachines()).toEqual([])
+  })
+
+  test('changing an attempt that there is none of is an error, not a lost lease', async () => {
+    const { lease } = await acquire()
+    await expect(runs.changeAttempt(lease, 3, { host: 'x' })).rejects.toThrow('has no attempt 3')
+  })
+
+  test('a run that has not ended and that nobody holds is unfinished', async () => {
+    const { lease } = await acquire('one')
+    expect(await runs.unfinished(10)).toEqual([])
+    await runs.renew(lease, over)
+    expect(await runs.unfinished(10)).toEqual([id])
+    await runs.change(lease, { endedAt: new Date() })
+    expect(await runs.unfinished(10)).toEqual([])
+  })
+
+  test('recent runs come newest first', async () => {
+    const ids = ['a', 'b', 'c'].map((letter) => letter.repeat(24))
+    for (const each of ids) await runs.acquire(each, 'one', minute)
+    expect((await runs.recent(2)).map((run) => run.id)).toEqual(ids.toReversed().slice(0, 2))
+  })
+
+  test('twenty writers of a timeline leave no gap and no number twice', async () => {
+    const event = { trainingId: id, worker: 'one', token: 1, kind: 'step', message: 'a step' }
+    await timeline.append({ ...event, trainingId: 'f'.repeat(24) })
+    await Promise.all(
+      Array.from({ length: 20 }, async (_, writer) => {
+        for (let turn = 0; turn < 5; turn++) await timeline.append({ ...event, data: { writer, turn } })
+      }),
+    )
+    const events = await timeline.read(id)
+    expect(events.map(({ number }) => number)).toEqual(Array.from({ length: 100 }, (_, index) => index + 1))
+    expect((await timeline.read(id, 97)).map(({ number }) => number)).toEqual([98, 99, 100])
+    expect(events[0]).toMatchObject({ ...event, at: expect.any(Date) })
+  })
+})
