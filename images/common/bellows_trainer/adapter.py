@@ -1,0 +1,42 @@
+"""The trainable part: peft's LoRA, DoRA or LoKr on the linear layers that a family names."""
+
+import torch
+from diffusers.training_utils import cast_training_params
+from peft import LoKrConfig, LoraConfig
+
+
+def add(model, plan, targets):
+    """Puts the adapter into `model`, in float32 and seeded; `targets` maps the plan's choice to a pattern of names."""
+    torch.manual_seed(plan.seed)
+    pattern, chosen = targets[plan.adapter.targets], plan.adapter
+    if chosen.method == "lokr":
+        config = LoKrConfig(r=chosen.rank, alpha=chosen.alpha, target_modules=pattern, init_weights=True)
+    else:
+        config = LoraConfig(
+            r=chosen.rank,
+            lora_alpha=chosen.alpha,
+            target_modules=pattern,
+            use_dora=chosen.method == "dora",
+            init_lora_weights="gaussian" if chosen.method == "lora" else True,
+        )
+    model.add_adapter(config)
+    cast_training_params(model, torch.float32)
+    model.train()
+
+
+def parameters(models):
+    """The trainable parameters of all `models` in a fixed order."""
+    return [parameter for model in models for parameter in model.parameters() if parameter.requires_grad]
+
+
+def optimizer(plan, trainable):
+    settings = {"lr": plan.optimizer.learningRate, "weight_decay": plan.optimizer.weightDecay}
+    if plan.optimizer.name == "prodigy":
+        from prodigyopt import Prodigy
+
+        return Prodigy(trainable, decouple=True, use_bias_correction=True, safeguard_warmup=True, **settings)
+    if plan.optimizer.name == "adamw8bit":
+        from bitsandbytes.optim import AdamW8bit
+
+        return AdamW8bit(trainable, **settings)
+    return torch.optim.AdamW(trainable, fused=trainable[0].is_cuda, **settings)

@@ -1,0 +1,205 @@
+"""The dataset: pairs of an image and a caption, cut to buckets, and the order in which a training sees them."""
+
+import os
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from diffusers.training_utils import find_nearest_bucket, generate_aspect_ratio_buckets
+from PIL import Image, ImageOps
+
+from . import report
+from .failures import InputFault
+
+most_pixels = 150_000_000
+Image.MAX_IMAGE_PIXELS = most_pixels
+threads = min(16, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Pair:
+    file: Path
+    caption: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One way in which an image is trained: scaled to fill `height` × `width` pixels, cut from its middle."""
+
+    pair: Pair
+    height: int
+    width: int
+    mirrored: bool
+
+    @property
+    def scaled(self):
+        """Height and width before the cut."""
+        scale = max(self.height / self.pair.height, self.width / self.pair.width)
+        return max(self.height, round(self.pair.height * scale)), max(self.width, round(self.pair.width * scale))
+
+    @property
+    def corner(self):
+        """Top and left of the cut."""
+        height, width = self.scaled
+        return (height - self.height) // 2, (width - self.width) // 2
+
+
+def read(folder, plan):
+    """All pairs in the order of their numbers. Only headers are read here; pixels when they are encoded."""
+    files = sorted((file for file in folder.glob("*") if file.suffix != ".txt"), key=lambda file: file.name)
+    if len(files) != plan.dataset.images:
+        raise InputFault(f"The dataset has {len(files)} images where the plan says {plan.dataset.images}.")
+    with ThreadPoolExecutor(threads) as pool:
+        pairs = list(pool.map(lambda file: _pair(file, plan.triggerWord), files))
+    if plan.triggerWord is None and not any(pair.caption for pair in pairs):
+        report.warning("There is no trigger word and every caption is empty: the LoRA will be always on.")
+    return pairs
+
+
+def with_trigger(caption, trigger):
+    """`caption` with the trigger word where it says `[trigger]`, as it is if it has the word, else behind the word."""
+    caption = caption.strip()
+    if trigger is None:
+        return caption.replace("[trigger]", "").strip()
+    if "[trigger]" in caption:
+        return caption.replace("[trigger]", trigger)
+    if trigger.lower() in caption.lower():
+        return caption
+    return f"{trigger}, {caption}" if caption else trigger
+
+
+def samples(pairs, plan, multiple):
+    """Each image in every resolution that it fills, or else in the smallest one; sides are multiples of `multiple`."""
+    ladders = [generate_aspect_ratio_buckets(side, divisibility=multiple) for side in sorted(plan.resolutions)]
+    chosen = []
+    for pair in pairs:
+        fitting = [buckets[find_nearest_bucket(pair.height, pair.width, buckets)] for buckets in ladders]
+        filled = [(height, width) for height, width in fitting if pair.height >= height and pair.width >= width]
+        for height, width in filled or fitting[:1]:
+            for mirrored in (False, True) if plan.flip else (False,):
+                chosen.append(Sample(pair, height, width, mirrored))
+    return chosen
+
+
+def decode(chosen):
+    """The samples' pixels in turn, each `[3, height, width]` from -1 to 1, decoded in parallel, a few ahead."""
+    ahead = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for sample in chosen:
+            ahead.append(pool.submit(_pixels, sample))
+            if len(ahead) > 2 * threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+class Batches:
+    """The endless, shuffled sequence of micro-batches. What the n-th holds depends on the seed and n alone,
+
+    so a run that goes on from a checkpoint sees what it would have seen. A batch is from one bucket; each epoch
+    has every sample once.
+    """
+
+    def __init__(self, chosen, batch_size, seed):
+        self.buckets = {}
+        for index, sample in enumerate(chosen):
+            self.buckets.setdefault((sample.height, sample.width), []).append(index)
+        self.batch_size, self.seed = batch_size, seed
+        self.per_epoch = sum(-(-len(indices) // batch_size) for indices in self.buckets.values())
+        self._epoch = lru_cache(maxsize=2)(self._shuffled)
+
+    def __getitem__(self, number):
+        epoch, position = divmod(number, self.per_epoch)
+        return self._epoch(epoch)[position]
+
+    def _shuffled(self, epoch):
+        generator = seeded(self.seed, 1, epoch)
+        batches = []
+        for indices in self.buckets.values():
+            order = [indices[index] for index in torch.randperm(len(indices), generator=generator).tolist()]
+            batches += [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def dropped(captions, plan, generator):
+    """Each caption emptied with the plan's probability."""
+    draws = torch.rand(len(captions), generator=generator).tolist()
+    return ["" if draw < plan.captionDropout else caption for caption, draw in zip(captions, draws)]
+
+
+def seeded(*numbers):
+    """A generator on the CPU, the same on every machine, for the draws that `numbers` name."""
+    state = 0
+    for number in numbers:
+        state = (state * 1_000_003 + number) % (2**63 - 25)
+    return torch.Generator().manual_seed(state)
+
+
+def tag_frequency(pairs):
+    """How often each comma-separated part of a caption occurs; Civitai and A1111 show it."""
+    return Counter(tag.strip() for pair in pairs for tag in pair.caption.split(",") if tag.strip())
+
+
+def _pair(file, trigger):
+    text = file.with_suffix(".txt")
+    try:
+        caption = with_trigger(text.read_text(encoding="utf-8"), trigger)
+    except FileNotFoundError:
+        raise InputFault(f"Image {file.name} has no caption.") from None
+    except UnicodeDecodeError:
+        raise InputFault(f"The caption of image {file.name} is not UTF-8 text.") from None
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            turned = image.getexif().get(0x0112, 1) >= 5
+            moving = getattr(image, "is_animated", False)
+    except Exception as error:
+        raise InputFault(f"Image {file.name} can't be read: {_reason(error)}.") from error
+    if width * height > most_pixels:
+        raise InputFault(f"Image {file.name} is too large: {width} × {height} pixels.")
+    if min(width, height) < 16:
+        raise InputFault(f"Image {file.name} is too small: {width} × {height} pixels.")
+    if moving:
+        report.warning(f"Image {file.name} is animated: only its first frame is trained.")
+    return Pair(file, caption, *((height, width) if turned else (width, height)))
+
+
+def _pixels(sample):
+    try:
+        with Image.open(sample.pair.file) as image:
+            image.draft("RGB", sample.scaled[::-1])
+            image = _upright_rgb(image)
+    except Exception as error:
+        raise InputFault(f"Image {sample.pair.file.name} is damaged: {_reason(error)}.") from error
+    height, width = sample.scaled
+    image = image.resize((width, height), Image.Resampling.LANCZOS)
+    top, left = sample.corner
+    image = image.crop((left, top, left + sample.width, top + sample.height))
+    if sample.mirrored:
+        image = ImageOps.mirror(image)
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(sample.height, sample.width, 3).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def _upright_rgb(image):
+    """Turned as its EXIF tag says, transparent parts on white, 16-bit greys scaled, CMYK and palettes resolved."""
+    if image.mode.startswith("I;16"):
+        image = image.convert("I").point(lambda value: value / 256).convert("L")
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _reason(error):
+    if isinstance(error, Image.DecompressionBombError):
+        return "it is too large"
+    if "truncated" in str(error) or "broken" in str(error) or "unrecognized data" in str(error):
+        return "the file ends too early or is broken"
+    return "it is no image in a known format"

@@ -1,0 +1,159 @@
+"""The training loop, the same for every family.
+
+Every draw (order, noise, timesteps, caption dropout) comes from a generator seeded with the plan's seed and the
+number of the micro-batch, so a step's numbers don't depend on what ran before it or how often the run was stopped.
+With several GPUs the micro-batches of a step are dealt out and their gradients averaged: the plan's batch stays what
+it says as long as its gradient accumulation is a multiple of the number of GPUs.
+"""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from diffusers.optimization import get_scheduler
+from diffusers.training_utils import EMAModel
+
+from . import adapter, checkpoint, data, report
+from .failures import Interrupted, NanLoss, OutOfMemory, classify
+
+remembered_losses = 50
+
+
+@dataclass(frozen=True)
+class Trained:
+    steps: int
+    final_loss: float
+    seconds_per_step: float
+    train_seconds: float
+
+
+def train(job, accelerator, models, batches, loss_of, sample):
+    """Trains the adapters in `models`; on return they hold the weights to be saved (averaged, if the plan says so).
+
+    `loss_of(indices, generator, step)` is the mean loss over those samples; `sample(step)` writes sample images.
+    """
+    plan = job.plan
+    trainable = adapter.parameters(models)
+    optimizer = adapter.optimizer(plan, trainable)
+    schedule = _schedule(plan, optimizer)
+    ema = EMAModel(trainable, decay=plan.ema, foreach=True) if plan.ema else None
+    start, progress = checkpoint.load(job, trainable, optimizer, schedule, ema)
+    losses = deque(progress.get("losses", []), maxlen=remembered_losses)
+    spent, durations = progress.get("trainSeconds", 0.0), deque(maxlen=remembered_losses)
+    micro_batches = -(-plan.gradientAccumulation // job.world)
+    if micro_batches * job.world != plan.gradientAccumulation and job.leads:
+        report.warning(f"{job.world} GPUs make a step of {micro_batches * job.world} batches, not {plan.gradientAccumulation}.")
+    job.phase("training")
+    job.training = True
+    resumed = began = time.monotonic()
+
+    def save_checkpoint(done):
+        if job.leads:
+            kept = {"losses": list(losses), "trainSeconds": spent + time.monotonic() - resumed}
+            checkpoint.save(job, done, trainable, optimizer, schedule, ema, kept)
+
+    def show(done):
+        if job.leads and not job.stopping and plan.samples.prompts:
+            _show(job, models, trainable, ema, sample, done)
+            job.phase("training")
+        accelerator.wait_for_everyone()
+
+    for step in range(start, plan.steps):
+        total = 0.0
+        for micro in range(micro_batches):
+            number = (step * micro_batches + micro) * job.world + job.rank
+            with accelerator.autocast():
+                loss = loss_of(batches[number], data.seeded(plan.seed, 2, number), step) / micro_batches
+            loss.backward()
+            total += loss.detach()
+        norm, loss = _reduced(accelerator, trainable, total, plan.optimizer.maxGradientNorm)
+        if not norm < float("inf") or not abs(loss) < float("inf"):
+            raise NanLoss(f"The loss became infinite or no number at step {step + 1}: the learning rate is too high.")
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        if ema:
+            ema.step(trainable)
+
+        done, now = step + 1, time.monotonic()
+        durations.append(now - began)
+        losses.append(loss)
+        report.step(done, plan.steps, loss, _typical(durations), _learning_rate(optimizer))
+        last = done == plan.steps
+        saved = not last and done % plan.checkpointEvery == 0
+        if saved:
+            save_checkpoint(done)
+        if not last and plan.samples.every and done % plan.samples.every == 0:
+            show(done)
+        if _any(accelerator, job.stopping) and not last:
+            if not saved:
+                save_checkpoint(done)
+            raise Interrupted("The training was asked to stop.")
+        began = time.monotonic()
+
+    spent += time.monotonic() - resumed
+    if ema:
+        ema.copy_to(trainable)
+    return Trained(plan.steps, sum(losses) / len(losses), _typical(durations) if durations else 0.0, spent)
+
+
+def _show(job, models, trainable, ema, sample, done):
+    """Sample images with the weights as they would be saved now. Too little memory for them is no reason to stop."""
+    job.phase("sampling")
+    if ema:
+        ema.store(trainable)
+        ema.copy_to(trainable)
+    for model in models:
+        model.eval()
+    try:
+        with torch.no_grad():
+            sample(done)
+    except Interrupted:
+        pass  # the loop saves a checkpoint, then leaves
+    except Exception as error:
+        if not isinstance(classify(error, job.folder), OutOfMemory):
+            raise
+        report.warning("There is too little memory for sample images; the training goes on without.")
+    finally:
+        for model in models:
+            model.train()
+        if ema:
+            ema.restore(trainable)
+
+
+def _schedule(plan, optimizer):
+    name = plan.schedule.name
+    if name == "constant" and plan.schedule.warmupSteps:
+        name = "constant_with_warmup"
+    return get_scheduler(
+        name, optimizer, num_warmup_steps=plan.schedule.warmupSteps, num_training_steps=plan.steps
+    )
+
+
+def _reduced(accelerator, trainable, total, most):
+    """Averages gradients and loss over the processes, clips; the norm before that, and the loss."""
+    if accelerator.num_processes > 1:
+        for parameter in trainable:
+            if parameter.grad is not None:
+                parameter.grad = accelerator.reduce(parameter.grad, reduction="mean")
+        total = accelerator.reduce(total, reduction="mean")
+    norm = torch.nn.utils.clip_grad_norm_(trainable, most)
+    return norm.item(), total.item()
+
+
+def _any(accelerator, flag):
+    """Whether `flag` is up in any process, so that all decide alike."""
+    if accelerator.num_processes == 1:
+        return flag
+    return accelerator.reduce(torch.tensor(float(flag), device=accelerator.device)).item() > 0
+
+
+def _typical(durations):
+    """The median: the first step, or a moment's stall, doesn't count."""
+    return sorted(durations)[len(durations) // 2]
+
+
+def _learning_rate(optimizer):
+    group = optimizer.param_groups[0]
+    return group["lr"] * group.get("d", 1.0)

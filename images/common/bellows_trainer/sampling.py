@@ -1,0 +1,35 @@
+"""Sample images: each prompt with the same seed every time, so that two steps can be compared."""
+
+import os
+
+from . import data, report
+
+
+def prompts(plan):
+    """With the trigger word, as captions have it."""
+    return [data.with_trigger(prompt, plan.triggerWord) for prompt in plan.samples.prompts]
+
+
+def draw(job, pipeline, step, number, **conditions):
+    """Writes samples/<step>-<number>.png; leaves with `Interrupted` between two denoising steps if asked to stop."""
+    file = job.out / "samples" / f"{step}-{number}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def check(_pipeline, _step, _time, kept):
+        job.stop_if_asked()
+        return kept
+
+    drawn = pipeline(
+        height=job.plan.samples.size,
+        width=job.plan.samples.size,
+        num_inference_steps=job.plan.samples.inferenceSteps,
+        generator=data.seeded(job.plan.seed, 3, number),
+        callback_on_step_end=check,
+        **conditions,
+    )
+    image = drawn.images[0] if hasattr(drawn, "images") else drawn.frames[0][0]
+    part = file.with_suffix(".part")
+    image.save(part, format="PNG")
+    os.replace(part, file)
+    report.sample(step, file.relative_to(job.folder))
