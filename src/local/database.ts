@@ -31,9 +31,8 @@ export async function startDatabase(server: DatabaseServer, directory: string): 
     cwd: directory,
     stdio: ['ignore', log.fd, log.fd],
   })
-  const failedToStart = once(child, 'error').then(([error]) => {
-    throw new Error(`the database server ${server.binary} could not be started: ${(error as Error).message}`)
-  })
+  const spawned = once(child, 'spawn')
+  spawned.catch(() => {}) // it is looked at below
   await log.close()
   const kill = () => child.kill('SIGKILL')
   process.once('exit', kill)
@@ -45,7 +44,12 @@ export async function startDatabase(server: DatabaseServer, directory: string): 
 
   const url = `mongodb://127.0.0.1:${port}/?directConnection=true`
   try {
-    await Promise.race([waitUntilItAnswers(url, child, logPath), failedToStart])
+    await spawned.catch((cause: Error) => {
+      throw new Error(`the database server ${server.binary} could not be started: ${cause.message}`, {
+        cause,
+      })
+    })
+    await waitUntilItAnswers(url, child, logPath)
   } catch (error) {
     await stop()
     throw error

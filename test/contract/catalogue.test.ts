@@ -15,7 +15,7 @@ import { describeBoth } from './worlds.ts'
 const owner = new ObjectId()
 const training = 'a'.repeat(24)
 
-function dataset(fields: Record<string, unknown> = {}) {
+function dataset(fields: Record<string, unknown> = {}): Record<string, unknown> & { _id: ObjectId } {
   return {
     _id: new ObjectId(),
     name: 'Cups',

@@ -61,7 +61,9 @@ describe('a process that is killed', () => {
       expect(await ledger.balance(account)).toBe(1000 - 300 + 120 + 7)
       const movements = await ledger.movements(training)
       expect(movements.map((movement) => movement.points).sort()).toEqual([-300, 120, 7])
-      const left = await database.db.collection<{ _id: string }>('pointsAccounts').findOne({ _id: account })
+      const left = await database.db
+        .collection<{ _id: string; applied: string[] }>('pointsAccounts')
+        .findOne({ _id: account })
       expect(left?.applied).toEqual([])
     })
     expect(points).toBeGreaterThan(12)

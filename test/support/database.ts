@@ -54,7 +54,8 @@ export function testDatabase(): TestDatabase {
   }
 }
 
-async function findServer(): Promise<string> {
+/** Throws with what to do where there is none. */
+export async function findServer(): Promise<string> {
   const onPath = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'mongod'))
   for (const path of [process.env.BELLOWS_DATABASE_SERVER ?? '', ...onPath])
     if (await exists(path)) return path
