@@ -4,11 +4,12 @@
  */
 import { randomUUID } from 'node:crypto'
 import { access, glob, mkdtemp, rm } from 'node:fs/promises'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { type Db, MongoClient } from 'mongodb'
 import { afterAll, beforeAll } from 'vitest'
 import { startDatabase } from '../../src/local/database.ts'
+import { cacheFolder } from '../../tools/setup/cache.ts'
 
 export type TestDatabase = {
   readonly db: Db
@@ -59,8 +60,9 @@ export async function findServer(): Promise<string> {
   const onPath = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'mongod'))
   for (const path of [process.env.BELLOWS_DATABASE_SERVER ?? '', ...onPath])
     if (await exists(path)) return path
-  const cache = process.env.BELLOWS_CACHE ?? join(homedir(), '.cache', 'bellows')
-  for await (const path of glob('**/{mongod,secantusd-rs}', { cwd: cache })) return join(cache, path)
+  const cache = cacheFolder()
+  for await (const path of glob('*/{mongod,secantusd-rs,bin/secantusd-rs}', { cwd: cache }))
+    return join(cache, path)
   throw new Error('there is no MongoDB server: run the set-up first, or set MONGODB_URL')
 }
 
