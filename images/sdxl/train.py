@@ -4,13 +4,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from diffusers import (
-    AutoencoderKL,
-    DDPMScheduler,
-    EulerDiscreteScheduler,
-    StableDiffusionXLPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.training_utils import compute_snr
 
 from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, sampling
@@ -118,13 +112,9 @@ def loss(unet, noise_schedule, batch, generator, min_snr_gamma):
 
 
 def draw_samples(job, unet, captions, device, step):
-    pipeline = StableDiffusionXLPipeline.from_pretrained(
-        job.base,
-        unet=unet,
-        vae=AutoencoderKL.from_pretrained(job.base, subfolder="vae", dtype=unet.dtype).to(device),
-        scheduler=EulerDiscreteScheduler.from_pretrained(job.base, subfolder="scheduler"),
-        **no_encoders,
-    )
+    kind = machine.weights_type(job.plan)
+    vae = AutoencoderKL.from_pretrained(job.base, subfolder="vae", dtype=kind).to(device)
+    pipeline = StableDiffusionXLPipeline.from_pretrained(job.base, unet=unet, vae=vae, **no_encoders)
     nothing = captions[""]
     for number, prompt in enumerate(sampling.prompts(job.plan)):
         sampling.draw(
