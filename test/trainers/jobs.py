@@ -53,7 +53,7 @@ def plan_for(base_sha256, **changes):
 def make(folder, base, plan):
     """A job as the pipeline stages it; `base` is a folder, linked."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "plan.json").write_text(json.dumps(plan))
+    (folder / "plan.json").write_text(json.dumps(plan, indent=2))
     (folder / "base").symlink_to(base)
     draw_dataset(folder / "dataset", plan["dataset"]["images"])
     return folder
