@@ -37,7 +37,7 @@ export async function end(
   detail: string,
   result?: TrainingResult,
 ): Promise<void> {
-  const charged = job.run.chargedPoints ?? 0
+  const charged = await chargedPoints(job)
   const refund = refundPoints(ending, charged, job.run.lastStep ?? 0, job.run.plan?.steps ?? 0)
   const outcome: Outcome = {
     ending,
@@ -48,6 +48,12 @@ export async function end(
   }
   await job.change({ outcome })
   await carryOut(job, outcome)
+}
+
+/** By the ledger's word: a worker may have died between the charge and its own note of it. */
+async function chargedPoints(job: Job): Promise<number> {
+  const movements = await job.ports.ledger.movements(job.training.id)
+  return -movements.filter(({ key }) => key.startsWith('charge:')).reduce((sum, { points }) => sum + points, 0)
 }
 
 /** Everything that follows from an outcome; called again until it has come to its end. */
