@@ -1,0 +1,12 @@
+/** What the resource types act on: the state of the clouds, the machines and the buckets. */
+import type { Instances } from '../ec2/instances.ts'
+import type { Buckets } from './buckets.ts'
+import type { Faults } from './faults.ts'
+import type { State } from './state.ts'
+
+export type LocalCloud = {
+  readonly state: State
+  readonly instances: Instances
+  readonly buckets: Buckets
+  readonly faults: Faults
+}

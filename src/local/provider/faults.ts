@@ -1,0 +1,87 @@
+/**
+ * Troubles that the stand-in can be told to make. Each is in force until it has struck `times` times or is
+ * cleared; the first that fits strikes.
+ */
+import { randomUUID } from 'node:crypto'
+import { z } from 'zod'
+
+const times = z.int().positive().optional()
+const place = {
+  /** Machine type, zone and market; all of them where absent. */
+  type: z.string().optional(),
+  zone: z.string().optional(),
+  market: z.enum(['spot', 'on-demand']).optional(),
+}
+const step = {
+  /** Pulumi's type token; every type where absent. */
+  resource: z.string().optional(),
+  operation: z.enum(['create', 'read', 'update', 'delete']),
+  /** `after`: it was done in the cloud, and nobody hears of it. */
+  moment: z.enum(['before', 'after']),
+}
+
+export const faultSchema = z.discriminatedUnion('kind', [
+  /** EC2 refuses an order with this code, such as `InsufficientInstanceCapacity`. */
+  z.strictObject({
+    kind: z.literal('refuse'),
+    code: z.string(),
+    message: z.string().optional(),
+    ...place,
+    times,
+  }),
+  /** EC2 accepts an order and ends the instance before it runs; the code is in its StateReason. */
+  z.strictObject({
+    kind: z.literal('refuse-late'),
+    code: z.string(),
+    message: z.string().optional(),
+    ...place,
+    times,
+  }),
+  /** A quota of vCPUs over all machines of a market. */
+  z.strictObject({
+    kind: z.literal('quota'),
+    market: z.enum(['spot', 'on-demand']),
+    vcpus: z.int().nonnegative(),
+  }),
+  /** sshd answers only after this time. */
+  z.strictObject({ kind: z.literal('slow-boot'), seconds: z.number().positive(), ...place, times }),
+  z.strictObject({ kind: z.literal('fail'), ...step, message: z.string().optional(), times }),
+  /** Doesn't answer until whoever asked has gone. */
+  z.strictObject({ kind: z.literal('hang'), ...step, times }),
+])
+
+export type Fault = z.infer<typeof faultSchema>
+export type StagedFault = Fault & { readonly id: string }
+type Kind<K extends Fault['kind']> = Extract<Fault, { kind: K }>
+
+export class Faults {
+  #staged: StagedFault[] = []
+
+  /** Returns the id by which it can be cleared. */
+  stage(fault: Fault): string {
+    const id = randomUUID()
+    this.#staged.push({ ...faultSchema.parse(fault), id })
+    return id
+  }
+
+  /** All of them where no id is given. */
+  clear(id?: string): void {
+    this.#staged = id === undefined ? [] : this.#staged.filter((each) => each.id !== id)
+  }
+
+  list(): readonly StagedFault[] {
+    return this.#staged
+  }
+
+  /** The fault of this kind that fits, counted as having struck. */
+  strike<K extends Fault['kind']>(kind: K, fits: (fault: Kind<K>) => boolean): Kind<K> | undefined {
+    const found = this.#staged.find((each) => each.kind === kind && fits(each as unknown as Kind<K>))
+    if (found && 'times' in found && found.times !== undefined) {
+      const left = found.times - 1
+      this.#staged = this.#staged.flatMap((each) =>
+        each !== found ? [each] : left > 0 ? [{ ...found, times: left }] : [],
+      )
+    }
+    return found as Kind<K> | undefined
+  }
+}

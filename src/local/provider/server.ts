@@ -1,0 +1,204 @@
+/**
+ * Pulumi's provider protocol (provider.proto), spoken for AWS and Cloudflare at once. The engine attaches to
+ * this process by PULUMI_DEBUG_PROVIDERS=aws:PORT,cloudflare:PORT instead of starting the real providers, and
+ * several engines may at the same time. What a request means is the resource types' matter.
+ *
+ * A request whose asker is gone is not undone: as with the real clouds, what was ordered may exist all the
+ * same, and nobody's state knows of it.
+ */
+import grpc from '@grpc/grpc-js'
+import aws from '@pulumi/aws/package.json' with { type: 'json' }
+import pluginProtocol from '@pulumi/pulumi/proto/plugin_pb.js'
+import service from '@pulumi/pulumi/proto/provider_grpc_pb.js'
+import type * as requests from '@pulumi/pulumi/proto/provider_pb.js'
+import protocol from '@pulumi/pulumi/proto/provider_pb.js'
+import emptyProtocol from 'google-protobuf/google/protobuf/empty_pb.js'
+import { z } from 'zod'
+import { localRegion } from '../ec2/catalog.ts'
+import type { LocalCloud } from './cloud.ts'
+import type { Fault } from './faults.ts'
+import { invoke } from './invokes.ts'
+import type { ResourceType } from './resource.ts'
+import type { Properties } from './state.ts'
+import { resourceTypes } from './types/all.ts'
+import { check, decode, encode } from './wire.ts'
+
+type Call<Request> = { readonly request: Request; readonly gone: AbortSignal }
+
+export async function startProviderServer(
+  cloud: LocalCloud,
+  address: string,
+): Promise<{ port: number; stop(): Promise<void> }> {
+  const server = new grpc.Server({ 'grpc.max_receive_message_length': -1 })
+  server.addService(service.ResourceProviderService, unary(handlers(cloud)))
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, grpc.ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    )
+  })
+  return { port, stop: async () => server.forceShutdown() }
+}
+
+function handlers(cloud: LocalCloud) {
+  const empty = () => new emptyProtocol.Empty()
+  return {
+    attach: empty,
+    cancel: empty,
+
+    /** No older than either provider whose place it takes. */
+    getPluginInfo: () => new pluginProtocol.PluginInfo().setVersion(aws.version),
+
+    checkConfig({ request }: Call<requests.CheckRequest>) {
+      const news = decode(request.getNews())
+      const region = news.region
+      const wrong = request.getUrn().includes('pulumi:providers:aws::') && region !== localRegion
+      const reason =
+        region === undefined ? 'Missing region configuration' : `the local cloud is in ${localRegion}`
+      return checked(news, wrong ? [{ property: 'region', reason }] : [])
+    },
+
+    diffConfig: () => new protocol.DiffResponse().setChanges(protocol.DiffResponse.DiffChanges.DIFF_NONE),
+
+    configure: () => new protocol.ConfigureResponse().setSupportspreview(true),
+
+    check({ request }: Call<requests.CheckRequest>) {
+      const given = decode(request.getNews())
+      const { mistakes, inputs } = check(typeOf(request.getUrn()).inputs, given)
+      return checked(inputs, mistakes)
+    },
+
+    diff({ request }: Call<requests.DiffRequest>) {
+      const { inputs: schema, changeable } = typeOf(request.getUrn())
+      const news = check(schema, decode(request.getNews())).inputs
+      const olds = check(schema, decode(request.getOldInputs())).inputs
+      const changed = [...new Set([...Object.keys(news), ...Object.keys(olds)])].filter(
+        (key) => !same(news[key], olds[key]) && !request.getIgnorechangesList().includes(key),
+      )
+      const { DIFF_SOME, DIFF_NONE } = protocol.DiffResponse.DiffChanges
+      return new protocol.DiffResponse()
+        .setChanges(changed.length > 0 ? DIFF_SOME : DIFF_NONE)
+        .setDiffsList(changed)
+        .setReplacesList(changed.filter((key) => !changeable.includes(key)))
+        .setDeletebeforereplace(true)
+    },
+
+    async create({ request, gone }: Call<requests.CreateRequest>) {
+      const inputs = decode(request.getProperties())
+      const response = new protocol.CreateResponse()
+      if (request.getPreview()) return response.setProperties(encode(inputs))
+      const type = typeOf(request.getUrn())
+      const { id, outputs } = await troubled(cloud, type, 'create', gone, () => type.create(inputs, cloud))
+      return response.setId(id).setProperties(encode(outputs))
+    },
+
+    async read({ request, gone }: Call<requests.ReadRequest>) {
+      const type = typeOf(request.getUrn())
+      const made = await troubled(cloud, type, 'read', gone, () => type.read(request.getId(), cloud))
+      const response = new protocol.ReadResponse()
+      if (!made) return response.setId('')
+      const given = Object.keys(decode(request.getInputs()))
+      const inputs = Object.fromEntries(given.map((key) => [key, made.outputs[key]]))
+      return response.setId(made.id).setProperties(encode(made.outputs)).setInputs(encode(inputs))
+    },
+
+    async update({ request, gone }: Call<requests.UpdateRequest>) {
+      const inputs = decode(request.getNews())
+      const response = new protocol.UpdateResponse()
+      if (request.getPreview()) return response.setProperties(encode(inputs))
+      const type = typeOf(request.getUrn())
+      const update = () => type.update(request.getId(), inputs, cloud)
+      const { outputs } = await troubled(cloud, type, 'update', gone, update)
+      return response.setProperties(encode(outputs))
+    },
+
+    async delete({ request, gone }: Call<requests.DeleteRequest>) {
+      const type = typeOf(request.getUrn())
+      await troubled(cloud, type, 'delete', gone, () => type.delete(request.getId(), cloud))
+      return empty()
+    },
+
+    invoke({ request }: Call<requests.InvokeRequest>) {
+      return new protocol.InvokeResponse().setReturn(
+        encode(invoke(request.getTok(), decode(request.getArgs()))),
+      )
+    },
+  }
+}
+
+function checked(inputs: Properties, mistakes: readonly { property: string; reason: string }[]) {
+  const failures = mistakes.map(({ property, reason }) =>
+    new protocol.CheckFailure().setProperty(property).setReason(reason),
+  )
+  return new protocol.CheckResponse().setInputs(encode(inputs)).setFailuresList(failures)
+}
+
+/** `urn:pulumi:stack::project::type$type::name` */
+function typeOf(urn: string): ResourceType {
+  const token = urn.split('::')[2]?.split('$').at(-1) ?? ''
+  const type = resourceTypes.get(token)
+  if (!type) throw new Error(`The local cloud has no ${token}`)
+  return type
+}
+
+const same = (one: unknown, other: unknown): boolean => canonical(one) === canonical(other)
+
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, each) =>
+    each && typeof each === 'object' && !Array.isArray(each)
+      ? Object.fromEntries(Object.entries(each).sort(([one], [other]) => one.localeCompare(other)))
+      : each,
+  ) ?? ''
+
+type Operation = Extract<Fault, { kind: 'fail' }>['operation']
+
+/** Does the work, with the troubles that were staged for it. */
+async function troubled<Result>(
+  { faults }: LocalCloud,
+  { type }: ResourceType,
+  operation: Operation,
+  gone: AbortSignal,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const trouble = async (moment: 'before' | 'after') => {
+    const fits = (fault: Extract<Fault, { kind: 'fail' | 'hang' }>) =>
+      fault.operation === operation && fault.moment === moment && (fault.resource ?? type) === type
+    if (faults.strike('hang', fits)) await untilAborted(gone)
+    const failure = faults.strike('fail', fits)
+    if (failure)
+      throw new Error(failure.message ?? `${operation} ${type}: the connection was reset by the peer`)
+  }
+  await trouble('before')
+  const result = await work()
+  await trouble('after')
+  return result
+}
+
+const untilAborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    const leave = () => reject(new Error('whoever asked has gone'))
+    if (signal.aborted) leave()
+    else signal.addEventListener('abort', leave, { once: true })
+  })
+
+/** Plain functions as gRPC handlers: a thrown error becomes the status that the engine prints. */
+function unary(functions: object): grpc.UntypedServiceImplementation {
+  const handlers = Object.entries(functions).map(([name, answer]) => {
+    const handler: grpc.handleUnaryCall<unknown, unknown> = (call, callback) => {
+      const gone = new AbortController()
+      call.on('cancelled', () => gone.abort())
+      Promise.resolve()
+        .then(() => answer({ request: call.request, gone: gone.signal }))
+        .then(
+          (response) => callback(null, response),
+          (error) => callback({ code: grpc.status.UNKNOWN, details: sentenceOf(error) }),
+        )
+    }
+    return [name, handler]
+  })
+  return Object.fromEntries(handlers)
+}
+
+function sentenceOf(error: unknown): string {
+  if (error instanceof z.ZodError) return z.prettifyError(error)
+  return error instanceof Error ? error.message : String(error)
+}

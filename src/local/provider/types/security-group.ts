@@ -1,0 +1,134 @@
+/** Security groups and their rules. What they let in is enforced by the machines' own firewalls. */
+import { z } from 'zod'
+import { ApiError } from '../../ec2/api-error.ts'
+import { accountId } from '../../ec2/catalog.ts'
+import type { IngressRule } from '../../machines/machine.ts'
+import type { LocalCloud } from '../cloud.ts'
+import { kept } from '../resource.ts'
+import { cidr, port, tags } from '../schema.ts'
+import type { State } from '../state.ts'
+import { arnOf, newId } from './identifier.ts'
+import { requireVpc } from './network.ts'
+
+export const groupType = 'aws:ec2/securityGroup:SecurityGroup'
+const ingressType = 'aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule'
+const egressType = 'aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule'
+
+/** What EC2 takes in names and descriptions of groups. */
+const plainText = z.string().regex(/^[0-9A-Za-z_ .:/()#,@[\]+=&;{}!$*-]{1,255}$/)
+
+export const securityGroup = kept({
+  type: groupType,
+  inputs: z.strictObject({
+    name: plainText.refine((name) => !name.startsWith('sg-'), "cannot begin with 'sg-'"),
+    description: plainText.default('Managed by Pulumi'),
+    vpcId: z.string(),
+    tags,
+  }),
+  make({ name, vpcId }, { state }) {
+    const call = { doing: `creating Security Group (${name})`, operation: 'CreateSecurityGroup' }
+    requireVpc(vpcId, { state }, call)
+    const taken = state
+      .resources(groupType)
+      .some(({ inputs }) => inputs.vpcId === vpcId && inputs.name === name)
+    if (taken) {
+      throw new ApiError(
+        call,
+        'InvalidGroup.Duplicate',
+        `The security group '${name}' already exists for VPC '${vpcId}'`,
+      )
+    }
+    const id = newId('sg')
+    const arn = arnOf('ec2', `security-group/${id}`)
+    return { id, outputs: { arn, ownerId: accountId, ingress: [], egress: [], revokeRulesOnDelete: false } }
+  },
+  unmake({ id }, cloud) {
+    refuseIfUsed(id, cloud)
+    for (const type of [ingressType, egressType]) {
+      for (const rule of cloud.state.resources(type)) {
+        if (rule.inputs.securityGroupId === id) cloud.state.removeResource(type, rule.id)
+      }
+    }
+  },
+})
+
+const rule = z
+  .strictObject({
+    securityGroupId: z.string(),
+    description: plainText.optional(),
+    ipProtocol: z.enum(['tcp', 'udp', 'icmp', '-1']),
+    fromPort: port.optional(),
+    toPort: port.optional(),
+    cidrIpv4: cidr,
+    tags,
+  })
+  .refine(({ ipProtocol, fromPort, toPort }) => ipProtocol === '-1' || (fromPort ?? 0) <= (toPort ?? -2), {
+    message: 'fromPort and toPort are required for this protocol, the lower one first',
+    path: ['fromPort'],
+  })
+const changeable = ['tags', 'description', 'ipProtocol', 'fromPort', 'toPort', 'cidrIpv4']
+
+export const ingressRule = kept({
+  type: ingressType,
+  inputs: rule,
+  changeable,
+  make: (inputs, cloud) => makeRule(inputs, cloud, 'Ingress', ingressType),
+  settle: ({ securityGroupId }, cloud) => cloud.instances.applyGroup(securityGroupId),
+})
+
+export const egressRule = kept({
+  type: egressType,
+  inputs: rule,
+  changeable,
+  make: (inputs, cloud) => makeRule(inputs, cloud, 'Egress', egressType),
+})
+
+function makeRule(inputs: z.infer<typeof rule>, { state }: LocalCloud, way: string, type: string) {
+  const { securityGroupId: group, ipProtocol, fromPort, toPort, cidrIpv4 } = inputs
+  const call = {
+    doing: `creating VPC Security Group ${way} Rule`,
+    operation: `AuthorizeSecurityGroup${way}`,
+  }
+  if (!state.resource(groupType, group)) {
+    throw new ApiError(call, 'InvalidGroup.NotFound', `The security group '${group}' does not exist`)
+  }
+  const same = state
+    .resources(type)
+    .some(
+      ({ inputs: other }) =>
+        other.securityGroupId === group &&
+        other.ipProtocol === ipProtocol &&
+        other.fromPort === fromPort &&
+        other.toPort === toPort &&
+        other.cidrIpv4 === cidrIpv4,
+    )
+  if (same) {
+    throw new ApiError(
+      call,
+      'InvalidPermission.Duplicate',
+      `the specified rule "peer: ${cidrIpv4}, ${ipProtocol}, from port: ${fromPort}, to port: ${toPort}, ALLOW" already exists`,
+    )
+  }
+  const id = newId('sgr')
+  return { id, outputs: { arn: arnOf('ec2', `security-group-rule/${id}`), securityGroupRuleId: id } }
+}
+
+export function ingressOf(state: State, groupIds: readonly string[]): readonly IngressRule[] {
+  return state
+    .resources(ingressType)
+    .map(({ inputs }) => rule.parse(inputs))
+    .filter(({ securityGroupId }) => groupIds.includes(securityGroupId))
+    .map(({ ipProtocol, fromPort = 0, toPort = 0, cidrIpv4 }) => ({
+      protocol: ipProtocol,
+      fromPort,
+      toPort,
+      cidr: cidrIpv4,
+    }))
+}
+
+function refuseIfUsed(id: string, { instances }: LocalCloud): void {
+  const used = instances.list().some((each) => each.groupIds.includes(id) && each.state !== 'terminated')
+  if (!used) return
+  const call = { doing: `deleting Security Group (${id})`, operation: 'DeleteSecurityGroup' }
+  throw new ApiError(call, 'DependencyViolation', `resource ${id} has a dependent object`)
+}
