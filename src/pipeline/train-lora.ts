@@ -26,7 +26,7 @@ export async function trainLora(job: Job): Promise<void> {
       using machine = await provision(job, plan, attempt) // rented by the second, reached by SSH
       await stage(job, machine, plan) // weights, dataset, last checkpoint: straight from the store
       await train(job, machine, plan, attempt)
-      return ship(job, machine, plan) // checked, then published; the manifest is written last
+      return await ship(job, machine, plan) // checked, then published; the manifest is written last
     })
 
     const model = await register(job, plan, shipped) // in the gallery and in ComfyUI

@@ -1,0 +1,80 @@
+/** The base of the local deployment: the real `infra/` program, by a plain `pulumi up` against the stand-in. */
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { z } from 'zod'
+import type { Toolbox } from './toolbox.ts'
+
+export type BaseOptions = {
+  readonly toolbox: Pick<Toolbox, 'pulumi' | 'languageHost'>
+  /** Where state and configuration are kept. */
+  readonly directory: string
+  readonly deployment: string
+  readonly providerPort: number
+}
+
+const outputsSchema = z.object({
+  datasetsBucket: z.string(),
+  modelsBucket: z.string(),
+  basesBucket: z.string(),
+  workBucket: z.string(),
+  region: z.string(),
+  vpcId: z.string(),
+  subnets: z.record(z.string(), z.string()),
+  securityGroupId: z.string(),
+  imageId: z.string(),
+  instanceProfile: z.string(),
+})
+
+export type BaseOutputs = z.infer<typeof outputsSchema>
+
+export const localPassphrase = 'local'
+const stack = 'local'
+const root = join(import.meta.dirname, '../..')
+
+export type Base = { readonly outputs: BaseOutputs; destroy(): Promise<void> }
+
+export async function createBase(options: BaseOptions): Promise<Base> {
+  const { toolbox, directory, deployment, providerPort } = options
+  const node = join(root, 'node_modules/.bin')
+  const run = (...argv: string[]) =>
+    execa(toolbox.pulumi, [...argv, '--non-interactive', '--stack', stack, '--cwd', root], {
+      env: {
+        PATH: [
+          node,
+          toolbox.languageHost,
+          '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+        ].join(':'),
+        HOME: directory,
+        PULUMI_HOME: join(directory, 'pulumi'),
+        PULUMI_BACKEND_URL: stateUrl(directory),
+        PULUMI_CONFIG_PASSPHRASE: localPassphrase,
+        PULUMI_SKIP_UPDATE_CHECK: 'true',
+        PULUMI_DEBUG_PROVIDERS: `aws:${providerPort},cloudflare:${providerPort}`,
+        TMPDIR: directory,
+      },
+      extendEnv: false,
+      all: true,
+    })
+  const configFile = ['--config-file', join(directory, `Pulumi.${stack}.yaml`)]
+
+  await run('stack', 'init', '--no-select')
+  const settings = {
+    'aws:region': 'us-east-1',
+    'bellows:deployment': deployment,
+    'bellows:cloudflareAccountId': '0'.repeat(32),
+  }
+  for (const [key, value] of Object.entries(settings)) await run('config', 'set', key, value, ...configFile)
+  await run('up', '--yes', '--skip-preview', '--suppress-progress', ...configFile)
+  const { stdout } = await run('stack', 'output', '--json', '--show-secrets')
+  return {
+    outputs: outputsSchema.parse(JSON.parse(stdout)),
+    async destroy() {
+      await run('destroy', '--yes', '--skip-preview', '--suppress-progress', ...configFile)
+    },
+  }
+}
+
+/** Where the local deployment's stacks keep their state. */
+export function stateUrl(directory: string): string {
+  return `file://${join(directory, 'state')}`
+}
