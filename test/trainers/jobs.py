@@ -1,6 +1,7 @@
 """Job folders for the trainers' tests: a tiny base, a small dataset that is drawn here, a plan."""
 
 import hashlib
+import importlib
 import json
 import os
 import subprocess
@@ -71,19 +72,55 @@ def draw_dataset(folder, count):
         (folder / f"{number:04}.txt").write_text(f"a white shape on {colours[number % len(colours)]} ground")
 
 
-def start(folder, **options):
+def run_command(folder, **options):
+    """The image's own command in a fresh process, imports and all; see `run` for what comes back."""
     command = [sys.executable, "-m", "bellows_trainer", family, "--job", str(folder)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    environment = {**os.environ, **options}
-    return subprocess.Popen(command, env=environment, **pipes)
+    done = subprocess.run(command, env={**os.environ, **options}, capture_output=True, text=True)
+    print(done.stderr[-3000:])
+    return done.returncode, lines_of(done.stdout)
 
 
-def run(folder, **options):
-    """The exit code, and the lines of stdout; all of them must be JSON."""
-    process = start(folder, **options)
-    out, err = process.communicate()
-    print(err[-3000:])
-    return process.returncode, [json.loads(line) for line in out.splitlines()]
+class Fork:
+    """A run in a copy of this process, which has imported everything already; it can be watched and killed."""
+
+    def __init__(self, folder, before=lambda: None):
+        reading, writing = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.dup2(writing, 1)
+            os.dup2(os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+            sys.argv = ["bellows_trainer", family, "--job", str(folder)]
+            before()
+            os._exit(importlib.import_module("bellows_trainer.__main__").main())
+        os.close(writing)
+        self.folder, self.stdout, self.text = folder, os.fdopen(reading), ""
+
+    def until(self, step):
+        """Reads on until that step is reported."""
+        for line in self.stdout:
+            self.text += line
+            if json.loads(line).get("step") == step:
+                return self
+        raise AssertionError(f"ended before step {step}: {self.text}")
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+        return self
+
+    def end(self):
+        """The exit code (negative for a signal), and the lines of stdout; all of them must be JSON."""
+        self.text += self.stdout.read()
+        _, status = os.waitpid(self.pid, 0)
+        print((self.folder / "stderr").read_text()[-3000:])
+        return os.waitstatus_to_exitcode(status), lines_of(self.text)
+
+
+def run(folder, before=lambda: None):
+    return Fork(folder, before).end()
+
+
+def lines_of(text):
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def of_type(lines, kind):
