@@ -1,0 +1,214 @@
+import { execFileSync } from 'node:child_process'
+import {
+  DescribeInstancesCommand,
+  DescribeVolumesCommand,
+  TerminateInstancesCommand,
+} from '@aws-sdk/client-ec2'
+import { DeleteObjectCommand, HeadBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { fillImageStore } from '../../src/local/machines/image-store.ts'
+import { keysOf, machineImage, overSsh, type StandIn, startStandIn } from './stand-in.ts'
+
+const deployment = 'test-machines'
+let standIn: StandIn
+
+beforeAll(async () => {
+  standIn = await startStandIn(deployment)
+}, 180_000)
+
+afterAll(() => standIn?.remove(), 120_000)
+
+const listed = (what: 'container' | 'volume'): string =>
+  execFileSync(
+    'docker',
+    [
+      what,
+      'ls',
+      ...(what === 'container' ? ['--all'] : []),
+      '--quiet',
+      '--filter',
+      `label=bellows.local=${deployment}`,
+    ],
+    { encoding: 'utf8' },
+  ).trim()
+
+/** Waits until sshd answers with the pinned key, as a worker does. */
+const said = (host: string, name: string, command: string) =>
+  vi.waitFor(() => overSsh(host, keysOf(name), command), { timeout: 20_000, interval: 100 })
+
+const untilTerminated = (id: string, timeout = 30_000) =>
+  vi.waitFor(
+    async () => {
+      const instance = await standIn.describe(id)
+      expect(instance?.State?.Name).toBe('terminated')
+      return instance
+    },
+    { timeout, interval: 100 },
+  )
+
+describe('the base', () => {
+  test('has made its buckets in the store', async () => {
+    const { datasetsBucket, modelsBucket, basesBucket, workBucket } = standIn.base.outputs
+    for (const Bucket of [datasetsBucket, modelsBucket, basesBucket, workBucket]) {
+      await standIn.s3.send(new HeadBucketCommand({ Bucket }))
+    }
+  })
+})
+
+describe('a machine', () => {
+  const name = 'bellows-65f0c0ffee-1'
+
+  test('is made, reached by its own key only, runs containers, and leaves nothing', {
+    timeout: 120_000,
+  }, async () => {
+    await fillImageStore(['bellows/base:trixie'], { machineImage })
+    expect(await fillImageStore(['bellows/base:trixie'], { machineImage })).toEqual([])
+
+    const outputs = await standIn.up(standIn.inputs(name))
+    const { instanceId, host } = outputs as { instanceId: string; host: string }
+    expect(outputs.zone).toBe('us-east-1a')
+    expect(await standIn.describe(instanceId)).toMatchObject({
+      State: { Name: 'running' },
+      InstanceLifecycle: 'spot',
+      PublicIpAddress: host,
+    })
+
+    const ready = 'until [ -e /var/lib/bellows/ready ] || [ -e /var/lib/bellows/failed ]; do sleep 0.1; done'
+    expect(await said(host, name, `${ready}; cat /var/lib/bellows/failed`)).toMatchObject({ stdout: '' })
+    await expect(
+      overSsh(host, { ...keysOf(name), loginPrivateKey: keysOf('other').loginPrivateKey }, 'id'),
+    ).rejects.toThrow(/authentication methods failed/)
+    await expect(
+      overSsh(host, { ...keysOf(name), hostPublicKey: keysOf('other').hostPublicKey }, 'id'),
+    ).rejects.toThrow(/Host denied/)
+
+    const trainer =
+      'sudo docker run --rm --network none --read-only --cap-drop ALL --memory 64m --pids-limit 32'
+    expect(
+      await said(host, name, `${trainer} bellows/base:trixie cat /etc/hostname /proc/1/comm`),
+    ).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('cat'),
+    })
+    const instanceIdOverMetadata =
+      'token=$(curl -s -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" http://169.254.169.254/latest/api/token);' +
+      'curl -s -H "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/instance-id;' +
+      'curl -s -o /dev/null -w " %{http_code}" http://169.254.169.254/latest/meta-data/instance-id'
+    expect((await said(host, name, instanceIdOverMetadata)).stdout).toBe(`${instanceId} 401`)
+
+    await standIn.stacks.destroy(name)
+    expect((await standIn.describe(instanceId))?.State?.Name).toBe('terminated')
+    expect((await standIn.ec2.send(new DescribeVolumesCommand({}))).Volumes).toEqual([])
+    expect([listed('container'), listed('volume')]).toEqual(['', ''])
+  })
+
+  test('is switched off at its deadline, and at the hard limit whatever the worker asks', {
+    timeout: 120_000,
+  }, async () => {
+    const early = 'bellows-early-1'
+    const greedy = 'bellows-greedy-1'
+    const [one, other] = (await Promise.all([
+      standIn.up(standIn.inputs(early)),
+      standIn.up(standIn.inputs(greedy, {}, { seconds: 15, hardSeconds: 20 })),
+    ])) as { instanceId: string; host: string }[]
+    await said(other?.host ?? '', greedy, 'echo 99999999999 | sudo tee /var/lib/bellows/deadline')
+    await said(one?.host ?? '', early, 'echo 0 | sudo tee /var/lib/bellows/deadline')
+
+    const reason = { Code: 'Client.InstanceInitiatedShutdown' }
+    expect(await untilTerminated(one?.instanceId ?? '')).toMatchObject({ StateReason: reason })
+    expect(await untilTerminated(other?.instanceId ?? '', 60_000)).toMatchObject({ StateReason: reason })
+    expect([listed('container'), listed('volume')]).toEqual(['', ''])
+    await Promise.all([standIn.stacks.destroy(early), standIn.stacks.destroy(greedy)])
+  })
+
+  test('lets nobody in but the worker', { timeout: 60_000 }, async () => {
+    const stranger = 'bellows-stranger-1'
+    const { host } = (await standIn.up(standIn.inputs(stranger, { workerAddress: '203.0.113.9' }))) as {
+      host: string
+    }
+    await expect(overSsh(host, keysOf(stranger), 'id')).rejects.toThrow(/Timed out/)
+    await standIn.stacks.destroy(stranger)
+  })
+
+  test('is told of a spot reclaim, and is gone then, even if the stand-in is restarted meanwhile', {
+    timeout: 60_000,
+  }, async () => {
+    const spot = 'bellows-spot-1'
+    const { instanceId, host } = (await standIn.up(standIn.inputs(spot))) as {
+      instanceId: string
+      host: string
+    }
+    await said(host, spot, 'true')
+    const noticed = await fetch(`${standIn.provider.controlUrl}/instances/${instanceId}/spot-notice`, {
+      method: 'POST',
+      body: JSON.stringify({ seconds: 4 }),
+    })
+    expect(noticed.status).toBe(204)
+    await standIn.restart()
+    const ask =
+      'token=$(curl -s -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" http://169.254.169.254/latest/api/token);' +
+      'curl -s -H "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/spot/instance-action'
+    expect(JSON.parse((await said(host, spot, ask)).stdout)).toMatchObject({ action: 'terminate' })
+    expect(await untilTerminated(instanceId)).toMatchObject({
+      StateReason: { Code: 'Server.SpotInstanceTermination' },
+    })
+    await standIn.stacks.destroy(spot)
+  })
+})
+
+describe('what AWS refuses', () => {
+  test('is refused in its words, and nothing is left', { timeout: 60_000 }, async () => {
+    const name = 'bellows-wrong-1'
+    const wrong = standIn.inputs(name, { imageId: 'ami-0123456789abcdef0' })
+    await expect(standIn.up(wrong)).rejects.toThrow(
+      /creating EC2 Instance: .* api error InvalidAMIID\.NotFound: The image id/,
+    )
+    await standIn.stacks.destroy(name)
+    expect(listed('container')).toBe('')
+  })
+
+  test('no capacity, at once and late', { timeout: 60_000 }, async () => {
+    const name = 'bellows-nowhere-1'
+    const { faults } = standIn.provider
+    faults.stage({ kind: 'refuse', code: 'InsufficientInstanceCapacity', zone: 'us-east-1a', times: 1 })
+    await expect(standIn.up(standIn.inputs(name))).rejects.toThrow(
+      /api error InsufficientInstanceCapacity: We currently do not have sufficient g6\.xlarge capacity/,
+    )
+    faults.stage({ kind: 'refuse-late', code: 'InsufficientInstanceCapacity', times: 1 })
+    await expect(standIn.up(standIn.inputs(name))).rejects.toThrow(/Server\.InsufficientInstanceCapacity/)
+    expect(faults.list()).toEqual([])
+    await standIn.stacks.destroy(name)
+  })
+
+  test('a machine whose order was never answered is found by its tag and ended', {
+    timeout: 60_000,
+  }, async () => {
+    const name = 'bellows-orphan-1'
+    const instance = 'aws:ec2/instance:Instance'
+    standIn.provider.faults.stage({
+      kind: 'fail',
+      resource: instance,
+      operation: 'create',
+      moment: 'after',
+      times: 1,
+    })
+    await expect(standIn.up(standIn.inputs(name))).rejects.toThrow(/connection was reset/)
+    const tagged = { Filters: [{ Name: 'tag:Name', Values: [name] }] }
+    const { Reservations } = await standIn.ec2.send(new DescribeInstancesCommand(tagged))
+    const id = Reservations?.[0]?.Instances?.[0]?.InstanceId ?? ''
+    await standIn.ec2.send(new TerminateInstancesCommand({ InstanceIds: [id] }))
+    await untilTerminated(id)
+    await standIn.stacks.destroy(name)
+    expect([listed('container'), listed('volume')]).toEqual(['', ''])
+  })
+
+  test('a bucket is deleted only when nothing is in it', { timeout: 60_000 }, async () => {
+    const { workBucket: Bucket } = standIn.base.outputs
+    const object = { Bucket, Key: 'something' }
+    await standIn.s3.send(new PutObjectCommand({ ...object, Body: 'x' }))
+    await expect(standIn.base.destroy()).rejects.toThrow(/bucket you tried to delete is not empty/)
+    await standIn.s3.send(new DeleteObjectCommand(object))
+    await standIn.base.destroy()
+    await expect(standIn.s3.send(new HeadBucketCommand({ Bucket }))).rejects.toThrow()
+  })
+})

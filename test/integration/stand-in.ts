@@ -1,0 +1,173 @@
+/** The stand-in for AWS and Cloudflare with a store, the real engine and the real base, for tests. */
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { DescribeInstancesCommand, EC2Client, type Instance } from '@aws-sdk/client-ec2'
+import { S3Client } from '@aws-sdk/client-s3'
+import ssh2 from 'ssh2'
+import { firstBootScript } from '../../infra/cloud-init.ts'
+import type { GpuMachineInputs } from '../../infra/gpu-vm.ts'
+import { pulumiStacks } from '../../src/cloud/stacks.ts'
+import { type BaseOutputs, createBase, localPassphrase, stateUrl } from '../../src/local/base.ts'
+import { removeNetwork } from '../../src/local/machines/network.ts'
+import { removeMachines } from '../../src/local/machines/remove.ts'
+import { startObjectStore } from '../../src/local/object-store.ts'
+import { type LocalProviderOptions, startLocalProvider } from '../../src/local/provider/provider.ts'
+import { type MachineKeys, machineKeys } from '../../src/remote/keys.ts'
+import { Secret } from '../../src/secret.ts'
+import { versitygw } from '../support/object-store.ts'
+import { pulumi } from './engine.ts'
+
+export const machineImage = 'bellows/machine:test'
+
+export async function startStandIn(deployment: string) {
+  execFileSync('docker', ['build', '--quiet', '--network', 'host', '--tag', machineImage, 'images/machine'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const directory = await mkdtemp(path.join(tmpdir(), 'bellows-stand-in-'))
+  const store = await startObjectStore(versitygw(), path.join(directory, 'objects'))
+  const s3 = new S3Client({
+    endpoint: store.endpoint,
+    region: store.region,
+    forcePathStyle: true,
+    credentials: { accessKeyId: store.accessKeyId, secretAccessKey: store.secretAccessKey.reveal() },
+  })
+  const options: LocalProviderOptions = {
+    deployment,
+    stateDirectory: path.join(directory, 'provider'),
+    s3,
+    machineImage,
+  }
+  let provider = await startLocalProvider(options)
+  const ports = {
+    port: provider.port,
+    ec2Port: Number(new URL(provider.ec2Url).port),
+    controlPort: Number(new URL(provider.controlUrl).port),
+  }
+  const ec2 = new EC2Client({
+    endpoint: provider.ec2Url,
+    region: 'us-east-1',
+    maxAttempts: 1,
+    credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+  })
+  await mkdir(path.join(directory, 'state'))
+  const base = await createBase({
+    toolbox: { pulumi, languageHost: path.dirname(pulumi) },
+    directory,
+    deployment,
+    providerPort: provider.port,
+  })
+  const stacks = pulumiStacks({
+    pulumi,
+    pulumiHome: path.join(directory, 'home'),
+    backendUrl: stateUrl(directory),
+    passphrase: new Secret(localPassphrase),
+    project: 'bellows-machines',
+    environment: { PULUMI_DEBUG_PROVIDERS: `aws:${provider.port},cloudflare:${provider.port}` },
+  })
+
+  const describe = async (id: string): Promise<Instance | undefined> => {
+    const { Reservations } = await ec2.send(new DescribeInstancesCommand({ InstanceIds: [id] }))
+    return Reservations?.[0]?.Instances?.[0]
+  }
+  return {
+    store,
+    s3,
+    ec2,
+    base,
+    stacks,
+    get provider() {
+      return provider
+    },
+    describe,
+    up: (inputs: GpuMachineInputs) =>
+      stacks.up(inputs.name, { inputs, config: { 'aws:region': 'us-east-1' } }),
+    /** As after a crash: another process over the same state. */
+    async restart() {
+      await provider.stop()
+      provider = await startLocalProvider({ ...options, ...ports })
+    },
+    inputs: (name: string, change: Partial<GpuMachineInputs> = {}, deadlines = hours) =>
+      machineInputs(name, deployment, base.outputs, provider.gateway, deadlines, change),
+    async remove() {
+      await removeMachines(deployment)
+      await provider.stop()
+      await store.stop()
+      await removeNetwork(deployment)
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+export type StandIn = Awaited<ReturnType<typeof startStandIn>>
+
+const secret = new Secret('a deployment’s secret, for tests, of 32 bytes')
+
+export const keysOf = (name: string): MachineKeys => machineKeys(secret, name)
+
+const hours = { seconds: 3_600, hardSeconds: 7_200 }
+
+function machineInputs(
+  name: string,
+  deployment: string,
+  base: BaseOutputs,
+  workerAddress: string,
+  { seconds, hardSeconds }: typeof hours,
+  change: Partial<GpuMachineInputs>,
+): GpuMachineInputs {
+  const keys = keysOf(name)
+  const zone = change.zone ?? 'us-east-1a'
+  return {
+    deployment,
+    name,
+    trainingId: '65f0c0ffee65f0c0ffee65f0',
+    attempt: 1,
+    type: 'g6.xlarge',
+    market: 'spot',
+    zone,
+    vpcId: base.vpcId,
+    subnetId: base.subnets[zone] ?? '',
+    securityGroupId: base.securityGroupId,
+    instanceProfile: base.instanceProfile,
+    imageId: base.imageId,
+    diskGb: 50,
+    publicKey: keys.loginPublicKey,
+    workerAddress,
+    userData: firstBootScript({
+      hostPrivateKey: keys.hostPrivateKey.reveal(),
+      authorizedKey: keys.loginPublicKey,
+      deadline: new Date(Date.now() + seconds * 1000),
+      hardDeadline: new Date(Date.now() + hardSeconds * 1000),
+    }),
+    ...change,
+  }
+}
+
+export type Said = { readonly code: number; readonly stdout: string; readonly stderr: string }
+
+/** Runs a command over SSH. Rejects if the host key is not the pinned one, or the login is refused. */
+export function overSsh(host: string, keys: MachineKeys, command: string): Promise<Said> {
+  const client = new ssh2.Client()
+  const pinned = keys.hostPublicKey.split(' ')[1]
+  return new Promise<Said>((resolve, reject) => {
+    client.on('error', reject)
+    client.on('ready', () => {
+      client.exec(command, (error, stream) => {
+        if (error) return reject(error)
+        let stdout = ''
+        let stderr = ''
+        stream.on('data', (chunk: Buffer) => (stdout += chunk))
+        stream.stderr.on('data', (chunk: Buffer) => (stderr += chunk))
+        stream.on('close', (code: number) => resolve({ code, stdout, stderr }))
+      })
+    })
+    client.connect({
+      host,
+      username: 'ubuntu',
+      privateKey: keys.loginPrivateKey.reveal(),
+      hostVerifier: (key: Buffer) => key.toString('base64') === pinned,
+      readyTimeout: 5_000,
+    })
+  }).finally(() => client.end())
+}
