@@ -1,0 +1,20 @@
+/**
+ * What every npm script starts with. It runs on whatever Node (20 or later) there is, sees to it that the
+ * packages are those of package-lock.json, and hands over to the Node 24 among them, which runs
+ * TypeScript as it is. Plain JavaScript that imports nothing but Node: there may be nothing else yet.
+ *
+ *     node tools/bootstrap.js FILE.ts [ARGUMENTS]
+ */
+import { fileURLToPath } from 'node:url'
+import { handOver } from './setup/hand-over.js'
+import { installPackages, packagesAreInstalled } from './setup/packages.js'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+try {
+  if (!packagesAreInstalled(root)) await installPackages(root)
+  process.exitCode = await handOver(root, process.argv.slice(2))
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+}

@@ -1,0 +1,104 @@
+/**
+ * The images of `images/`, each tagged with a hash of all that goes into it: an image that is there under its
+ * tag is the right one. The trainers are built one after another, because all but their last layers are the same.
+ */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Family } from '../../src/recipes/plan.ts'
+import { baseImage } from './base-image.ts'
+import { ask, run } from './command.ts'
+import { hashInputs } from './inputs.ts'
+import { withLock } from './lock.js'
+import type { Work } from './parts.ts'
+import type { Place } from './place.ts'
+
+export type ImageRecipe = {
+  readonly repository: string
+  readonly dockerfile: string
+  readonly context: string
+  /** Folders whose files make the image another one. */
+  readonly inputs: readonly string[]
+  readonly buildArguments?: Readonly<Record<string, string>>
+}
+
+/** `folder` is the project's `images/`. A family that has no Dockerfile has no recipe. */
+export function trainerImage(folder: string, family: Family): ImageRecipe | undefined {
+  const name = family.toLowerCase()
+  const dockerfile = join(folder, name, 'Dockerfile')
+  if (!existsSync(dockerfile)) return undefined
+  return {
+    repository: `bellows/trainer-${name}`,
+    dockerfile,
+    context: folder,
+    inputs: [join(folder, 'common'), join(folder, name)],
+    buildArguments: { DEVICE: 'cpu' },
+  }
+}
+
+/** The trainer of the fault tests, which keeps to the contract and trains nothing. */
+export function tinyTrainerImage(folder: string): ImageRecipe {
+  const own = join(folder, 'tiny-trainer')
+  return {
+    repository: 'bellows/trainer-tiny',
+    dockerfile: join(own, 'Dockerfile'),
+    context: folder,
+    inputs: [own],
+  }
+}
+
+export function machineImage(folder: string): ImageRecipe {
+  const context = join(folder, 'machine')
+  return {
+    repository: 'bellows/machine',
+    dockerfile: join(context, 'Dockerfile'),
+    context,
+    inputs: [context],
+  }
+}
+
+/** Builds the image unless it is there, and returns its name with the tag. */
+export async function buildImage(
+  recipe: ImageRecipe,
+  baseInputs: string,
+  place: Place,
+  { say, heavy }: Work,
+): Promise<string> {
+  const tag = `${recipe.repository}:${hashInputs(recipe.inputs, [baseInputs])}`
+  if (await exists(tag)) return tag
+  await withLock(`image ${tag}`, async () => {
+    if (await exists(tag)) return
+    say('building')
+    await heavy(() =>
+      run(['docker', ...buildCommand(recipe, tag)], { log: place.log(recipe.repository.replace('/', '-')) }),
+    )
+    await removeOlder(recipe.repository, tag)
+  })
+  return tag
+}
+
+export function buildCommand(recipe: ImageRecipe, tag: string): readonly string[] {
+  const values = Object.entries({ BASE: baseImage, ...recipe.buildArguments })
+  const buildArguments = values.flatMap(([name, value]) => ['--build-arg', `${name}=${value}`])
+  return [
+    'build',
+    '--network',
+    'host',
+    ...buildArguments,
+    '--tag',
+    tag,
+    '--file',
+    recipe.dockerfile,
+    recipe.context,
+  ]
+}
+
+/** Those that the set-up has made before. One that a container still uses stays until the next time. */
+async function removeOlder(repository: string, tag: string): Promise<void> {
+  const tags = await ask(['docker', 'image', 'ls', '--format', '{{.Repository}}:{{.Tag}}', repository])
+  const older = (tags ?? '').split('\n').filter((each) => /:[0-9a-f]{12}$/.test(each) && each !== tag)
+  for (const each of older) await ask(['docker', 'image', 'rm', each])
+}
+
+async function exists(image: string): Promise<boolean> {
+  return (await ask(['docker', 'image', 'inspect', '--format', '{{.Id}}', image])) !== undefined
+}

@@ -1,0 +1,101 @@
+/**
+ * Pulumi's engine, and its host for programs in Node. The version is that of `@pulumi/pulumi` in package.json
+ * (3.256 is known to break state in R2). Pulumi publishes its checksums beside the release on GitHub and
+ * the archives on a host of its own, so that neither alone can give us another program.
+ */
+import { existsSync } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { cached } from './cache.ts'
+import { run } from './command.ts'
+import { download, downloadText } from './download.ts'
+import { buildGoProgram } from './go.ts'
+import type { Work } from './parts.ts'
+import { forThisProcessor, type Place } from './place.ts'
+import { firstThatWorks } from './ways.ts'
+
+const version = '3.250.0'
+
+/** The last version of the language host that is a Go module by itself; it works with the engine above. */
+const languageHostVersion = '3.60.0'
+
+const sdk = 'github.com/pulumi/pulumi/sdk/v3'
+const engine = 'github.com/pulumi/pulumi/pkg/v3'
+
+/** The command's path. */
+export async function pulumi(place: Place, { say, heavy }: Work): Promise<string> {
+  const make = (folder: string) =>
+    firstThatWorks(
+      [
+        {
+          doing: 'downloading the release',
+          hosts: ['https://get.pulumi.com', 'https://github.com'],
+          make: (into) => downloadRelease(into, place),
+        },
+        {
+          doing: 'building it from its Go modules',
+          make: (into) => heavy(() => buildEngine(into, place)),
+        },
+      ],
+      folder,
+      say,
+    )
+  return join(
+    await cached(place.cache, `pulumi-${version}`, make, () => say('another set-up makes it')),
+    'bin',
+    'pulumi',
+  )
+}
+
+/** The folder that holds `pulumi-language-nodejs`: the command's own where it came as a release. */
+export async function languageHost(place: Place, command: string, { say, heavy }: Work): Promise<string> {
+  if (existsSync(join(dirname(command), 'pulumi-language-nodejs'))) return dirname(command)
+  return await cached(place.cache, `pulumi-language-nodejs-${languageHostVersion}`, async (folder) => {
+    say('building it from its Go module')
+    await heavy(() =>
+      buildGoProgram(
+        {
+          modules: { [sdk]: `v${languageHostVersion}` },
+          package: `${sdk}/nodejs/cmd/pulumi-language-nodejs`,
+          variables: { [`${sdk}/go/common/version.Version`]: `v${languageHostVersion}` },
+        },
+        join(folder, 'pulumi-language-nodejs'),
+        place,
+      ),
+    )
+  })
+}
+
+async function downloadRelease(folder: string, place: Place): Promise<void> {
+  const archive = `pulumi-v${version}-linux-${forThisProcessor({ x64: 'x64', arm64: 'arm64' })}.tar.gz`
+  const release = `https://github.com/pulumi/pulumi/releases/download/v${version}`
+  const sha256 = checksumOf(archive, await downloadText(`${release}/pulumi-${version}-checksums.txt`))
+  const file = join(folder, archive)
+  await download(`https://get.pulumi.com/releases/sdk/${archive}`, file, sha256)
+  await mkdir(join(folder, 'bin'))
+  await run(['tar', '-xzf', file, '--strip-components=1', '-C', join(folder, 'bin')], {
+    log: place.log('pulumi'),
+  })
+  await rm(file)
+}
+
+/** A file's sha256 out of a list as `sha256sum` prints it. */
+export function checksumOf(name: string, list: string): string {
+  for (const line of list.split('\n')) {
+    const [sha256, file] = line.trim().split(/\s+\*?/)
+    if (file === name && sha256 && /^[0-9a-f]{64}$/.test(sha256)) return sha256
+  }
+  throw new Error(`the list of checksums has no line for ${name}`)
+}
+
+async function buildEngine(folder: string, place: Place): Promise<void> {
+  await buildGoProgram(
+    {
+      modules: { [engine]: `v${version}`, [sdk]: `v${version}` },
+      package: `${engine}/cmd/pulumi`,
+      variables: { [`${sdk}/go/common/version.Version`]: `v${version}` },
+    },
+    join(folder, 'bin', 'pulumi'),
+    place,
+  )
+}

@@ -1,0 +1,151 @@
+/**
+ * Everything that the demo and the tests need and that npm doesn't install. `setUp` gets what is missing; what
+ * is there it only looks up, in well under a second. Run by itself it says what there is.
+ */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Family } from '../src/recipes/plan.ts'
+import { makeBaseImage } from './setup/base-image.ts'
+import { cacheFolder } from './setup/cache.ts'
+import { docker } from './setup/docker.ts'
+import { buildImage, type ImageRecipe, machineImage, tinyTrainerImage, trainerImage } from './setup/images.ts'
+import { type Mongo, mongo } from './setup/mongo.ts'
+import { createSetup, type Part, type Setup } from './setup/parts.ts'
+import { photographs } from './setup/photographs.ts'
+import { createPlace, type Place } from './setup/place.ts'
+import { createProgress, duration, type Report } from './setup/progress.ts'
+import { languageHost, pulumi } from './setup/pulumi.ts'
+import { tinyBase } from './setup/tiny-base.ts'
+import { versitygw } from './setup/versitygw.ts'
+
+export type Toolbox = {
+  /** Folder that all of it is kept in, outside of the checkout. */
+  readonly cache: string
+  /** Pulumi's command. */
+  readonly pulumi: string
+  /** Folder with `pulumi-language-nodejs`, to be put on the path of whoever runs Pulumi programs. */
+  readonly languageHost: string
+  readonly mongo: Mongo
+  /** The S3 server's binary. */
+  readonly versitygw: string
+  /** Tags in this computer's Docker. */
+  readonly images: {
+    readonly machine: string
+    /** `tiny` keeps to the container's contract and trains nothing: for fault tests. */
+    readonly trainers: Readonly<Partial<Record<Family | 'tiny', string>>>
+  }
+  /** Folders of tiny base models with random weights, in diffusers' layout. */
+  readonly bases: Readonly<Partial<Record<Family, string>>>
+  /** Folder with the demo's pictures, `captions.json` and `LICENCES.md`. */
+  readonly photographs: string
+}
+
+export type PartName = Exclude<keyof Toolbox, 'cache'>
+
+export const everything = [
+  'pulumi',
+  'languageHost',
+  'images',
+  'bases',
+  'versitygw',
+  'mongo',
+  'photographs',
+] as const satisfies readonly PartName[]
+
+const imagesFolder = fileURLToPath(new URL('../images', import.meta.url))
+
+/**
+ * Gets what is wanted of the toolbox: independent parts side by side, the ones that take longest first.
+ *
+ * @param report Takes one line of progress at a time; default: stderr
+ * @throws SetupFailed with one sentence for each part that could not be had
+ */
+export async function setUp<Name extends PartName = PartName>(
+  wanted: readonly Name[] = everything as readonly PartName[] as readonly Name[],
+  report: Report = console.error,
+): Promise<Pick<Toolbox, Name | 'cache'>> {
+  const started = performance.now()
+  const place = createPlace(cacheFolder())
+  await mkdir(join(place.cache, 'logs'), { recursive: true })
+  const progress = createProgress(report)
+  const setup = createSetup(progress)
+  const parts = startParts(place, setup, wanted)
+  await setup.finish()
+  const entries = Object.entries(parts).map(async ([name, part]) => [name, await part] as const)
+  const toolbox = { cache: place.cache, ...Object.fromEntries(await Promise.all(entries)) } as Toolbox
+  const passed = duration(performance.now() - started)
+  report(progress.silent ? `Set-up: everything is there (${passed})` : `Set-up: ready after ${passed}`)
+  return toolbox
+}
+
+type Parts = { [Name in PartName]?: Part<Toolbox[Name]> }
+
+function startParts(place: Place, { part }: Setup, wanted: readonly PartName[]): Parts {
+  const parts: Parts = {}
+  const wants = (...names: readonly PartName[]) => names.some((name) => wanted.includes(name))
+  if (wants('mongo')) parts.mongo = part('MongoDB server', (work) => mongo(place, work))
+  if (wants('pulumi', 'languageHost')) {
+    const command = part('Pulumi', (work) => pulumi(place, work))
+    const host = part("Pulumi's host for Node", async (work) => languageHost(place, await command, work), [
+      command,
+    ])
+    parts.pulumi = command
+    parts.languageHost = host
+  }
+  if (wants('images', 'bases')) Object.assign(parts, startImages(place, part))
+  if (wants('versitygw')) parts.versitygw = part('S3 server', (work) => versitygw(place, work))
+  if (wants('photographs')) parts.photographs = part('photographs', (work) => photographs(place, work))
+  return parts
+}
+
+function startImages(place: Place, part: Setup['part']): Pick<Parts, 'images' | 'bases'> {
+  const running = part('Docker', (work) => docker(place, work))
+  const debian = part('base image', (work) => makeBaseImage(place, work), [running])
+  const image = (name: string, recipe: ImageRecipe, after: Part<unknown> = debian) =>
+    part(name, async (work) => buildImage(recipe, await debian, place, work), [debian, after])
+  const trainer = (family: Family, after?: Part<unknown>) => {
+    const recipe = trainerImage(imagesFolder, family)
+    return recipe && image(`${family} trainer image`, recipe, after)
+  }
+  const base = (family: Family, made: Part<string> | undefined) =>
+    made && part(`tiny ${family} base`, async (work) => tinyBase(family, await made, place, work), [made])
+
+  const machine = image('machine image', machineImage(imagesFolder))
+  const tiny = image('tiny trainer image', tinyTrainerImage(imagesFolder))
+  // The families share all layers but the last: one after another, whether the one before can be built or not.
+  const SDXL = trainer('SDXL')
+  const FLUX = trainer('FLUX', settled(SDXL))
+  const WAN = trainer('WAN', settled(FLUX))
+
+  const trainers = allOf({ SDXL, FLUX, WAN, tiny })
+  const images = Promise.all([machine, trainers]).then(([machine, trainers]) => ({ machine, trainers }))
+  const bases = allOf({ SDXL: base('SDXL', SDXL), FLUX: base('FLUX', FLUX), WAN: base('WAN', WAN) })
+  // What went wrong, the parts themselves have told.
+  for (const all of [images, bases]) all.catch(() => {})
+  return { images, bases }
+}
+
+const settled = async (part: Part<unknown> | undefined): Promise<void> => {
+  await Promise.allSettled([part])
+}
+
+/** Without the parts that there is no recipe for. */
+async function allOf<Key extends string>(
+  parts: Readonly<Record<Key, Part<string> | undefined>>,
+): Promise<Partial<Record<Key, string>>> {
+  const entries = Object.entries<Part<string> | undefined>(parts).map(async ([key, part]) => [
+    key,
+    await part,
+  ])
+  const all = await Promise.all(entries)
+  return Object.fromEntries(all.filter(([, value]) => value !== undefined)) as Partial<Record<Key, string>>
+}
+
+if (import.meta.main) {
+  const toolbox = await setUp().catch((error: Error) => {
+    console.error(error.message)
+    process.exitCode = 1
+  })
+  if (toolbox) console.log(JSON.stringify(toolbox, null, 2))
+}
