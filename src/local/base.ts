@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { z } from 'zod'
-import type { Toolbox } from './toolbox.ts'
+import type { Toolbox } from '../../tools/toolbox.ts'
 
 export type BaseOptions = {
   readonly toolbox: Pick<Toolbox, 'pulumi' | 'languageHost'>

@@ -12,6 +12,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { z } from 'zod'
+import type { Toolbox } from '../../tools/toolbox.ts'
 import type { Offerings } from '../recipes/offerings.ts'
 import { type Base, createBase, localPassphrase, stateUrl } from './base.ts'
 import { startCdn } from './cdn.ts'
@@ -21,7 +22,6 @@ import { ensureNetwork, removeNetwork } from './machines/network.ts'
 import { removeMachines } from './machines/remove.ts'
 import { type ObjectStore, startObjectStore } from './object-store.ts'
 import { localOfferings } from './offerings.ts'
-import type { Toolbox } from './toolbox.ts'
 
 export type LocalCloud = {
   readonly deployment: string
@@ -68,7 +68,8 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
     cleanup.push(provider.stop)
     cleanup.push(() => removeMachines(deployment))
 
-    const trainers = options.trainer ? [options.trainer] : Object.values(toolbox.images.trainers)
+    const built = Object.values(toolbox.images.trainers).filter((image) => image !== undefined)
+    const trainers = options.trainer ? [options.trainer] : built
     await fillImageStore(trainers, {
       machineImage: toolbox.images.machine,
       onLoad: (image) => onProgress(`loading ${image} for the machines, once`),
