@@ -1,7 +1,7 @@
 /** Takes a training's lease, works on it, and lets go: the frame around `trainLora`. */
 import { LeaseLost } from '../trainings/runs.ts'
 import type { JobEvent } from './events.ts'
-import { Cancelled, openJob } from './job.ts'
+import { Cancelled, type Job, openJob } from './job.ts'
 import { keepLease } from './lease.ts'
 import type { Ports } from './ports.ts'
 import type { PipelineSettings } from './settings.ts'
@@ -23,13 +23,14 @@ export async function runJob(
   const { lease, run } = held
   const abort = new AbortController()
   const stopBeating = new AbortController()
+  let job: Job | undefined
   const beating = keepLease(lease, ports, settings, abort, stopBeating.signal)
   try {
     const training = await ports.trainings.read(trainingId)
     if (!training) throw new Error(`training ${trainingId} is not in the database any more`)
     if (training.status === 'CANCELLED') abort.abort(new Cancelled('cancelled by its owner'))
     const signal = AbortSignal.any([abort.signal, shutdown])
-    const job = openJob({ training, lease, run, ports, settings, signal, onEvent })
+    job = openJob({ training, lease, run, ports, settings, signal, onEvent })
     await job.tell('phase', lease.token === 1 ? 'claimed' : `taken up by ${settings.worker}`, {
       phase: run.phase,
     })
@@ -39,5 +40,7 @@ export async function runJob(
     stopBeating.abort()
     await beating
     if (!(abort.signal.reason instanceof LeaseLost)) await ports.runs.release(lease).catch(() => {})
+    const ended = job?.run.endedAt !== undefined
+    job?.show('released', ended ? 'ended' : 'left to be taken up again', { ended })
   }
 }

@@ -17,19 +17,19 @@ const lineSchema = z.looseObject({
 type LogLine = z.infer<typeof lineSchema>
 
 export type Followed = {
-  /** Settles with the ending's name when that job has ended. */
-  ended(trainingId: string): Promise<string>
+  /** Settles when that job has ended and its worker has let go of it. */
+  ended(trainingId: string): Promise<void>
   /** Settles with the worker's address. */
   readonly url: Promise<string>
 }
 
 export function followLog(log: Readable, display: Display): Followed {
-  const endings = new Map<string, PromiseWithResolvers<string>>()
+  const endings = new Map<string, PromiseWithResolvers<void>>()
   const url = Promise.withResolvers<string>()
   const started = Date.now()
   const seconds = () => `${((Date.now() - started) / 1000).toFixed(1).padStart(6)} s`
   const ending = (id: string) => {
-    const known = endings.get(id) ?? Promise.withResolvers<string>()
+    const known = endings.get(id) ?? Promise.withResolvers<void>()
     endings.set(id, known)
     return known
   }
@@ -39,7 +39,7 @@ export function followLog(log: Readable, display: Display): Followed {
     if (!line) return
     if (typeof line.url === 'string') url.resolve(line.url)
     show(line, display, seconds())
-    if (line.event === 'outcome' && line.job) ending(line.job).resolve(String(line.data?.ending))
+    if (line.event === 'released' && line.data?.ended === true && line.job) ending(line.job).resolve()
   })
   return { url: url.promise, ended: (id) => ending(id).promise }
 }

@@ -64,9 +64,8 @@ export async function runDemo(
   for (const family of families) {
     const id = await press(cloud.environment, seeded, family)
     display.line(`\nA ${family} job is in trainingJobs, status QUEUED: ${id}\n`)
-    const ending = await aborted(signal, Promise.race([followed.ended(id), worker.failed]))
-    display.line(`\nReceipt of ${id} (${ending})\n`)
-    await hasEnded(clients, id)
+    await aborted(signal, Promise.race([followed.ended(id), worker.failed]))
+    display.line(`\nReceipt of ${id}\n`)
     await printReceipt(id, clients.ports, comfyUi, display)
     const balance = await clients.ports.ledger.balance(seeded.trainer.toHexString())
     display.line(`balance      ${openingBalance} → ${balance} points`)
@@ -121,15 +120,6 @@ async function withDatabase<T>(
   } finally {
     await client.close()
   }
-}
-
-/** The outcome is told just before the run's end is written. */
-async function hasEnded({ ports }: Clients, id: string): Promise<void> {
-  for (let left = 100; left > 0; left--) {
-    if ((await ports.runs.read(id))?.endedAt) return
-    await ports.clock.sleep(50)
-  }
-  throw new Error(`The run of ${id} did not end.`)
 }
 
 /** The proof: what AWS, Docker, Pulumi and the file system show; throws if anything is there. */

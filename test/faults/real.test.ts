@@ -1,0 +1,148 @@
+/** The promises on real parts: real processes are killed, real containers die, and the ledger is still right. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Deployment, type Event, startDeployment } from './deployment.ts'
+
+let deployment: Deployment
+
+beforeAll(async () => {
+  deployment = await startDeployment()
+}, 300_000)
+
+afterAll(() => deployment?.stop(), 120_000)
+
+const ended = (id: string) => (event: Event) => event.event === 'released' && event.job === id
+const stepOf = (id: string, atLeast: number) => (event: Event) =>
+  event.event === 'step' && event.job === id && Number(event.data?.step) >= atLeast
+const checkpointOf = (id: string) => (event: Event) => event.event === 'checkpoint' && event.job === id
+
+async function sums(id: string): Promise<Record<string, number>> {
+  const movements = await deployment.clients.ports.ledger.movements(id)
+  return Object.fromEntries(
+    movements.map(({ key, points }) => [
+      key
+        .split(':')
+        .filter((part) => part !== id)
+        .join(':'),
+      points,
+    ]),
+  )
+}
+
+const trainedSums = { charge: -1000, 'credit:trainer': 100, 'credit:dataset-creator': 50 }
+
+describe('on real parts', () => {
+  test('a worker killed in training is replaced: the training is re-attached, not begun anew', async () => {
+    const first = deployment.startWorker('first')
+    const id = await deployment.insertJob()
+    await first.next(stepOf(id, 60))
+    await first.kill()
+    const killedAt = Date.now()
+    const second = deployment.startWorker('second')
+    await second.next((event) => event.job === id && event.event === 'step')
+    console.log(`resumed ${((Date.now() - killedAt) / 1000).toFixed(1)} s after the kill`)
+    await second.next(ended(id))
+    expect(await deployment.document(id)).toMatchObject({ status: 'COMPLETED' })
+    const run = await deployment.clients.ports.runs.read(id)
+    expect(run?.attempts).toHaveLength(1)
+    expect(await sums(id)).toEqual(trainedSums)
+    expect(await deployment.left()).toEqual([])
+    await second.stop()
+  })
+
+  test('a machine killed in training is replaced: the next one goes on from the last checkpoint', async () => {
+    const worker = deployment.startWorker('third')
+    const id = await deployment.insertJob()
+    await worker.next(checkpointOf(id))
+    const run = await deployment.clients.ports.runs.read(id)
+    const firstStep = worker.next(
+      (event) => event.job === id && event.event === 'attempt' && event.data?.number === 2,
+    )
+    await deployment.trouble(`/instances/${run?.attempts[0]?.instanceId}/kill`)
+    await firstStep
+    const resumed = await worker.next((event) => event.job === id && event.event === 'step')
+    expect(Number(resumed.data?.step)).toBeGreaterThan(50)
+    await worker.next(ended(id))
+    expect(await deployment.document(id)).toMatchObject({ status: 'COMPLETED' })
+    expect(await sums(id)).toEqual(trainedSums)
+    expect(await deployment.left()).toEqual([])
+    await worker.stop()
+  })
+
+  test('a spot notice in training saves a checkpoint, and the next offer goes on from it', async () => {
+    const worker = deployment.startWorker('fourth')
+    const id = await deployment.insertJob()
+    await worker.next(stepOf(id, 60))
+    const run = await deployment.clients.ports.runs.read(id)
+    const second = worker.next(
+      (event) => event.job === id && event.event === 'attempt' && event.data?.number === 2,
+    )
+    await deployment.trouble(`/instances/${run?.attempts[0]?.instanceId}/spot-notice`, { seconds: 120 })
+    await second
+    await worker.next(ended(id))
+    const after = await deployment.clients.ports.runs.read(id)
+    expect(after?.attempts[0]?.failure?.reason).toBe('machine-lost')
+    expect(await deployment.document(id)).toMatchObject({ status: 'COMPLETED' })
+    expect(await sums(id)).toEqual(trainedSums)
+    expect(await deployment.left()).toEqual([])
+    await worker.stop()
+  })
+
+  test('an offer without capacity is passed over for the next', async () => {
+    await deployment.trouble('/faults', { kind: 'refuse', code: 'InsufficientInstanceCapacity', times: 1 })
+    const worker = deployment.startWorker('fifth')
+    const id = await deployment.insertJob()
+    await worker.next(ended(id))
+    const run = await deployment.clients.ports.runs.read(id)
+    expect(run?.attempts.map(({ failure }) => failure?.reason)).toEqual(['no-capacity', undefined])
+    expect(await deployment.document(id)).toMatchObject({ status: 'COMPLETED' })
+    expect(await deployment.left()).toEqual([])
+    await worker.stop()
+  })
+
+  test('a job whose container dies is refunded and leaves no machine', async () => {
+    const worker = deployment.startWorker('sixth')
+    const id = await deployment.insertJob({ triggerWord: 'fault-crash' })
+    await worker.next(ended(id))
+    const document = await deployment.document(id)
+    expect(document).toMatchObject({ status: 'FAILED' })
+    expect(document?.failureReason).toMatch(/crashed.*points have been returned/)
+    expect(await sums(id)).toEqual({ charge: -1000, refund: 1000 })
+    expect(await deployment.left()).toEqual([])
+    await worker.stop()
+  })
+
+  test('a job that its owner cancels in training is gone from its machine within 30 s, and refunded pro rata', async () => {
+    const worker = deployment.startWorker('seventh')
+    const id = await deployment.insertJob()
+    await worker.next(stepOf(id, 100))
+    const cancelledAt = Date.now()
+    await deployment.db
+      .collection('trainingJobs')
+      .updateOne({ modelRepoUrl: null, status: 'RUNNING' }, { $set: { status: 'CANCELLED' } })
+    await worker.next(ended(id))
+    expect(Date.now() - cancelledAt).toBeLessThan(30_000)
+    const { refund = 0, charge } = await sums(id)
+    expect(charge).toBe(-1000)
+    expect(refund).toBeGreaterThan(0)
+    expect(refund).toBeLessThan(1000)
+    expect(await deployment.document(id)).toMatchObject({ status: 'CANCELLED' })
+    expect(await deployment.left()).toEqual([])
+    await worker.stop()
+  })
+
+  test('no secret is in a log, an event or a state file', async () => {
+    const { log, environment, db } = deployment
+    const written = [
+      ...log,
+      JSON.stringify(await db.collection('trainingEvents').find().toArray()),
+      JSON.stringify(await db.collection('trainingRuns').find().toArray()),
+      JSON.stringify(await db.collection('trainingJobs').find().toArray()),
+    ].join('\n')
+    expect(written.length).toBeGreaterThan(10_000)
+    for (const name of ['BELLOWS_SECRET', 'R2_SECRET_ACCESS_KEY', 'BELLOWS_COMFYUI_TOKEN']) {
+      expect(environment[name]?.length, name).toBeGreaterThan(10)
+      expect(written.includes(environment[name] ?? ''), name).toBe(false)
+    }
+    expect(written).not.toMatch(/PRIVATE KEY|X-Amz-Signature/)
+  })
+})
