@@ -90,6 +90,10 @@ describe('a machine', () => {
       code: 0,
       stdout: expect.stringContaining('cat'),
     })
+    const reaches = (address: string) =>
+      `sudo docker run --rm bellows/base:trixie timeout 2 bash -c 'exec 3<> /dev/tcp/${address}'`
+    expect(await said(host, name, reaches('10.88.0.1/22'))).toMatchObject({ code: 0 })
+    expect(await said(host, name, reaches('169.254.169.254/80'))).not.toMatchObject({ code: 0 })
     const instanceIdOverMetadata =
       'token=$(curl -s -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" http://169.254.169.254/latest/api/token);' +
       'curl -s -H "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/instance-id;' +

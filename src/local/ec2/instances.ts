@@ -56,6 +56,7 @@ export class Instances {
   readonly #options: InstancesOptions
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #ending = new Map<string, Promise<void>>()
+  #closed = false
 
   constructor(options: InstancesOptions) {
     this.#options = options
@@ -140,6 +141,7 @@ export class Instances {
 
   /** Stops watching; the machines go on. */
   close(): void {
+    this.#closed = true
     for (const timer of this.#timers) clearTimeout(timer)
     this.#timers.clear()
   }
@@ -245,7 +247,7 @@ export class Instances {
     untilEnded(id)
       .then(() => {
         const instance = this.find(id)
-        if (instance?.state !== 'running') return
+        if (this.#closed || instance?.state !== 'running') return
         return this.#end(id, instance.shutdownBehavior === 'stop' ? 'stopped' : 'terminated', reasons.self)
       })
       .catch((error) => this.#options.onTrouble(`${id} could not be watched`, error))

@@ -4,8 +4,9 @@
  * secret stands on Docker's command line or in its description of the container.
  */
 import { buffer } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import tar from 'tar-stream'
-import { docker, isAbsent } from './docker.ts'
+import { DockerError, docker, isAbsent } from './docker.ts'
 
 /** One thing that a security group lets in. */
 export type IngressRule = {
@@ -71,11 +72,25 @@ export async function startMachine(name: string): Promise<string> {
 
 /** Removes the container with everything that runs in it, and its disk. Fine if neither is there. */
 export async function removeMachine(name: string, disk: string): Promise<void> {
-  const unlessAbsent = (error: unknown) => {
-    if (!isAbsent(error)) throw error
+  try {
+    await docker(['rm', '--force', '--volumes', name])
+  } catch (error) {
+    if (isUnderRemoval(error)) await untilAbsent(name)
+    else if (!isAbsent(error)) throw error
   }
-  await docker(['rm', '--force', '--volumes', name]).catch(unlessAbsent)
-  await docker(['volume', 'rm', '--force', disk]).catch(unlessAbsent)
+  await docker(['volume', 'rm', '--force', disk])
+}
+
+/** Another process, or this one before it was restarted, is at it already. */
+const isUnderRemoval = (error: unknown): boolean =>
+  error instanceof DockerError && /removal of container .* is already in progress/.test(error.stderr)
+
+async function untilAbsent(name: string): Promise<void> {
+  const deadline = Date.now() + 30_000
+  while ((await machineLife(name)) !== 'absent') {
+    if (Date.now() > deadline) throw new Error(`The machine ${name} is not gone 30 s after its removal began`)
+    await sleep(100)
+  }
 }
 
 export const stopMachine = (name: string): Promise<string> => docker(['stop', '--time', '5', name])

@@ -1,7 +1,8 @@
 /** The stand-in without machines and without a store: all that is refused before either is touched. */
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { afterAll } from 'vitest'
 import { imageId } from '../../../src/local/ec2/catalog.ts'
 import { Instances } from '../../../src/local/ec2/instances.ts'
 import type { LocalCloud } from '../../../src/local/provider/cloud.ts'
@@ -10,8 +11,13 @@ import { type Instance, type Properties, State } from '../../../src/local/provid
 import { resourceTypes } from '../../../src/local/provider/types/all.ts'
 import { check } from '../../../src/local/provider/wire.ts'
 
+const folder = mkdtempSync(join(tmpdir(), 'bellows-clouds-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+let clouds = 0
+
 export function sampleCloud(): LocalCloud {
-  const state = new State(join(mkdtempSync(join(tmpdir(), 'bellows-clouds-')), 'clouds.json'))
+  const state = new State(samplePath())
   const faults = new Faults()
   const buckets = new Set<string>()
   return {
@@ -55,6 +61,9 @@ export async function sampleNetwork(cloud: LocalCloud) {
   const groupId = await make(cloud, 'aws:ec2/securityGroup:SecurityGroup', { name: 'machines', vpcId })
   return { vpcId, subnetId, groupId }
 }
+
+/** A place for a state file of its own. */
+export const samplePath = (): string => join(folder, String(++clouds), 'clouds.json')
 
 export function sampleInstance(change: Partial<Instance> = {}): Instance {
   return {

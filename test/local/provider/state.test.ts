@@ -1,14 +1,11 @@
-import { mkdtempSync, readdirSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { readdirSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { expect, test } from 'vitest'
 import { State } from '../../../src/local/provider/state.ts'
-import { sampleInstance } from './samples.ts'
-
-const path = () => join(mkdtempSync(join(tmpdir(), 'bellows-clouds-')), 'clouds.json')
+import { sampleInstance, samplePath } from './samples.ts'
 
 test('what one process wrote, the next one finds', () => {
-  const file = path()
+  const file = samplePath()
   const first = new State(file)
   first.putInstance(sampleInstance())
   first.putResource({ id: 'one', type: 'a', inputs: {}, outputs: {}, createdAt: '' })
@@ -20,7 +17,7 @@ test('what one process wrote, the next one finds', () => {
 })
 
 test('the file is for its owner only, and nothing lies beside it', () => {
-  const file = path()
+  const file = samplePath()
   new State(file).putInstance(sampleInstance())
   expect(statSync(file).mode & 0o777).toBe(0o600)
   expect(readdirSync(dirname(file))).toEqual(['clouds.json'])

@@ -83,6 +83,7 @@ export const instance: ResourceType = {
     } = inputs.parse(given)
     const changed = { ...found, inputs: given, tags, shutdownBehavior, groupIds: vpcSecurityGroupIds }
     cloud.state.putInstance(changed)
+    for (const group of vpcSecurityGroupIds) await cloud.instances.applyGroup(group)
     return shown(changed)
   },
   async delete(id, cloud) {
