@@ -77,9 +77,10 @@ def encode_texts(folder, plan, device, texts):
     pipeline = FluxPipeline.from_pretrained(folder, vae=None, transformer=None, dtype=machine.weights_type(plan))
     pipeline.to(device)
     guided = FluxTransformer2DModel.load_config(folder, subfolder="transformer")["guidance_embeds"]
+    length = min(512 if guided else 256, pipeline.tokenizer_2.model_max_length)
     for text in texts:
         with torch.no_grad():
-            embedded, pooled, _ = pipeline.encode_prompt(text, None, max_sequence_length=512 if guided else 256)
+            embedded, pooled, _ = pipeline.encode_prompt(text, None, max_sequence_length=length)
         yield {"text": embedded[0], "pooled": pooled[0]}
 
 

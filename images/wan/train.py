@@ -103,9 +103,10 @@ def encode_texts(folder, plan, device, texts):
     pipeline = WanPipeline.from_pretrained(
         folder, vae=None, transformer=None, transformer_2=None, dtype=machine.weights_type(plan)
     ).to(device)
+    length = min(512, pipeline.tokenizer.model_max_length)
     for text in texts:
         with torch.no_grad():
-            embedded, _ = pipeline.encode_prompt(text, do_classifier_free_guidance=False, max_sequence_length=512)
+            embedded, _ = pipeline.encode_prompt(text, do_classifier_free_guidance=False, max_sequence_length=length)
         yield {"text": embedded[0]}
 
 

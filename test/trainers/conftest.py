@@ -38,8 +38,13 @@ def made_base(name, factory):
 def job(first_base, tmp_path):
     """Makes a job's folder from changes to the plan."""
 
-    def make(name="job", **changes):
+    def make(folder_name="job", **changes):
         folder, digest = first_base
-        return jobs.make(tmp_path / name, folder, jobs.plan_for(digest, **changes))
+        return jobs.make(tmp_path / folder_name, folder, jobs.plan_for(digest, **changes))
 
     return make
+
+
+def pytest_collection_modifyitems(items):
+    """What trains in this very process comes last: a fork can't compute gradients once its parent has."""
+    items.sort(key=lambda item: item.path.name == "test_artifact.py")

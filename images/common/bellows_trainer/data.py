@@ -156,7 +156,9 @@ def _pair(file, trigger):
     try:
         with Image.open(file) as image:
             width, height = image.size
-            turned = image.getexif().get(0x0112, 1) >= 5
+            # A PNG without EXIF at its beginning would be read to its end.
+            tagged = image.format != "PNG" or "exif" in image.info
+            turned = tagged and image.getexif().get(0x0112, 1) >= 5
             moving = getattr(image, "is_animated", False)
     except Exception as error:
         raise InputFault(f"Image {file.name} can't be read: {_reason(error)}.") from error

@@ -6,6 +6,7 @@ import resource
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 
 from . import base
 from .failures import InputFault
@@ -26,7 +27,12 @@ def accelerator(job):
     elif base.size(job.base) < tiny:
         # Threads that hand each other crumbs wait more than they work, most of all on a busy machine.
         torch.set_num_threads(1)
-    return Accelerator(mixed_precision="bf16" if plan.precision == "bf16" else "no", cpu=not cuda)
+    group = InitProcessGroupKwargs(backend="nccl" if cuda else "gloo")
+    return Accelerator(
+        mixed_precision="bf16" if plan.precision == "bf16" else "no",
+        cpu=not cuda,
+        kwargs_handlers=[group] if job.world > 1 else [],
+    )
 
 
 def weights_type(plan):

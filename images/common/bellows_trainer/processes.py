@@ -16,6 +16,8 @@ def run_on_each(count):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    # Debian's torch lacks the event loop that serves thousands of processes.
+    shared["USE_LIBUV"] = 0
     children = []
     for rank in range(count):
         place = {**shared, "RANK": rank, "LOCAL_RANK": rank}

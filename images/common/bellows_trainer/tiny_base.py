@@ -210,7 +210,7 @@ def t5_tokenizer():
 
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
     pieces += [(chr(code), -3.0) for code in range(33, 127)]
-    return T5TokenizerFast(vocab=pieces, extra_ids=0, additional_special_tokens=["<extra_id_0>"], model_max_length=512)
+    return T5TokenizerFast(vocab=pieces, extra_ids=0, additional_special_tokens=["<extra_id_0>"], model_max_length=64)
 
 
 def t5_sizes(tokenizer):
