@@ -3,9 +3,9 @@
  * `~/.cache/bellows`. An entry is made in a temporary folder and renamed into place: what is there is whole.
  */
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { glob, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { withLock } from './lock.js'
 
 export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
@@ -28,8 +28,9 @@ export async function cached(
     entry,
     async () => {
       if (existsSync(entry)) return
-      await mkdir(cache, { recursive: true })
-      const folder = await mkdtemp(join(cache, `.${basename(name)}-`))
+      await mkdir(dirname(entry), { recursive: true })
+      await removeUnfinished(entry)
+      const folder = await mkdtemp(unfinished(entry))
       try {
         await make(folder)
         await rename(folder, entry)
@@ -40,4 +41,11 @@ export async function cached(
     onWait,
   )
   return entry
+}
+
+const unfinished = (entry: string) => join(dirname(entry), `.making-${basename(entry)}-`)
+
+/** What was left by a set-up that was killed. */
+async function removeUnfinished(entry: string): Promise<void> {
+  for await (const folder of glob(`${unfinished(entry)}*`)) await rm(folder, { recursive: true, force: true })
 }
