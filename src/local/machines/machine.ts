@@ -36,7 +36,7 @@ export type MachineSpec = {
 export const imageStoreVolume = 'bellows-images'
 
 /** Pure: how a machine's container is made. */
-export function createArgv(spec: MachineSpec): readonly string[] {
+function createArgv(spec: MachineSpec): readonly string[] {
   return [
     'create',
     ...['--name', spec.name, '--hostname', spec.name, '--network', spec.network],

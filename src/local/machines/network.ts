@@ -7,7 +7,7 @@ import { docker, isAbsent } from './docker.ts'
 
 export type LocalNetwork = { readonly name: string; readonly gateway: string }
 
-export const networkName = (deployment: string): string => `bellows-${deployment}`
+const networkName = (deployment: string): string => `bellows-${deployment}`
 
 /** Makes the network unless it is there. */
 export async function ensureNetwork(deployment: string): Promise<LocalNetwork> {

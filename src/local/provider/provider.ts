@@ -46,7 +46,7 @@ export type LocalProvider = {
   readonly gateway: string
   readonly faults: Faults
   readonly instances: Instances
-  /** Stops the servers. Machines go on; `removeEverything` ends them first. */
+  /** Stops the servers. Machines go on: `removeMachines` (machines/remove.ts) ends them. */
   stop(): Promise<void>
 }
 
