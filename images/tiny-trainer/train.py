@@ -1,8 +1,8 @@
 """The smallest trainer that keeps the container's contract (docs/recipes.md), with the standard library alone.
 
 It learns nothing: the loss is a curve, the weights are random numbers of the plan's seed. All else is as in a trainer that
-does. A step takes the seconds that the file /job/pace says, or else the variable BELLOWS_TINY_PACE, or else 0.01 (less
-where that would make more than half a second of all steps). Trigger words that name one of `faults.py` bring it about.
+does. A step takes the seconds that the file /job/pace says, or else the variable BELLOWS_TINY_PACE, or else 0.01. Trigger
+words that name one of `faults.py` bring it about.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ def main():
     check_base(plan)
 
     say(type="phase", phase="training")
-    first, seconds_per_step = resumed_step(plan_sha256), pace(plan)
+    first, seconds_per_step = resumed_step(plan_sha256), pace()
     for step in range(first + 1, plan["steps"] + 1):
         time.sleep(seconds_per_step)
         say(type="step", step=step, total=plan["steps"], loss=loss(step), secondsPerStep=seconds_per_step)
@@ -84,11 +84,11 @@ def check_base(plan):
         raise InputFault(f"The base weights are not those of {plan['baseModel']['name']}.")
 
 
-def pace(plan):
+def pace():
     """Seconds a step."""
     file = job / "pace"
     told = file.read_text() if file.exists() else os.environ.get("BELLOWS_TINY_PACE")
-    return float(told) if told else min(0.01, 0.5 / plan["steps"])
+    return float(told or 0.01)
 
 
 def loss(step):
