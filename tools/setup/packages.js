@@ -17,7 +17,8 @@ export function packagesAreInstalled(root) {
 }
 
 /**
- * Optional packages (those for other computers) may be missing, but not be another version.
+ * Optional packages (those for other computers) may be missing, but not be another version. The lock has no
+ * integrity for a few of them, which no registry that it was made with had.
  *
  * @param {Readonly<Record<string, LockedPackage>>} installed
  * @param {Readonly<Record<string, LockedPackage>>} wanted
@@ -27,7 +28,7 @@ export function covers(installed, wanted) {
     if (path === '') return true
     const found = installed[path]
     if (found === undefined) return optional === true || devOptional === true
-    return found.version === version && found.integrity === integrity
+    return found.version === version && (integrity === undefined || found.integrity === integrity)
   })
 }
 

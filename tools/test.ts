@@ -1,0 +1,27 @@
+/**
+ * `npm test`: gets what is missing, then runs every check and every test there is. Its last line is
+ * `N passed, N failed`, over all of them, and it fails when one does.
+ */
+import { check } from './check.ts'
+import { type Count, nothing, sum, verdict } from './counting.ts'
+import { duration } from './setup/progress.ts'
+import { setUp } from './toolbox.ts'
+import { runTrainerTests } from './trainer-tests.ts'
+import { runVitest } from './vitest.ts'
+
+const started = performance.now()
+const total = await testEverything().catch((error: Error): Count => {
+  console.error(error.message)
+  return { ...nothing, failed: 1 }
+})
+if (total.skipped > 0) console.log(`${total.skipped} skipped`)
+console.log(`All of it took ${duration(performance.now() - started)}`)
+console.log(verdict(total))
+process.exitCode = total.failed > 0 ? 1 : 0
+
+async function testEverything(): Promise<Count> {
+  const { images } = await setUp()
+  const checked = await check()
+  const { count } = await runVitest(['faults', 'real'], true)
+  return sum([checked, count, await runTrainerTests(images.trainers)])
+}

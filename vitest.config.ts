@@ -1,0 +1,44 @@
+/**
+ * Three kinds of tests. `unit` needs nothing but Node; `faults` runs the workflow in simulated deployments; `real` uses
+ * real servers, machines and the real engine, which `test/support/set-up.ts` gets first: where one can't be had, the
+ * tests fail with the sentence that says what to install.
+ */
+import { defineConfig } from 'vitest/config'
+
+const minute = 60_000
+const simulated = ['test/faults/**/*.test.ts']
+const real = ['test/{contract,integration,browser}/**/*.test.ts', 'test/faults/real.test.ts']
+
+export default defineConfig({
+  test: {
+    allowOnly: false,
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [...real, ...simulated],
+          testTimeout: minute / 6,
+        },
+      },
+      {
+        test: {
+          name: 'faults',
+          include: simulated,
+          exclude: real,
+          testTimeout: 5 * minute,
+        },
+      },
+      {
+        test: {
+          name: 'real',
+          include: real,
+          globalSetup: ['test/support/set-up.ts'],
+          fileParallelism: false,
+          testTimeout: 5 * minute,
+          hookTimeout: 5 * minute,
+        },
+      },
+    ],
+  },
+})
