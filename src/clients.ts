@@ -173,6 +173,12 @@ function machinesOf(config: Config, ec2: EC2Client, keys: (name: string) => Retu
     pulumi: config.PULUMI_COMMAND,
     pulumiHome: config.PULUMI_HOME ?? join(homedir(), '.pulumi'),
     backendUrl: config.PULUMI_BACKEND_URL,
+    ...(config.PULUMI_BACKEND_R2 && {
+      backendCredentials: {
+        accessKeyId: config.R2_ACCESS_KEY_ID,
+        secretAccessKey: config.R2_SECRET_ACCESS_KEY,
+      },
+    }),
     passphrase: config.PULUMI_CONFIG_PASSPHRASE,
     project:
       config.BELLOWS_DEPLOYMENT === 'bellows'
@@ -208,13 +214,14 @@ function machinesOf(config: Config, ec2: EC2Client, keys: (name: string) => Retu
 
 /** What the engine's providers and its state backend need, and nothing else. */
 function pulumiEnvironment(config: Config): Record<string, string | Secret> {
-  const { AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, PULUMI_DEBUG_PROVIDERS } =
-    config
+  const { AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN } = config
+  const { PULUMI_DEBUG_PROVIDERS, PULUMI_ACCESS_TOKEN } = config
   return {
     AWS_REGION,
     ...(AWS_ACCESS_KEY_ID && { AWS_ACCESS_KEY_ID }),
     ...(AWS_SECRET_ACCESS_KEY && { AWS_SECRET_ACCESS_KEY }),
     ...(AWS_SESSION_TOKEN && { AWS_SESSION_TOKEN }),
     ...(PULUMI_DEBUG_PROVIDERS && { PULUMI_DEBUG_PROVIDERS }),
+    ...(PULUMI_ACCESS_TOKEN && { PULUMI_ACCESS_TOKEN }),
   }
 }

@@ -159,7 +159,9 @@ export const settingsSchema = z.object({
     .string()
     .default('file://~')
     .describe('State of the machines’ stacks: `file://`, `s3://`, or Pulumi Cloud'),
+  PULUMI_BACKEND_R2: flag.default(false).describe('Use the R2 key for an `s3://` state'),
   PULUMI_CONFIG_PASSPHRASE: secret.describe('Encrypts secrets in that state'),
+  PULUMI_ACCESS_TOKEN: secret.optional().describe('Login of Pulumi Cloud, where the state is kept there'),
   PULUMI_DEBUG_PROVIDERS: z.string().optional().describe('Attach to running providers (the local cloud)'),
   PULUMI_HOME: z.string().optional().describe('Where Pulumi keeps its plugins'),
 

@@ -1,4 +1,5 @@
 /** The base of the local deployment: the real `infra/` program, by a plain `pulumi up` against the stand-in. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { z } from 'zod'
@@ -36,8 +37,9 @@ export type Base = { readonly outputs: BaseOutputs; destroy(): Promise<void> }
 export async function createBase(options: BaseOptions): Promise<Base> {
   const { toolbox, directory, deployment, providerPort } = options
   const node = join(root, 'node_modules/.bin')
+  const project = await copyProject(directory)
   const run = (...argv: string[]) =>
-    execa(toolbox.pulumi, [...argv, '--non-interactive', '--stack', stack, '--cwd', root], {
+    execa(toolbox.pulumi, [...argv, '--non-interactive', '--stack', stack, '--cwd', project], {
       env: {
         PATH: [
           node,
@@ -55,23 +57,33 @@ export async function createBase(options: BaseOptions): Promise<Base> {
       extendEnv: false,
       all: true,
     })
-  const configFile = ['--config-file', join(directory, `Pulumi.${stack}.yaml`)]
-
   await run('stack', 'init', '--no-select')
   const settings = {
     'aws:region': 'us-east-1',
     'bellows:deployment': deployment,
     'bellows:cloudflareAccountId': '0'.repeat(32),
   }
-  for (const [key, value] of Object.entries(settings)) await run('config', 'set', key, value, ...configFile)
-  await run('up', '--yes', '--skip-preview', '--suppress-progress', ...configFile)
+  for (const [key, value] of Object.entries(settings)) await run('config', 'set', key, value)
+  await run('up', '--yes', '--skip-preview', '--suppress-progress')
   const { stdout } = await run('stack', 'output', '--json', '--show-secrets')
   return {
     outputs: outputsSchema.parse(JSON.parse(stdout)),
     async destroy() {
-      await run('destroy', '--yes', '--skip-preview', '--suppress-progress', ...configFile)
+      await run('destroy', '--yes', '--skip-preview', '--suppress-progress')
     },
   }
+}
+
+/** Pulumi writes a stack's settings beside Pulumi.yaml: the checkout stays as it is. */
+async function copyProject(directory: string): Promise<string> {
+  const project = join(directory, 'project')
+  await mkdir(project)
+  const text = await readFile(join(root, 'Pulumi.yaml'), 'utf8')
+  await writeFile(
+    join(project, 'Pulumi.yaml'),
+    text.replace(/^main: .*$/m, `main: ${join(root, 'infra/index.ts')}`),
+  )
+  return project
 }
 
 /** Where the local deployment's stacks keep their state. */

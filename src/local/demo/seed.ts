@@ -30,7 +30,7 @@ export async function readPhotographs(folder: string): Promise<Photographs> {
 
 export type Seeded = { readonly trainer: ObjectId; readonly creator: ObjectId; readonly datasetId: ObjectId }
 
-export const openingBalance = 100_000
+export const openingBalance = 500_000
 
 export async function seed(db: Db, store: Store, folder: string, photographs: Photographs): Promise<Seeded> {
   const [trainer, creator, datasetId] = [new ObjectId(), new ObjectId(), new ObjectId()]
