@@ -74,7 +74,12 @@ export async function connectClients(config: Config): Promise<Clients> {
     budget: mongoBudget(db),
     store,
     machines: machinesOf(config, ec2, keys),
-    remote: sshRemote({ keysFor: keys, user: config.BELLOWS_SSH_USER, port: 22 }),
+    remote: sshRemote({
+      keysFor: keys,
+      user: config.BELLOWS_SSH_USER,
+      port: 22,
+      reconnectMs: config.BELLOWS_SSH_RECONNECT_SECONDS * 1000,
+    }),
     alerts: mongoAlerts(db),
     clock: systemClock,
   }

@@ -140,6 +140,9 @@ export const settingsSchema = z.object({
     .ipv4()
     .describe('Address that machines accept SSH from: this worker’s own, as AWS sees it'),
   BELLOWS_SSH_USER: z.string().default('ubuntu').describe('Login of the machine image'),
+  BELLOWS_SSH_RECONNECT_SECONDS: seconds
+    .default(60)
+    .describe('How long a machine that was there may be away'),
   BELLOWS_GPU: flag.default(true).describe('Give the GPU to the container; off where machines have none'),
   BELLOWS_CONTAINER_MEMORY_GB: z.coerce
     .number()

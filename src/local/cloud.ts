@@ -178,6 +178,7 @@ async function environmentOf(parts: {
     BELLOWS_HEARTBEAT_SECONDS: '2',
     BELLOWS_LEASE_SECONDS: '15',
     BELLOWS_SHUTDOWN_SECONDS: '5',
+    BELLOWS_SSH_RECONNECT_SECONDS: '8',
     BELLOWS_OFFERINGS: offerings,
     R2_ENDPOINT: store.endpoint,
     R2_ACCESS_KEY_ID: store.accessKeyId,

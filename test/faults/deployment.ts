@@ -144,6 +144,9 @@ export async function startDeployment(settings: Readonly<Record<string, string>>
       })
       if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
     },
+    async killWorkers(): Promise<void> {
+      await Promise.all(workers.splice(0).map((worker) => worker.kill()))
+    },
     async stop(): Promise<void> {
       await Promise.all(workers.map((worker) => worker.kill()))
       await mongo.close()

@@ -1,12 +1,15 @@
 /** The promises on real parts: real processes are killed, real containers die, and the ledger is still right. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Deployment, type Event, startDeployment } from './deployment.ts'
 
 let deployment: Deployment
 
 beforeAll(async () => {
-  deployment = await startDeployment()
+  deployment = await startDeployment({ BELLOWS_CONTAINER_MEMORY_GB: '0.2' })
 }, 300_000)
+
+// A worker that a failed test left behind would take the next test's job.
+afterEach(() => deployment.killWorkers())
 
 afterAll(() => deployment?.stop(), 120_000)
 
@@ -99,13 +102,13 @@ describe('on real parts', () => {
     await worker.stop()
   })
 
-  test('a job whose container dies is refunded and leaves no machine', async () => {
+  test('a job whose container is killed for its memory is refunded and leaves no machine', async () => {
     const worker = deployment.startWorker('sixth')
-    const id = await deployment.insertJob({ triggerWord: 'fault-crash' })
+    const id = await deployment.insertJob({ triggerWord: 'fault-out-of-memory' })
     await worker.next(ended(id))
     const document = await deployment.document(id)
     expect(document).toMatchObject({ status: 'FAILED' })
-    expect(document?.failureReason).toMatch(/crashed.*points have been returned/)
+    expect(document?.failureReason).toMatch(/ran out of memory.*points have been returned/)
     expect(await sums(id)).toEqual({ charge: -1000, refund: 1000 })
     expect(await deployment.left()).toEqual([])
     await worker.stop()
