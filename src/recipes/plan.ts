@@ -18,7 +18,7 @@ export const planSchema = z.strictObject({
   version: z.literal(1),
   trainingId: z.string().regex(/^[0-9a-f]{24}$/),
   family: familySchema,
-  /** The file that comes out is `/job/out/<name>.safetensors` (WAN 2.2: also `<name>-low-noise`). */
+  /** `/job/out/<name>.safetensors` comes out (WAN 2.2: `<name>-high-noise` and `<name>-low-noise`). */
   name: slugSchema,
   triggerWord: z.string().min(1).max(64).nullable(),
   /** The base's name for people, and the sha256 of its file list: weights that differ are refused. */
