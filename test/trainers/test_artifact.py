@@ -97,6 +97,10 @@ def test_the_header_says_what_it_is_and_what_made_it(trained):
         assert "a white shape on teal ground" in metadata["ss_tag_frequency"]
 
 
+def test_a_tiny_base_is_the_same_every_time(first_base, tmp_path):
+    assert jobs.tiny_base(jobs.bases[0], tmp_path / "again") == first_base[1]
+
+
 @pytest.mark.parametrize("method", ["dora", "lokr"])
 def test_other_methods_mean_to_comfyui_what_was_trained(method, first_base, train, tmp_path, monkeypatch):
     folder, digest = first_base

@@ -95,8 +95,9 @@ def clip_tokenizer():
 
 def write_vocabulary(tokenizer, *folders):
     """The two files that older readers want beside tokenizer.json."""
+    vocabulary = dict(sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1]))
     for folder in folders:
-        (folder / "vocab.json").write_text(json.dumps(tokenizer.get_vocab(), ensure_ascii=False))
+        (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False))
         (folder / "merges.txt").write_text("#version: 0.2\n")
 
 
