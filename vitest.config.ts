@@ -18,7 +18,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: [...real, ...simulated],
-          testTimeout: minute / 6,
+          testTimeout: minute / 2,
         },
       },
       {

@@ -3,7 +3,7 @@
  * is there it only looks up, in well under a second. Run by itself it says what there is.
  */
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Family } from '../src/recipes/plan.ts'
 import { makeBaseImage } from './setup/base-image.ts'
@@ -15,7 +15,7 @@ import { createSetup, type Part, type Setup } from './setup/parts.ts'
 import { photographs } from './setup/photographs.ts'
 import { createPlace, type Place } from './setup/place.ts'
 import { createProgress, duration, type Report } from './setup/progress.ts'
-import { languageHost, pulumi } from './setup/pulumi.ts'
+import { pulumi } from './setup/pulumi.ts'
 import { tinyBase } from './setup/tiny-base.ts'
 import { versitygw } from './setup/versitygw.ts'
 
@@ -87,11 +87,9 @@ function startParts(place: Place, { part }: Setup, wanted: readonly PartName[]):
   if (wants('mongo')) parts.mongo = part('MongoDB server', (work) => mongo(place, work))
   if (wants('pulumi', 'languageHost')) {
     const command = part('Pulumi', (work) => pulumi(place, work))
-    const host = part("Pulumi's host for Node", async (work) => languageHost(place, await command, work), [
-      command,
-    ])
     parts.pulumi = command
-    parts.languageHost = host
+    parts.languageHost = command.then(dirname)
+    parts.languageHost.catch(() => {}) // the command's part tells
   }
   if (wants('images', 'bases')) Object.assign(parts, startImages(place, part))
   if (wants('versitygw')) parts.versitygw = part('S3 server', (work) => versitygw(place, work))

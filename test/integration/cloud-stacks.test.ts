@@ -12,7 +12,8 @@ import type { StackLine } from '../../src/cloud/stack-messages.ts'
 import { pulumiStacks } from '../../src/cloud/stacks.ts'
 import { startObjectStore } from '../../src/local/object-store.ts'
 import { Secret } from '../../src/secret.ts'
-import { engine, pulumi } from './engine.ts'
+import { toolbox } from '../support/toolbox.ts'
+import { engine } from './engine.ts'
 
 const seconds = (count: number) => ({ timeout: count * 1000 })
 const hi = { inputs: { message: 'hi' } }
@@ -34,7 +35,7 @@ test('a stack is made, read, listed, made again, destroyed and gone', seconds(60
 test('the state lives in a bucket with credentials of its own, beside the cloud’s', seconds(60), async () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'bellows-state-'))
   mkdirSync(path.join(folder, 'pulumi-state'))
-  const store = await startObjectStore(path.join(path.dirname(pulumi), 'versitygw'), folder)
+  const store = await startObjectStore(toolbox.versitygw, folder)
   try {
     using real = engine({
       backendUrl: `s3://pulumi-state?endpoint=${store.endpoint}&s3ForcePathStyle=true&region=${store.region}`,

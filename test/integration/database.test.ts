@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { MongoClient } from 'mongodb'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startDatabase } from '../../src/local/database.ts'
-import { findServer } from '../support/database.ts'
+import { databaseServer } from '../support/database.ts'
 
 let directory: string
 
@@ -26,7 +26,7 @@ async function withClient<T>(url: string, use: (client: MongoClient) => Promise<
 const durably = { writeConcern: { w: 'majority', journal: true } } as const
 
 test('what was written is there after a stop and a new start', async () => {
-  const binary = await findServer()
+  const { binary } = databaseServer()
   const first = await startDatabase({ binary }, directory)
   await withClient(first.url, (client) => client.db('shop').collection('cups').insertOne({ colour: 'blue' }))
   await first.stop()
@@ -37,7 +37,7 @@ test('what was written is there after a stop and a new start', async () => {
 }, 60_000)
 
 test('acknowledged writes survive a server that is killed', async () => {
-  const binary = await findServer()
+  const { binary } = databaseServer()
   const first = await startDatabase({ binary }, directory)
   const pid = Number(
     execFileSync('pgrep', ['-f', join(directory, 'data')], { encoding: 'utf8' }).split('\n')[0],
@@ -58,7 +58,7 @@ test('acknowledged writes survive a server that is killed', async () => {
 }, 60_000)
 
 test('a stopped server does not answer, and stopping it again is fine', async () => {
-  const { url, stop } = await startDatabase({ binary: await findServer() }, directory)
+  const { url, stop } = await startDatabase(databaseServer(), directory)
   await stop()
   await stop()
   await expect(withClient(url, async () => {})).rejects.toThrow()

@@ -1,13 +1,11 @@
 /** The real engine over a folder of its own, for tests. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { pulumiStacks, type StacksOptions } from '../../src/cloud/stacks.ts'
 import { Secret } from '../../src/secret.ts'
-
-/** Where the project's tools are kept once they are built; BELLOWS_PULUMI names another CLI. */
-export const pulumi = process.env.BELLOWS_PULUMI ?? path.join(homedir(), '.cache/bellows/handmade/pulumi')
+import { toolbox } from '../support/toolbox.ts'
 
 export const componentProgram = new URL('./programs/component.ts', import.meta.url)
 
@@ -17,7 +15,7 @@ export function engine(change: Partial<StacksOptions> = {}) {
   const temporary = path.join(folder, 'temporary')
   mkdirSync(state)
   const options: StacksOptions = {
-    pulumi,
+    pulumi: toolbox.pulumi,
     pulumiHome: path.join(folder, 'home'),
     backendUrl: pathToFileURL(state).href,
     passphrase: new Secret('a passphrase for tests'),

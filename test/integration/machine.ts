@@ -9,6 +9,7 @@ import { firstBootScript } from '../../infra/cloud-init.ts'
 import type { Machine } from '../../src/cloud/machines.ts'
 import { type MachineKeys, machineKeys } from '../../src/remote/keys.ts'
 import { Secret } from '../../src/secret.ts'
+import { toolbox } from '../support/toolbox.ts'
 
 const run = promisify(execFile)
 
@@ -58,7 +59,7 @@ export const bootMachine = async (): Promise<TestMachine> => {
     ...['--security-opt', 'seccomp=unconfined', '--security-opt', 'apparmor=unconfined'],
     ...['--cgroupns', 'host', '--volume', '/sys/fs/cgroup:/sys/fs/cgroup:ro'],
     ...['--volume', '/var/lib/containers', '--volume', `${folder}:/var/lib/machine`],
-    'bellows/machine:local',
+    toolbox.images.machine,
   )
   const host = await docker('inspect', '--format', '{{.NetworkSettings.IPAddress}}', name)
   return {

@@ -1,5 +1,4 @@
 /** The stand-in for AWS and Cloudflare with a store, the real engine and the real base, for tests. */
-import { execFileSync } from 'node:child_process'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -16,17 +15,13 @@ import { startObjectStore } from '../../src/local/object-store.ts'
 import { type LocalProviderOptions, startLocalProvider } from '../../src/local/provider/provider.ts'
 import { type MachineKeys, machineKeys } from '../../src/remote/keys.ts'
 import { Secret } from '../../src/secret.ts'
-import { versitygw } from '../support/object-store.ts'
-import { pulumi } from './engine.ts'
+import { toolbox } from '../support/toolbox.ts'
 
-export const machineImage = 'bellows/machine:test'
+export const machineImage = toolbox.images.machine
 
 export async function startStandIn(deployment: string) {
-  execFileSync('docker', ['build', '--quiet', '--network', 'host', '--tag', machineImage, 'images/machine'], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
   const directory = await mkdtemp(path.join(tmpdir(), 'bellows-stand-in-'))
-  const store = await startObjectStore(versitygw(), path.join(directory, 'objects'))
+  const store = await startObjectStore(toolbox.versitygw, path.join(directory, 'objects'))
   const s3 = new S3Client({
     endpoint: store.endpoint,
     region: store.region,
@@ -53,13 +48,13 @@ export async function startStandIn(deployment: string) {
   })
   await mkdir(path.join(directory, 'state'))
   const base = await createBase({
-    toolbox: { pulumi, languageHost: path.dirname(pulumi) },
+    toolbox,
     directory,
     deployment,
     providerPort: provider.port,
   })
   const stacks = pulumiStacks({
-    pulumi,
+    pulumi: toolbox.pulumi,
     pulumiHome: path.join(directory, 'home'),
     backendUrl: stateUrl(directory),
     passphrase: new Secret(localPassphrase),

@@ -1,15 +1,15 @@
 /**
  * A real database for a test file: a server of its own (or the one at `MONGODB_URL`) and a fresh database
- * in it. The server is `BELLOWS_DATABASE_SERVER`, a `mongod` on the path, or the set-up's in the cache.
+ * in it.
  */
 import { randomUUID } from 'node:crypto'
-import { access, glob, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { type Db, MongoClient } from 'mongodb'
 import { afterAll, beforeAll } from 'vitest'
-import { startDatabase } from '../../src/local/database.ts'
-import { cacheFolder } from '../../tools/setup/cache.ts'
+import { type DatabaseServer, startDatabase } from '../../src/local/database.ts'
+import { toolbox } from './toolbox.ts'
 
 export type TestDatabase = {
   readonly db: Db
@@ -25,10 +25,10 @@ export function testDatabase(): TestDatabase {
   const name = `test-${randomUUID().slice(0, 8)}`
 
   beforeAll(async () => {
-    if (process.env.MONGODB_URL) url = process.env.MONGODB_URL
+    if (toolbox.mongo.url) url = toolbox.mongo.url
     else {
       const directory = await mkdtemp(join(tmpdir(), 'bellows-database-'))
-      const database = await startDatabase({ binary: await findServer() }, directory)
+      const database = await startDatabase(databaseServer(), directory)
       url = database.url
       stop = async () => {
         await database.stop()
@@ -55,23 +55,9 @@ export function testDatabase(): TestDatabase {
   }
 }
 
-/** Throws with what to do where there is none. */
-export async function findServer(): Promise<string> {
-  const onPath = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'mongod'))
-  for (const path of [process.env.BELLOWS_DATABASE_SERVER ?? '', ...onPath])
-    if (await exists(path)) return path
-  const cache = cacheFolder()
-  for await (const path of glob('*/{mongod,secantusd-rs,bin/secantusd-rs}', { cwd: cache }))
-    return join(cache, path)
-  throw new Error('there is no MongoDB server: run the set-up first, or set MONGODB_URL')
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (
-    path !== '' &&
-    access(path).then(
-      () => true,
-      () => false,
-    )
-  )
+/** @throws where the set-up has no server of its own to start, but the one at `MONGODB_URL` */
+export function databaseServer(): DatabaseServer {
+  const { binary } = toolbox.mongo
+  if (!binary) throw new Error('this test starts a server of its own: run it without MONGODB_URL')
+  return { binary }
 }

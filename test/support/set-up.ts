@@ -1,10 +1,8 @@
-/** Before the tests on real parts: gets what they need, and tells them where it is. */
-import { delimiter } from 'node:path'
+/** Before the tests on real parts: gets what they need, and hands it to them as `toolbox` of ./toolbox.ts. */
+import type { TestProject } from 'vitest/node'
 import { setUp } from '../../tools/toolbox.ts'
+import type {} from './toolbox.ts'
 
-export default async function getRealParts(): Promise<void> {
-  const toolbox = await setUp()
-  process.env.BELLOWS_PULUMI = toolbox.pulumi
-  process.env.PATH = [toolbox.languageHost, process.env.PATH].join(delimiter)
-  if (toolbox.mongo.url) process.env.MONGODB_URL = toolbox.mongo.url
+export default async function getRealParts(project: TestProject): Promise<void> {
+  project.provide('toolbox', await setUp())
 }

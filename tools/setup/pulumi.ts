@@ -3,9 +3,8 @@
  * (3.256 is known to break state in R2). Pulumi publishes its checksums beside the release on GitHub and
  * the archives on a host of its own, so that neither alone can give us another program.
  */
-import { existsSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { cached } from './cache.ts'
 import { run } from './command.ts'
 import { download, downloadText } from './download.ts'
@@ -22,7 +21,7 @@ const languageHostVersion = '3.60.0'
 const sdk = 'github.com/pulumi/pulumi/sdk/v3'
 const engine = 'github.com/pulumi/pulumi/pkg/v3'
 
-/** The command's path. */
+/** The command's path; the host for Node is in the same folder, where the engine looks for it. */
 export async function pulumi(place: Place, { say, heavy }: Work): Promise<string> {
   const make = (folder: string) =>
     firstThatWorks(
@@ -34,7 +33,7 @@ export async function pulumi(place: Place, { say, heavy }: Work): Promise<string
         },
         {
           doing: 'building it from its Go modules',
-          make: (into) => heavy(() => buildEngine(into, place)),
+          make: (into) => heavy(() => buildPulumi(join(into, 'bin'), place)),
         },
       ],
       folder,
@@ -45,25 +44,6 @@ export async function pulumi(place: Place, { say, heavy }: Work): Promise<string
     'bin',
     'pulumi',
   )
-}
-
-/** The folder that holds `pulumi-language-nodejs`: the command's own where it came as a release. */
-export async function languageHost(place: Place, command: string, { say, heavy }: Work): Promise<string> {
-  if (existsSync(join(dirname(command), 'pulumi-language-nodejs'))) return dirname(command)
-  return await cached(place.cache, `pulumi-language-nodejs-${languageHostVersion}`, async (folder) => {
-    say('building it from its Go module')
-    await heavy(() =>
-      buildGoProgram(
-        {
-          modules: { [sdk]: `v${languageHostVersion}` },
-          package: `${sdk}/nodejs/cmd/pulumi-language-nodejs`,
-          variables: { [`${sdk}/go/common/version.Version`]: `v${languageHostVersion}` },
-        },
-        join(folder, 'pulumi-language-nodejs'),
-        place,
-      ),
-    )
-  })
 }
 
 async function downloadRelease(folder: string, place: Place): Promise<void> {
@@ -88,14 +68,17 @@ export function checksumOf(name: string, list: string): string {
   throw new Error(`the list of checksums has no line for ${name}`)
 }
 
-async function buildEngine(folder: string, place: Place): Promise<void> {
-  await buildGoProgram(
-    {
-      modules: { [engine]: `v${version}`, [sdk]: `v${version}` },
-      package: `${engine}/cmd/pulumi`,
-      variables: { [`${sdk}/go/common/version.Version`]: `v${version}` },
-    },
-    join(folder, 'bin', 'pulumi'),
-    place,
-  )
+async function buildPulumi(folder: string, place: Place): Promise<void> {
+  const host = {
+    modules: { [sdk]: `v${languageHostVersion}` },
+    package: `${sdk}/nodejs/cmd/pulumi-language-nodejs`,
+    variables: { [`${sdk}/go/common/version.Version`]: `v${languageHostVersion}` },
+  }
+  const command = {
+    modules: { [engine]: `v${version}`, [sdk]: `v${version}` },
+    package: `${engine}/cmd/pulumi`,
+    variables: { [`${sdk}/go/common/version.Version`]: `v${version}` },
+  }
+  await buildGoProgram(host, join(folder, 'pulumi-language-nodejs'), place)
+  await buildGoProgram(command, join(folder, 'pulumi'), place)
 }
