@@ -3,7 +3,7 @@ import type { Offerings } from '../recipes/offerings.ts'
 import type { Family } from '../recipes/plan.ts'
 
 /** `precision` and the rest are what a CPU can do. */
-const wishes = {
+export const tinyWishes = {
   resolution: 64,
   steps: 60,
   rank: 4,
@@ -23,7 +23,7 @@ export function tinyBase(family: Family): string {
 }
 
 export const localOfferings: Offerings = {
-  'sdxl-lora': { family: 'SDXL', base: tinyBase('SDXL'), usd: 2, wishes },
-  'flux-lora': { family: 'FLUX', base: tinyBase('FLUX'), usd: 6, wishes },
-  'wan-lora': { family: 'WAN', base: tinyBase('WAN'), usd: 12, wishes },
+  'sdxl-lora': { family: 'SDXL', base: tinyBase('SDXL'), usd: 2, wishes: tinyWishes },
+  'flux-lora': { family: 'FLUX', base: tinyBase('FLUX'), usd: 6, wishes: tinyWishes },
+  'wan-lora': { family: 'WAN', base: tinyBase('WAN'), usd: 12, wishes: tinyWishes },
 }

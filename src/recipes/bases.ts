@@ -73,17 +73,11 @@ export async function publishBase(
 ): Promise<Base> {
   const before = await readBase(store, meta.name).catch(() => undefined)
   const files: BaseFile[] = []
-  for (const path of await filesBelow(folder)) {
-    const local = join(folder, path)
-    const file = {
-      path: pathSchema.parse(path),
-      size: (await stat(local)).size,
-      sha256: await sha256Of(local),
-    }
-    const ref = { bucket: 'bases', key: baseKey(meta.name, path) } as const
-    const listed = before?.files.some((each) => each.path === path && each.sha256 === file.sha256)
-    if (!listed || (await store.info(ref))?.size !== file.size) {
-      await store.writeFile(ref, local, mediaType(path))
+  for await (const file of weightsIn(folder)) {
+    const { path, sha256 } = file
+    if (!before?.files.some((each) => each.path === path && each.sha256 === sha256)) {
+      const ref = { bucket: 'bases', key: baseKey(meta.name, path) } as const
+      await store.writeFile(ref, join(folder, path), mediaType(path))
     }
     files.push(file)
     onFile(file)
@@ -92,6 +86,14 @@ export async function publishBase(
   const ref = { bucket: 'bases', key: baseKey(meta.name, listName) } as const
   await store.write(ref, JSON.stringify(base, null, 2), 'application/json')
   return base
+}
+
+/** Every file of a folder of weights with its size and sum, in order of their paths. */
+export async function* weightsIn(folder: string): AsyncGenerator<BaseFile> {
+  for (const path of await filesBelow(folder)) {
+    const local = join(folder, path)
+    yield { path: pathSchema.parse(path), size: (await stat(local)).size, sha256: await sha256Of(local) }
+  }
 }
 
 /** What `sha256sum` prints for the files in order of their paths, summed once more. */

@@ -20,7 +20,7 @@ const asRoot = (argv: Argv): Argv => ['sudo', '-n', ...argv]
 const docker = (...argv: Argv): Argv => asRoot(['docker', ...argv])
 
 /** Owner of /job on every machine, and whom the trainer runs as, whatever its image says. */
-const trainerUser = '1000:1000'
+export const trainerUser = '1000:1000'
 
 const mebibyte = 1024 ** 2
 

@@ -73,7 +73,7 @@ describe('on real parts', () => {
 
   test('a spot notice in training saves a checkpoint, and the next offer goes on from it', async () => {
     const worker = deployment.startWorker('fourth')
-    const id = await deployment.insertJob()
+    const id = await deployment.insertJob({ steps: 2000 }) // the machine looks for a notice every 5 s
     await worker.next(stepOf(id, 60))
     const run = await deployment.clients.ports.runs.read(id)
     const second = worker.next(

@@ -1,0 +1,173 @@
+/**
+ * `npm run train -- --model WAN --data <folder> --out <folder>`: trains on this computer in the same container
+ * as a job, without database, cloud or store: for people who tune recipes, and for comparing trainers.
+ * `--data` holds images with captions beside them (`kite.jpg`, `kite.txt`). Without `--base` the base is tiny
+ * and random, and so are the defaults; `--wish steps=200 --wish rank=8` changes any of them.
+ */
+import { randomBytes } from 'node:crypto'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join, parse } from 'node:path'
+import { createInterface } from 'node:readline'
+import { parseArgs } from 'node:util'
+import { execa } from 'execa'
+import { setUp } from '../../tools/toolbox.ts'
+import { datasetPreparer } from '../datasets/prepare-dataset.ts'
+import { checkArtifact } from '../models/artifact.ts'
+import { parseResult } from '../models/manifest.ts'
+import { sumOf, weightsIn } from '../recipes/bases.ts'
+import { families, type Plan } from '../recipes/plan.ts'
+import { planText } from '../recipes/plan-text.ts'
+import { recipes } from '../recipes/registry.ts'
+import { parseTrainerLine } from '../recipes/trainer-line.ts'
+import { runTrainer, trainerUser } from '../remote/argv.ts'
+import { memoryStore } from '../storage/memory-store.ts'
+import { bar, createDisplay } from './demo/display.ts'
+import { tinyWishes } from './offerings.ts'
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'SDXL' },
+    data: { type: 'string' },
+    out: { type: 'string' },
+    base: { type: 'string' },
+    trigger: { type: 'string' },
+    wish: { type: 'string', multiple: true, default: [] },
+  },
+})
+const display = createDisplay(process.stdout)
+const job = await mkdtemp(join(tmpdir(), 'bellows-train-'))
+try {
+  await main()
+} catch (error) {
+  display.done()
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+} finally {
+  await rm(job, { recursive: true, force: true })
+}
+
+async function main(): Promise<void> {
+  const family = families.find((each) => each === values.model.toUpperCase())
+  if (!family) throw new Error(`There is no model ${values.model}; choose one of ${families.join(', ')}.`)
+  if (!values.data || !values.out)
+    throw new Error('Say where the images are (--data) and where the LoRA goes (--out).')
+
+  const toolbox = await setUp(['images', 'bases'])
+  const [image, base] = [toolbox.images.trainers[family], values.base ?? toolbox.bases[family]]
+  if (!image || !base) throw new Error(`The set-up has made no trainer for ${family}.`)
+
+  const trainingId = randomBytes(12).toString('hex')
+  const dataset = await prepareData(values.data, trainingId, recipes[family].limits)
+  const plan = recipes[family].plan({
+    trainingId,
+    name: `${family.toLowerCase()}-${trainingId.slice(-6)}`,
+    triggerWord: values.trigger ?? null,
+    baseModel: { name: basename(base), sha256: sumOf(await Array.fromAsync(weightsIn(base))) },
+    dataset: { images: dataset.images, sha256: dataset.sha256 },
+    captions: dataset.captions,
+    wishes: Object.fromEntries(values.wish.map(wish)),
+    offering: values.base ? {} : tinyWishes,
+  })
+  await writeFile(join(job, 'plan.json'), planText(plan))
+  for (const folder of ['out', 'checkpoint', 'base']) await mkdir(join(job, folder), { recursive: true })
+  await execa('chown', ['-R', trainerUser, job])
+
+  await train(image, base, plan)
+  await collect(plan, values.out)
+}
+
+/** `steps=200` → `['steps', 200]`. */
+function wish(text: string): [string, unknown] {
+  const [name = '', value = ''] = text.split(/=(.*)/s)
+  try {
+    return [name, JSON.parse(value)]
+  } catch {
+    return [name, value]
+  }
+}
+
+/** Through the same inspection as a job's dataset, into the job's folder. */
+async function prepareData(
+  folder: string,
+  trainingId: string,
+  limits: Parameters<ReturnType<typeof datasetPreparer>>[2],
+) {
+  const store = memoryStore()
+  const names = (await readdir(folder))
+    .filter((name) => /\.(jpe?g|png|webp|gif|avif|tiff?)$/i.test(name))
+    .sort()
+  const captions: string[] = []
+  for (const name of names) {
+    await store.writeFile({ bucket: 'datasets', key: name }, join(folder, name), 'image/*')
+    captions.push(await readFile(join(folder, `${parse(name).name}.txt`), 'utf8').catch(() => ''))
+  }
+  const prepare = datasetPreparer({ store, bucket: { name: 'datasets' } })
+  const dataset = {
+    id: trainingId,
+    name: folder,
+    ownerAccountId: '',
+    status: 'ready',
+    visibility: 'private',
+    accessControl: [],
+  }
+  const prepared = await prepare(
+    trainingId,
+    { ...dataset, images: names, captions, captionSetId: undefined },
+    limits,
+    new AbortController().signal,
+  )
+  for (const warning of prepared.warnings) display.line(warning)
+  await mkdir(join(job, 'dataset'))
+  await execa('tar', ['-x', '-C', join(job, 'dataset')], { input: await store.read(prepared.ref) })
+  return prepared
+}
+
+/** In the container that a machine would run, in the foreground. */
+async function train(image: string, base: string, plan: Plan): Promise<void> {
+  const name = `bellows-train-${plan.trainingId}`
+  const memoryBytes = 4 * 1024 ** 3
+  const argv = runTrainer({ name, image, memoryBytes, gpu: false, environment: {} })
+    .slice(2) // no sudo here
+    .flatMap((word) =>
+      word === '--detach'
+        ? ['--rm']
+        : word === '/job:/job'
+          ? [`${job}:/job`, '--volume', `${base}:/job/base:ro`]
+          : [word],
+    )
+  const [program = 'docker', ...rest] = argv
+  const container = execa(program, rest, { reject: false, buffer: { stdout: false } })
+  const stop = () => void execa('docker', ['stop', '--time', '60', name], { reject: false })
+  process.once('SIGINT', stop)
+  for await (const text of createInterface({ input: container.stdout })) {
+    const line = parseTrainerLine(text)
+    if (line?.type === 'step') {
+      const pace = line.secondsPerStep ? `  ${line.secondsPerStep.toFixed(3)} s a step` : ''
+      display.activity(
+        `${bar(line.step / line.total)} ${line.step}/${line.total}  loss ${line.loss?.toFixed(4)}${pace}`,
+      )
+    } else if (line?.type === 'phase') display.line(line.phase)
+    else if (line?.type === 'warning' || line?.type === 'error') display.line(line.message)
+  }
+  const { exitCode, stderr } = await container
+  process.off('SIGINT', stop)
+  if (exitCode !== 0)
+    throw new Error(`The trainer ended with ${exitCode}.\n${stderr.split('\n').slice(-15).join('\n')}`)
+}
+
+/** The same gate as a job's, then into the folder that was named. */
+async function collect(plan: Plan, out: string): Promise<void> {
+  const result = parseResult(await readFile(join(job, 'out/result.json'), 'utf8'))
+  for (const { name } of result.files) {
+    const bytes = await readFile(join(job, 'out', name))
+    await checkArtifact(async (begin, end) => bytes.subarray(begin, end), bytes.length, plan)
+  }
+  await mkdir(out, { recursive: true })
+  await cp(join(job, 'out'), out, { recursive: true })
+  await cp(join(job, 'plan.json'), join(out, 'plan.json'))
+  display.line(
+    `${result.steps} steps in ${result.seconds.toFixed(1)} s, final loss ${result.finalLoss.toFixed(4)}`,
+  )
+  for (const { name } of result.files) display.line(join(out, name))
+}
