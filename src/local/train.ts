@@ -71,7 +71,6 @@ async function main(): Promise<void> {
   })
   await writeFile(join(job, 'plan.json'), planText(plan))
   for (const folder of ['out', 'checkpoint', 'base']) await mkdir(join(job, folder), { recursive: true })
-  await execa('chown', ['-R', trainerUser, job])
 
   await train(image, base, plan)
   await collect(plan, values.out)
@@ -127,15 +126,15 @@ async function prepareData(
 async function train(image: string, base: string, plan: Plan): Promise<void> {
   const name = `bellows-train-${plan.trainingId}`
   const memoryBytes = 4 * 1024 ** 3
+  const here: Readonly<Record<string, readonly string[]>> = {
+    '--detach': ['--rm'],
+    // Whoever trains here owns the files, and may keep the weights to themselves.
+    [trainerUser]: [`${process.getuid?.()}:${process.getgid?.()}`],
+    '/job:/job': [`${job}:/job`, '--volume', `${base}:/job/base:ro`],
+  }
   const argv = runTrainer({ name, image, memoryBytes, gpu: false, environment: {} })
     .slice(2) // no sudo here
-    .flatMap((word) =>
-      word === '--detach'
-        ? ['--rm']
-        : word === '/job:/job'
-          ? [`${job}:/job`, '--volume', `${base}:/job/base:ro`]
-          : [word],
-    )
+    .flatMap((word) => here[word] ?? [word])
   const [program = 'docker', ...rest] = argv
   const container = execa(program, rest, { reject: false, buffer: { stdout: false } })
   const stop = () => void execa('docker', ['stop', '--time', '60', name], { reject: false })
