@@ -29,8 +29,8 @@ export async function run(argv: readonly string[], options: CommandOptions): Pro
   throw new Error(`${argv.slice(0, 3).join(' ')} failed (${result.shortMessage}):\n  ${lines}`)
 }
 
-/** The command's stdout when it succeeds within `timeoutMs`, and otherwise nothing, whatever the reason. */
-export async function ask(argv: readonly string[], timeoutMs = 10_000): Promise<string | undefined> {
+/** The command’s stdout when it succeeds within `timeoutMs` (a busy computer is slow to answer), and otherwise nothing. */
+export async function ask(argv: readonly string[], timeoutMs = 60_000): Promise<string | undefined> {
   const [file = '', ...rest] = argv
   const result = await execa(file, rest, { reject: false, stdin: 'ignore', timeout: timeoutMs })
   return result.failed ? undefined : result.stdout.trim()

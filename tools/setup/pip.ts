@@ -8,7 +8,7 @@ export type Wheel = { readonly name: string; readonly version: string; readonly 
 
 /** Downloads one wheel, which pip checks, and returns the file. */
 export async function pipDownload(wheel: Wheel, folder: string, place: Place): Promise<string> {
-  if ((await ask(['python3', '-m', 'pip', '--version'], 60_000)) === undefined) {
+  if ((await ask(['python3', '-m', 'pip', '--version'])) === undefined) {
     if (!(await canInstallPackages())) throw new Error('there is no Python with pip to get it with')
     await installDebianPackages(['python3-pip'], place)
   }
