@@ -74,9 +74,10 @@ export async function publishBase(
   const before = await readBase(store, meta.name).catch(() => undefined)
   const files: BaseFile[] = []
   for await (const file of weightsIn(folder)) {
-    const { path, sha256 } = file
-    if (!before?.files.some((each) => each.path === path && each.sha256 === sha256)) {
-      const ref = { bucket: 'bases', key: baseKey(meta.name, path) } as const
+    const { path, size, sha256 } = file
+    const ref = { bucket: 'bases', key: baseKey(meta.name, path) } as const
+    const listed = before?.files.some((each) => each.path === path && each.sha256 === sha256)
+    if (!listed || (await store.info(ref))?.size !== size) {
       await store.writeFile(ref, join(folder, path), mediaType(path))
     }
     files.push(file)
