@@ -10,7 +10,7 @@ import type { Host, TrainerContainer } from '../../src/remote/host.ts'
  * - `waits`: prints `{"step":1}`, then waits; at SIGTERM writes checkpoint/state.json and exits with 75;
  * - `fails`: prints `{"step":1}`, writes `it broke` to stderr and exits with 3.
  */
-export type Behaviour = 'trains' | 'waits' | 'fails'
+type Behaviour = 'trains' | 'waits' | 'fails'
 
 export type HostUnderTest = {
   readonly host: Host
