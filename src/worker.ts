@@ -8,12 +8,15 @@
 import { setInterval } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { type Clients, connectClients, pipelineSettings } from './clients.ts'
-import { reap } from './cloud/reaper.ts'
+import type { Leak } from './cloud/reaper.ts'
 import { type Config, readConfig } from './config.ts'
 import { createLogger, logEvent } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { channelsOf } from './notify/channels.ts'
 import { sendAlerts } from './notify/send-alerts.ts'
+import { watchBudget } from './notify/watch-budget.ts'
+import { watchEndings } from './notify/watch-endings.ts'
+import { watchLeaks } from './notify/watch-leaks.ts'
 import { startClaimLoop } from './pipeline/claim-loop.ts'
 import { startWeb } from './web/server.ts'
 import { statusOf } from './web/status.ts'
@@ -91,31 +94,23 @@ async function tick({ ports }: Clients, config: Config, log: Logger, signal: Abo
         problems: [error.message],
       }))
       for (const problem of report.problems) log.warn(problem)
+      await watch(ports, config).catch((err: Error) => log.error({ err }, 'budgets could not be looked at'))
       if (Date.now() - lastReap < reapEveryMs) continue
       lastReap = Date.now()
-      await reapOnce(ports, log).catch((err: Error) => log.error({ err }, 'the reaper could not look'))
+      const onLeak = (leak: Leak) => log.warn({ leak }, 'leak')
+      await watchLeaks({ ...ports, worker: config.BELLOWS_WORKER, onLeak }).catch((err: Error) =>
+        log.error({ err }, 'the reaper could not look'),
+      )
     }
   } catch (error) {
     if (!signal.aborted) throw error
   }
 }
 
-async function reapOnce(ports: Clients['ports'], log: Logger): Promise<void> {
-  const { machines, runs, alerts } = ports
-  const report = await reap({
-    machines,
-    runs,
-    now: ports.clock.now,
-    onLeak: (leak) => log.warn({ leak }, 'leak'),
-  })
-  for (const name of report.released) await alerts.clear(`leak:${name}`, `${name} is gone.`)
-  for (const { name, error } of report.failed) {
-    await alerts.raise(`leak:${name}`, {
-      severity: 'critical',
-      title: `${name} is still there`,
-      text: String(error),
-    })
-  }
+async function watch(ports: Clients['ports'], config: Config): Promise<void> {
+  const limits = { dayUsd: config.BELLOWS_DAY_USD, monthUsd: config.BELLOWS_MONTH_USD }
+  await watchBudget(ports, limits, ports.clock.now())
+  await watchEndings(ports)
 }
 
 function isRecent(lastLookAt: Date | undefined, config: Config): boolean {

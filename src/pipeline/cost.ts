@@ -4,10 +4,12 @@ import type { Attempt } from '../trainings/runs.ts'
 /** From the deadline until the machine is surely off: shutting down, and the last started minute. */
 const shutdownSeconds = 120
 
+/** Never more than was reserved: the machine switched itself off at its deadline, whoever looks later. */
 export function attemptCost(attempt: Attempt, now: Date): number {
   if (attempt.costUsd !== undefined) return attempt.costUsd
   const until = attempt.tornDownAt ?? now
-  return (Math.max(0, until.getTime() - attempt.orderedAt.getTime()) / 3_600_000) * attempt.offer.usdPerHour
+  const hours = Math.max(0, until.getTime() - attempt.orderedAt.getTime()) / 3_600_000
+  return Math.min(attempt.reservedUsd, hours * attempt.offer.usdPerHour)
 }
 
 export function costSoFar(attempts: readonly Attempt[], now: Date): number {

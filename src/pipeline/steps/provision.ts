@@ -1,4 +1,5 @@
 import { Failure } from '../../failure.ts'
+import { usedUpAlert, usedUpKey } from '../../notify/watch-budget.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import type { Host } from '../../remote/host.ts'
@@ -41,17 +42,16 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
 
 /** Nothing is ordered that the day's and the month's budgets can't pay. */
 async function reserve(job: Job, attempt: Attempt): Promise<void> {
-  const { budget } = job.ports
+  const { budget, alerts } = job.ports
   const answer = await budget.reserve(
     { key: attempt.name, usd: attempt.reservedUsd },
     job.settings.budget,
     attempt.orderedAt,
   )
   if (answer.granted) return
-  throw new Failure(
-    'over-budget',
-    `the ${answer.period}'s budget for machines is used up; $${answer.leftUsd.toFixed(2)} is left`,
-  )
+  const left = `$${answer.leftUsd.toFixed(2)} is left, and a machine needed $${attempt.reservedUsd.toFixed(2)}`
+  await alerts.raise(usedUpKey(answer.period), usedUpAlert(answer.period, left))
+  throw new Failure('over-budget', `no more machines may be rented this ${answer.period}`, { evidence: left })
 }
 
 async function mustStillExist(job: Job, attempt: Attempt): Promise<void> {
