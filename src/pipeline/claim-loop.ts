@@ -23,6 +23,10 @@ export type ClaimLoop = {
   readonly stopped: Promise<void>
 }
 
+/** Milliseconds before a job that was left with an error is taken up again; doubled each time. */
+const firstRestMs = 2_000
+const longestRestMs = 5 * 60_000
+
 export function startClaimLoop(options: {
   readonly ports: Ports
   readonly settings: PipelineSettings
@@ -38,6 +42,8 @@ export function startClaimLoop(options: {
   const { ports, settings, limits, concurrency, pollMs, onEvent, onLook, onError } = options
   const queue = new PQueue({ concurrency })
   const running = new Map<string, Promise<void>>()
+  /** Jobs that were left with an error, how often, and until when this worker leaves them alone. */
+  const resting = new Map<string, { readonly times: number; readonly until: number }>()
   const stopping = new AbortController()
   const handingOver = new AbortController()
   let wake = new AbortController()
@@ -45,12 +51,26 @@ export function startClaimLoop(options: {
   async function run(trainingId: string): Promise<void> {
     try {
       await runJob(trainingId, ports, settings, handingOver.signal, onEvent)
+      resting.delete(trainingId)
     } catch (error) {
       if (!(error instanceof HandOver)) onError(error, trainingId)
+      rest(trainingId)
     } finally {
       running.delete(trainingId)
       wake.abort()
     }
+  }
+
+  /** What is away needs time to come back. */
+  function rest(trainingId: string): void {
+    const times = (resting.get(trainingId)?.times ?? 0) + 1
+    const pause = Math.min(longestRestMs, firstRestMs * 2 ** (times - 1))
+    resting.set(trainingId, { times, until: ports.clock.now().getTime() + pause })
+  }
+
+  function isFree(trainingId: string): boolean {
+    const { until = 0 } = resting.get(trainingId) ?? {}
+    return !running.has(trainingId) && until <= ports.clock.now().getTime()
   }
 
   function start(trainingId: string): void {
@@ -72,7 +92,7 @@ export function startClaimLoop(options: {
       ports.trainings.orphans(concurrency * 2),
     ])
     onLook?.()
-    const left = [...new Set([...unfinished, ...orphans])].filter((id) => !running.has(id))
+    const left = [...new Set([...unfinished, ...orphans])].filter(isFree)
     for (const id of left.slice(0, free)) start(id)
     if (left.length >= free) return false
     const training = await ports.trainings.claim(limits)

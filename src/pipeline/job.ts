@@ -24,6 +24,9 @@ export type Job = {
   readonly signal: AbortSignal
   /** The run as last written. */
   readonly run: Run
+  /** What is being done, as reports of failures name it. */
+  readonly step: string
+  begin(step: string): void
   hasReached(phase: Phase): boolean
   /** Records that a phase is done. */
   reach(phase: Phase, message: string): Promise<void>
@@ -61,6 +64,7 @@ export function openJob(options: {
 }): Job {
   const { training, lease, ports, settings, signal, onEvent } = options
   let run = options.run
+  let step = 'claiming'
   let lastWrite: Promise<unknown> = Promise.resolve()
 
   /** One write after the other, so that `run` is never replaced by an older answer. */
@@ -93,6 +97,12 @@ export function openJob(options: {
     get run() {
       return run
     },
+    get step() {
+      return step
+    },
+    begin(next) {
+      step = next
+    },
     hasReached,
     async reach(phase, message) {
       if (hasReached(phase)) return
@@ -104,6 +114,12 @@ export function openJob(options: {
     changeAttempt: (number, change) => write(() => ports.runs.changeAttempt(lease, number, change)),
     tell,
     show,
-    within: (phase, work) => within(phase, settings.limits[phase], ports.clock, signal, work),
+    async within(phase, work) {
+      const outer = step
+      step = phase
+      const result = await within(phase, settings.limits[phase], ports.clock, signal, work)
+      step = outer // after an error it stays at what went wrong
+      return result
+    },
   }
 }

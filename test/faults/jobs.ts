@@ -2,8 +2,12 @@ import { ObjectId } from 'mongodb'
 import type { World } from './world.ts'
 
 /** An account with points, a dataset of another account, and a job for it, as the UI inserts them. */
-export async function insertJob(world: World, fields: Record<string, unknown> = {}): Promise<string> {
-  const owner = new ObjectId()
+export async function insertJob(
+  world: World,
+  fields: Record<string, unknown> = {},
+  dataset: Record<string, unknown> = {},
+): Promise<string> {
+  const owner = fields.ownerAccountId instanceof ObjectId ? fields.ownerAccountId : new ObjectId()
   const creator = new ObjectId()
   await world.ledger.topUp(owner.toHexString(), 5000, `top-up:${owner.toHexString()}`)
   const datasetId = world.datasets.insert({
@@ -16,6 +20,7 @@ export async function insertJob(world: World, fields: Record<string, unknown> = 
     usageCount: 0,
     createdAt: world.clock.now(),
     updatedAt: world.clock.now(),
+    ...dataset,
   })
   return world.trainings.insert({
     datasetId: new ObjectId(datasetId),

@@ -7,6 +7,8 @@ import type { Clock } from '../../src/pipeline/ports.ts'
 export type VirtualClock = Clock & {
   /** Lets time pass until `done`, or throws when `limitMs` have passed or nobody waits for anything. */
   runUntil(done: () => boolean, limitMs: number): Promise<void>
+  /** Time stands still until this work, which is done for real, is done. */
+  standStill<T>(work: Promise<T>): Promise<T>
   /** Milliseconds since the start. */
   readonly elapsed: number
 }
@@ -15,6 +17,7 @@ type Sleeper = { readonly until: number; readonly order: number; readonly wake: 
 
 export function virtualClock(start = new Date('2026-11-02T08:00:00Z')): VirtualClock {
   const sleepers = new Set<Sleeper>()
+  const underWay = new Set<Promise<unknown>>()
   let elapsed = 0
   let order = 0
 
@@ -49,12 +52,21 @@ export function virtualClock(start = new Date('2026-11-02T08:00:00Z')): VirtualC
         signal?.addEventListener('abort', abort, { once: true })
       })
     },
+    standStill(work) {
+      underWay.add(work)
+      work.catch(() => {}).finally(() => underWay.delete(work))
+      return work
+    },
     async runUntil(done, limitMs) {
       const end = elapsed + limitMs
       for (;;) {
         // Streams in between take a few turns of the event loop.
         for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve))
         if (done()) return
+        if (underWay.size > 0) {
+          await Promise.allSettled(underWay)
+          continue
+        }
         const sleeper = next()
         if (!sleeper) throw new Error('nobody waits for anything, and it is not done')
         if (sleeper.until > end) throw new Error(`not done after ${limitMs / 1000} s of virtual time`)

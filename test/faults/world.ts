@@ -9,14 +9,16 @@ import { createHash } from 'node:crypto'
 import type { Offer } from '../../src/cloud/machines.ts'
 import { type MemoryMachines, memoryMachines } from '../../src/cloud/memory-machines.ts'
 import { memoryDatasets } from '../../src/datasets/memory-datasets.ts'
+import { datasetPreparer } from '../../src/datasets/prepare-dataset.ts'
 import { memoryBudget } from '../../src/ledger/memory-budget.ts'
 import { memoryLedger } from '../../src/ledger/memory-ledger.ts'
 import { memoryComfyUiFolder } from '../../src/models/memory-comfyui-folder.ts'
 import { memoryModels } from '../../src/models/memory-models.ts'
 import { memoryAlerts } from '../../src/notify/memory-alerts.ts'
+import { watchLeaks } from '../../src/notify/watch-leaks.ts'
 import { type ClaimLoop, startClaimLoop } from '../../src/pipeline/claim-loop.ts'
 import type { JobEvent } from '../../src/pipeline/events.ts'
-import type { Ports } from '../../src/pipeline/ports.ts'
+import type { CheckArtifact, Ports, PrepareDataset } from '../../src/pipeline/ports.ts'
 import type { PipelineSettings } from '../../src/pipeline/settings.ts'
 import { sumOf } from '../../src/recipes/bases.ts'
 import { memoryRemote } from '../../src/remote/memory-host.ts'
@@ -54,7 +56,13 @@ export type WorldOptions = {
       : never
     : never
   readonly maxRunning?: number
+  /** Decodes and packs the images for real, from the store. Otherwise every dataset is good, and empty. */
+  readonly prepareDataset?: 'real'
+  readonly checkArtifact?: CheckArtifact
 }
+
+/** The public domain of the datasets bucket. */
+export const imagesUrl = 'https://images.example'
 
 export type World = ReturnType<typeof createWorld>
 
@@ -107,6 +115,24 @@ export function createWorld(options: WorldOptions = {}) {
     turn: () => clock.sleep(turnMs()),
   })
 
+  const preparedBlindly: PrepareDataset = async (trainingId, dataset) => {
+    const ref = { bucket: 'work', key: `jobs/${trainingId}/dataset.tar` } as const
+    const body = emptyTar()
+    await store.write(ref, body, 'application/x-tar')
+    const sha256 = createHash('sha256').update(body).digest('hex')
+    const { images, captions } = dataset
+    return { ref, size: body.length, sha256, images: images.length, captions, warnings: [] }
+  }
+
+  function preparedForReal(): PrepareDataset {
+    const prepare = datasetPreparer({ store, bucket: { name: 'datasets', publicUrl: imagesUrl } })
+    return (...values) => clock.standStill(prepare(...values))
+  }
+
+  const isThere: CheckArtifact = async (file) => {
+    if (!(await store.info(file))) throw new Error(`${file.key} is not in the store`)
+  }
+
   const shared: Ports = {
     trainings,
     runs,
@@ -121,23 +147,8 @@ export function createWorld(options: WorldOptions = {}) {
     remote,
     alerts,
     clock,
-    async prepareDataset(trainingId, dataset) {
-      const ref = { bucket: 'work', key: `jobs/${trainingId}/dataset.tar` } as const
-      const body = emptyTar()
-      await store.write(ref, body, 'application/x-tar')
-      const sha256 = createHash('sha256').update(body).digest('hex')
-      return {
-        ref,
-        size: body.length,
-        sha256,
-        images: dataset.images.length,
-        captions: dataset.captions,
-        warnings: [],
-      }
-    },
-    async checkArtifact(file) {
-      if (!(await store.info(file))) throw new Error(`${file.key} is not in the store`)
-    },
+    prepareDataset: options.prepareDataset ? preparedForReal() : preparedBlindly,
+    checkArtifact: options.checkArtifact ?? isThere,
   }
 
   function startWorker(name: string, interference: Interference = {}) {
@@ -222,6 +233,8 @@ export function createWorld(options: WorldOptions = {}) {
     startWorker,
     maxRunning,
     mostRunning: () => mostRunning,
+    /** What every worker does from time to time. */
+    watchLeaks: () => watchLeaks({ ...shared, worker: 'reaper' }),
     /** Puts a base model into the store. */
     async install() {
       const body = Buffer.from('weights')

@@ -5,6 +5,7 @@ import type { Job } from '../job.ts'
 /** Charges the trainer. Evidence: the ledger's row `charge:<job>`, which is written at most once. */
 export async function charge(job: Job, plan: Plan): Promise<void> {
   if (job.hasReached('charged')) return
+  job.begin('charging')
   const { ledger, trainings } = job.ports
   const { id, ownerAccountId, offeringId } = job.training
   const offering = job.settings.offerings[offeringId ?? '']

@@ -3,6 +3,7 @@ import type { Job } from '../job.ts'
 /** Credits the trainer and the dataset's creator, unless they are one account; and the dataset's record. */
 export async function credit(job: Job): Promise<void> {
   if (job.hasReached('credited')) return
+  job.begin('crediting')
   const { ledger, datasets } = job.ports
   const { trainerCreditPoints, creatorCreditPoints } = job.settings
   const { id, ownerAccountId, datasetId } = job.training

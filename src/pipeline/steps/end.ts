@@ -6,9 +6,10 @@ import { Failure } from '../../failure.ts'
 import type { Outcome } from '../../trainings/runs.ts'
 import { LeaseLost } from '../../trainings/runs.ts'
 import type { TrainingResult } from '../../trainings/trainings.ts'
-import { type EndingName, endings, refundPoints } from '../endings.ts'
+import { type EndingName, endings, refundPoints, sentenceFor } from '../endings.ts'
+import { reportOf } from '../failure-report.ts'
 import { Cancelled, HandOver, type Job } from '../job.ts'
-import { tearDownAll } from './teardown.ts'
+import { finishTeardowns, tearDownAll } from './teardown.ts'
 
 /** After an error: nothing if this worker must let go, another try if that may help, else the end. */
 export async function whatNext(job: Job, error: unknown): Promise<void> {
@@ -21,13 +22,11 @@ export async function whatNext(job: Job, error: unknown): Promise<void> {
     error instanceof Failure ? error : new Failure('internal', messageOf(error), { cause: error })
   const faults = (job.run.faults ?? 0) + 1
   await job.change({ faults })
-  await job.tell('failure', failure.message, {
-    reason: failure.reason,
-    faults,
-    ...(failure.evidence && { evidence: failure.evidence }),
-    ...(failure.cause instanceof Error && { cause: failure.cause.stack ?? failure.cause.message }),
-  })
-  if (faults <= endings[failure.reason].resume) throw failure
+  await job.tell('failure', failure.message, { ...reportOf(job, failure), faults })
+  if (faults <= endings[failure.reason].resume) {
+    await finishTeardowns(job)
+    throw failure
+  }
   await end(job, failure.reason, failure.message)
 }
 
@@ -41,7 +40,7 @@ export async function end(
   const refund = refundPoints(ending, charged, job.run.lastStep ?? 0, job.run.plan?.steps ?? 0)
   const outcome: Outcome = {
     ending,
-    sentence: endings[ending].sentence(detail),
+    sentence: sentenceFor(ending, detail, { charged, refund }),
     refundPoints: refund,
     decidedAt: job.ports.clock.now(),
     ...(result && { result }),
@@ -53,18 +52,20 @@ export async function end(
 /** By the ledger's word: a worker may have died between the charge and its own note of it. */
 async function chargedPoints(job: Job): Promise<number> {
   const movements = await job.ports.ledger.movements(job.training.id)
-  return -movements.filter(({ key }) => key.startsWith('charge:')).reduce((sum, { points }) => sum + points, 0)
+  return -movements
+    .filter(({ key }) => key.startsWith('charge:'))
+    .reduce((sum, { points }) => sum + points, 0)
 }
 
 /** Everything that follows from an outcome; called again until it has come to its end. */
 export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
-  const { trainings, ledger, alerts, clock } = job.ports
-  const { id, ownerAccountId } = job.training
+  const { trainings, alerts, clock } = job.ports
+  const { id } = job.training
+  job.begin('ending')
   await tearDownAll(job)
-  if (ownerAccountId && outcome.refundPoints > 0)
-    await ledger.refund(id, ownerAccountId, outcome.refundPoints)
+  if (outcome.ending !== 'trained') await refund(job, outcome)
 
-  const { status, alert } = endings[outcome.ending]
+  const { status, alert, keepsCheckpoint } = endings[outcome.ending]
   if (outcome.result) await trainings.complete(id, outcome.result)
   else if (status === 'FAILED') await trainings.fail(id, outcome.sentence)
   if (alert) {
@@ -74,7 +75,7 @@ export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
       text: outcome.sentence,
     })
   }
-  await removeScratch(job)
+  await removeScratch(job, keepsCheckpoint)
   await trainings.freePlace(id)
   await job.reach('torn down', 'nothing is left of its machines')
   await job.tell('outcome', outcome.sentence || 'trained', {
@@ -84,10 +85,33 @@ export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
   await job.change({ endedAt: clock.now() })
 }
 
+/** Where nothing was charged, this closes the charge: one that is still on its way then moves nothing. */
+async function refund(job: Job, { refundPoints: points }: Outcome): Promise<void> {
+  const { ledger, alerts } = job.ports
+  const { id, ownerAccountId } = job.training
+  if (!ownerAccountId) return
+  try {
+    const uncharged = job.run.chargedPoints === undefined
+    await ledger.refund(id, ownerAccountId, uncharged ? Number.MAX_SAFE_INTEGER : points)
+  } catch (error) {
+    await alerts.raise(`refund:${id}`, {
+      severity: 'critical',
+      title: `A refund failed: training ${id}`,
+      text: `${points} points for account ${ownerAccountId} could not be returned: ${messageOf(error)}. It is tried again until it works.`,
+    })
+    throw error
+  }
+  await alerts.clear(`refund:${id}`, `${points} points were returned to account ${ownerAccountId}.`)
+}
+
 /** The prepared dataset, and checkpoints that nobody goes on from. */
-async function removeScratch(job: Job): Promise<void> {
+async function removeScratch(job: Job, keepsCheckpoint: boolean): Promise<void> {
   const { store } = job.ports
-  for (const object of await store.list('work', `jobs/${job.training.id}/`)) await store.remove(object)
+  const folder = `jobs/${job.training.id}/`
+  for (const object of await store.list('work', folder)) {
+    if (keepsCheckpoint && object.key.startsWith(`${folder}checkpoint`)) continue
+    await store.remove(object)
+  }
 }
 
 function messageOf(error: unknown): string {

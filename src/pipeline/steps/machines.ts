@@ -10,7 +10,8 @@ import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import type { Attempt } from '../../trainings/runs.ts'
 import { affordableSeconds, committedUsd, reservationUsd } from '../cost.ts'
-import { worthAnotherMachine } from '../endings.ts'
+import { endings, worthAnotherMachine } from '../endings.ts'
+import { reportOf } from '../failure-report.ts'
 import type { Job } from '../job.ts'
 import { findCheckpoint } from './checkpoint.ts'
 import { findShipped, type Shipped } from './ship.ts'
@@ -32,6 +33,7 @@ export async function onSomeMachine(
       return result
     } catch (error) {
       if (!(error instanceof Failure) || job.signal.aborted) throw error
+      if (endings[error.reason].resume > 0) throw error // not the machine's fault: taken up again, it goes on
       await recordFailure(job, attempt, error)
       const seen = job.run.attempts.filter((each) => each.failure?.reason === error.reason).length
       if (!worthAnotherMachine(error.reason, seen)) throw error
@@ -49,11 +51,21 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
   const { attempts } = job.run
   const need = recipes[plan.family].need(plan)
   const offers = await machines.offers(need)
-  const offer = offers.find((each) => !isSpoiled(each, attempts))
-  if (!offer || attempts.length >= job.settings.maxAttempts)
+  const left = offers.filter((each) => !isSpoiled(each, attempts))
+  const [cheapest] = left
+  if (!cheapest || attempts.length >= job.settings.maxAttempts)
     throw noCapacity(offers, attempts, need.gpuMemoryGb)
 
-  const seconds = await secondsOn(job, plan, offer)
+  const capUsd = job.run.capUsd ?? (await setCap(job, plan, cheapest))
+  const trained = (await findCheckpoint(job))?.step ?? 0
+  const leftUsd = capUsd - committedUsd(attempts)
+  const affordable = left
+    .map((offer) => ({ offer, ...timesOn(offer, plan, trained, leftUsd) }))
+    .find(({ needed, paid }) => needed <= paid)
+  if (!affordable)
+    throw tooDear(attempts, timesOn(cheapest, plan, trained, leftUsd).needed, cheapest, leftUsd, capUsd)
+  const { offer } = affordable
+  const seconds = Math.floor(Math.min(affordable.paid, affordable.needed * job.settings.capFactor))
   const number = attempts.length + 1
   const orderedAt = clock.now()
   const attempt: Attempt = {
@@ -73,26 +85,32 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
   return attempt
 }
 
-/** How long a machine of this offer may run: long enough to be done, and no longer than the cap pays. */
-async function secondsOn(job: Job, plan: Plan, offer: Offer): Promise<number> {
-  const estimate = recipes[plan.family].estimate(plan, { gpu: offer.gpu, timesL4: timesL4(offer.gpu) })
-  const trained = (await findCheckpoint(job))?.step ?? 0
-  const needed = estimate.totalSeconds - estimate.trainSeconds * Math.min(1, trained / plan.steps)
-  if (job.run.capUsd === undefined) {
-    const wanted = reservationUsd(estimate.totalSeconds, offer.usdPerHour) * job.settings.capFactor
-    const offering = job.settings.offerings[job.training.offeringId ?? '']
-    await job.change({ capUsd: Math.min(wanted, offering?.maxCostUsd ?? Infinity, job.settings.maxJobUsd) })
+/** The estimate's cost with room for trouble, at most what the offering and the operator allow. */
+async function setCap(job: Job, plan: Plan, offer: Offer): Promise<number> {
+  const { settings, training } = job
+  const wanted = reservationUsd(estimateOn(offer, plan).totalSeconds, offer.usdPerHour) * settings.capFactor
+  const offering = settings.offerings[training.offeringId ?? '']
+  const capUsd = Math.min(wanted, offering?.maxCostUsd ?? Infinity, settings.maxJobUsd)
+  await job.change({ capUsd })
+  return capUsd
+}
+
+/** Seconds that what is left to train needs there, and that the money left pays for. */
+function timesOn(
+  offer: Offer,
+  plan: Plan,
+  trained: number,
+  leftUsd: number,
+): { needed: number; paid: number } {
+  const estimate = estimateOn(offer, plan)
+  return {
+    needed: estimate.totalSeconds - estimate.trainSeconds * Math.min(1, trained / plan.steps),
+    paid: affordableSeconds(leftUsd, offer.usdPerHour),
   }
-  const cap = job.run.capUsd ?? 0
-  const left = cap - committedUsd(job.run.attempts)
-  const affordable = affordableSeconds(left, offer.usdPerHour)
-  if (affordable < needed) {
-    throw new Failure(
-      'over-budget',
-      `the machine would need about ${dollars(reservationUsd(needed, offer.usdPerHour))} and ${dollars(Math.max(0, left))} of ${dollars(cap)} is left`,
-    )
-  }
-  return Math.floor(Math.min(affordable, needed * job.settings.capFactor))
+}
+
+function estimateOn({ gpu }: Offer, plan: Plan) {
+  return recipes[plan.family].estimate(plan, { gpu, timesL4: timesL4(gpu) })
 }
 
 /** Not to be tried again in this job: it had no capacity, was faulty, or was taken away twice. */
@@ -106,20 +124,33 @@ function isSpoiled(offer: Offer, attempts: readonly Attempt[]): boolean {
 }
 
 async function recordFailure(job: Job, attempt: Attempt, failure: Failure): Promise<void> {
-  const { reason, message: detail, evidence } = failure
+  const { reason, message: detail } = failure
+  const known = job.run.attempts.find(({ number }) => number === attempt.number)
   await job.changeAttempt(attempt.number, { failure: { reason, detail } })
-  await job.tell('failure', `attempt ${attempt.number} failed: ${detail}`, {
-    number: attempt.number,
-    reason,
-    ...(evidence && { evidence }),
-    ...(failure.cause instanceof Error && { cause: failure.cause.message }),
-  })
+  await job.tell('failure', `attempt ${attempt.number} failed: ${detail}`, reportOf(job, failure, known))
+}
+
+/** What the job may cost pays for none of the offers that are left. */
+function tooDear(
+  attempts: readonly Attempt[],
+  seconds: number,
+  { usdPerHour }: Offer,
+  leftUsd: number,
+  capUsd: number,
+): Failure {
+  const need = `about ${dollars(reservationUsd(seconds, usdPerHour))} would be needed, and ${dollars(Math.max(0, leftUsd))} of ${dollars(capUsd)} is left`
+  const tried = attempts.filter(({ failure }) => failure?.reason === 'no-capacity')
+  if (tried.length === 0) return new Failure('over-budget', need)
+  return new Failure('no-capacity', `tried ${list(tried)}; for any other machine ${need}`)
 }
 
 function noCapacity(offers: readonly Offer[], attempts: readonly Attempt[], memoryGb: number): Failure {
   if (offers.length === 0) return new Failure('no-capacity', `no offer has a GPU with ${memoryGb} GB`)
-  const tried = attempts.map(({ offer, failure }) => `${describe(offer)}: ${failure?.detail ?? 'gone'}`)
-  return new Failure('no-capacity', `tried ${tried.join('; ')}`)
+  return new Failure('no-capacity', `tried ${list(attempts)}`)
+}
+
+function list(attempts: readonly Attempt[]): string {
+  return attempts.map(({ offer, failure }) => `${describe(offer)}: ${failure?.detail ?? 'gone'}`).join('; ')
 }
 
 function describe({ type, zone, market, gpu, usdPerHour }: Offer): string {

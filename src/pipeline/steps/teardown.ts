@@ -7,6 +7,10 @@ import { type Attempt, LeaseLost } from '../../trainings/runs.ts'
 import { attemptCost } from '../cost.ts'
 import type { Job } from '../job.ts'
 import { within } from '../limits.ts'
+import type { Clock } from '../ports.ts'
+
+/** Pauses between tries, in milliseconds: a cloud that stumbles once is no reason to wake somebody. */
+const pauses = [2_000, 10_000] as const
 
 const underWay = new WeakMap<Job, Map<number, Promise<void>>>()
 
@@ -14,15 +18,24 @@ const underWay = new WeakMap<Job, Map<number, Promise<void>>>()
 export function tearDown(job: Job, attempt: Attempt): Promise<void> {
   const ofJob = underWay.get(job) ?? new Map<number, Promise<void>>()
   underWay.set(job, ofJob)
-  const teardown = ofJob.get(attempt.number) ?? release(job, attempt)
+  const forget = () => ofJob.delete(attempt.number)
+  const teardown = ofJob.get(attempt.number) ?? release(job, attempt).finally(forget)
   ofJob.set(attempt.number, teardown)
   return teardown
 }
 
-/** Every machine of the job gone, and its cost in the budgets: a settled one is settled again, to no effect. */
+/** Who lets go of a job waits for what it has begun, or it would write beside the next. */
+export async function finishTeardowns(job: Job): Promise<void> {
+  await Promise.allSettled(underWay.get(job)?.values() ?? [])
+}
+
+/** Every machine of the job gone and told of, and its cost in the budgets: a settled one is settled again, to no effect. */
 export async function tearDownAll(job: Job): Promise<void> {
+  const begun = underWay.get(job)
   await Promise.all(
-    job.run.attempts.filter(({ tornDownAt }) => !tornDownAt).map((each) => tearDown(job, each)),
+    job.run.attempts
+      .filter(({ tornDownAt, number }) => !tornDownAt || begun?.has(number))
+      .map((each) => tearDown(job, each)),
   )
   for (const { name, costUsd } of job.run.attempts) {
     if (costUsd !== undefined) await job.ports.budget.settle(name, costUsd)
@@ -33,8 +46,8 @@ async function release(job: Job, attempt: Attempt): Promise<void> {
   const { machines, budget, clock, alerts } = job.ports
   const unstoppable = new AbortController().signal
   try {
-    await within('teardown', job.settings.limits.teardown, clock, unstoppable, () =>
-      machines.release(attempt.name),
+    await within('teardown', job.settings.limits.teardown, clock, unstoppable, (signal) =>
+      insist(() => machines.release(attempt.name), clock, signal),
     )
   } catch (error) {
     if (error instanceof LeaseLost) throw error
@@ -49,11 +62,24 @@ async function release(job: Job, attempt: Attempt): Promise<void> {
     return
   }
   const tornDownAt = clock.now()
-  const costUsd = attemptCost({ ...attempt, tornDownAt }, tornDownAt)
+  const costUsd = attemptCost(attempt, tornDownAt)
   await job.changeAttempt(attempt.number, { tornDownAt, costUsd, suspectedLeak: false })
   await budget.settle(attempt.name, costUsd)
+  await alerts.clear(`leak:${attempt.name}`, `${attempt.name} is gone.`)
   await job.tell('attempt', `attempt ${attempt.number}: the machine is gone`, {
     number: attempt.number,
     costUsd,
   })
+}
+
+async function insist(work: () => Promise<void>, clock: Clock, signal: AbortSignal): Promise<void> {
+  for (const pause of pauses) {
+    try {
+      return await work()
+    } catch (error) {
+      if (error instanceof LeaseLost) throw error
+      await clock.sleep(pause, signal)
+    }
+  }
+  await work()
 }

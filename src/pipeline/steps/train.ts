@@ -5,18 +5,16 @@
  */
 import { Failure } from '../../failure.ts'
 import type { Family, Plan } from '../../recipes/plan.ts'
-import { parseTrainerLine, printable, type TrainerLine } from '../../recipes/trainer-line.ts'
+import { parseTrainerLine, type TrainerLine } from '../../recipes/trainer-line.ts'
 import type { Host, Notice, TrainerExit } from '../../remote/host.ts'
 import type { Attempt } from '../../trainings/runs.ts'
 import { costSoFar } from '../cost.ts'
 import type { Job } from '../job.ts'
-import { duration } from '../limits.ts'
+import { duration, within } from '../limits.ts'
 import { throttle } from '../throttle.ts'
 import { startWatchdog } from '../watchdog.ts'
 import { saveCheckpoint } from './checkpoint.ts'
-
-/** A trainer that was told to stop, and saved a checkpoint. */
-const stoppedExitCode = 75
+import { type Complaint, explainExit, stoppedExitCode, withEvidence } from './explain.ts'
 
 /** Kernel messages of a GPU that is broken (NVIDIA's Xid catalogue): memory, row remapping, off the bus. */
 const brokenGpu: ReadonlySet<number> = new Set([48, 63, 64, 79])
@@ -40,20 +38,20 @@ export async function train(job: Job, host: Host, plan: Plan, attempt: Attempt):
     },
     job.signal,
   )
-  const { exit, stopped, complaint, lastStep } = await follow(job, host, plan, attempt)
+  job.begin('training')
+  const { exit, failure, lastStep } = await follow(job, host, plan, attempt)
   await job.change({ lastStep: Math.max(lastStep, job.run.lastStep ?? 0) })
 
-  if (exit.exitCode === 0) return job.reach('trained', `trained ${plan.steps} steps`)
-  if (exit.exitCode === stoppedExitCode) await keepLastCheckpoint(job, host, lastStep)
-  throw stopped ?? (await explain(host, attempt, exit, complaint))
+  if (exit?.exitCode === 0) return job.reach('trained', `trained ${plan.steps} steps`)
+  if (exit?.exitCode === stoppedExitCode) await keepLastCheckpoint(job, host, lastStep)
+  throw await withEvidence(failure, host, attempt.name)
 }
 
 type Followed = {
-  readonly exit: TrainerExit
-  /** Why we stopped it, if we did. */
-  readonly stopped: Failure | undefined
-  /** What the trainer itself said was wrong. */
-  readonly complaint: (TrainerLine & { type: 'error' }) | undefined
+  /** None if it was stopped by us and did not leave, or its machine went first. */
+  readonly exit: TrainerExit | undefined
+  /** Why it was stopped or left, if it was not because it had finished. */
+  readonly failure: Failure
   readonly lastStep: number
 }
 
@@ -63,7 +61,7 @@ async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt): Promi
   const following = new AbortController()
   const signal = AbortSignal.any([job.signal, following.signal])
   let stopped: Failure | undefined
-  let complaint: Followed['complaint']
+  let complaint: Complaint | undefined
   let lastStep = 0
   let saving: Promise<void> | undefined
 
@@ -113,7 +111,8 @@ async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt): Promi
       record(lastStep, said.loss ?? undefined)
       job.show('step', `step ${said.step} of ${said.total}`, stepData(job, said))
     } else if (said.type === 'checkpoint' && !saving) {
-      saving = saveCheckpoint(job, host, said.step, signal)
+      const save = (inner: AbortSignal) => saveCheckpoint(job, host, said.step, inner)
+      saving = within('shipping', limits.shipping, clock, signal, save)
         .catch((error: Error) =>
           job.show('warning', `checkpoint of step ${said.step} was not saved: ${error.message}`),
         )
@@ -128,7 +127,10 @@ async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt): Promi
   try {
     const exit = await host.followTrainer(attempt.name, onLine, signal)
     await saving
-    return { exit, stopped, complaint, lastStep }
+    return { exit, failure: stopped ?? explainExit(exit, complaint), lastStep }
+  } catch (error) {
+    if (!stopped || job.signal.aborted) throw error
+    return { exit: undefined, failure: stopped, lastStep }
   } finally {
     following.abort()
     silence.stop()
@@ -169,27 +171,6 @@ async function keepLastCheckpoint(job: Job, host: Host, step: number): Promise<v
   await job
     .within('stopping', (signal) => saveCheckpoint(job, host, step, signal))
     .catch((error: Error) => job.tell('warning', `the last checkpoint was not saved: ${error.message}`))
-}
-
-async function explain(
-  host: Host,
-  attempt: Attempt,
-  exit: TrainerExit,
-  complaint: Followed['complaint'],
-): Promise<Failure> {
-  const evidence = [exit.tail.join('\n'), await host.evidence(attempt.name)].filter(Boolean).join('\n\n')
-  const said = complaint ? complaint.message : `container exited with ${exit.exitCode}`
-  if (exit.outOfMemory || exit.exitCode === 66) {
-    return new Failure('out-of-memory', complaint ? said : 'the container was killed for its memory', {
-      evidence,
-    })
-  }
-  if (exit.exitCode === 64) return new Failure('trainer-refused', said, { evidence })
-  if (exit.exitCode === 65) return new Failure('trainer-diverged', said, { evidence })
-  if (exit.exitCode === 67) return new Failure('disk-full', said, { evidence })
-  if (exit.exitCode === stoppedExitCode)
-    return new Failure('machine-lost', 'the trainer was stopped by its machine', { evidence })
-  return new Failure('trainer-crashed', printable(said), { evidence })
 }
 
 function stepData(job: Job, said: TrainerLine & { type: 'step' }): Record<string, unknown> {

@@ -1,0 +1,584 @@
+/** Each ending of a job, by a staged fault: what its owner reads, what an operator finds, and what it cost. */
+import { expect, test } from 'vitest'
+import { Failure } from '../../src/failure.ts'
+import type { TrainerScript } from '../../src/remote/simulated-machine.ts'
+import type { TimelineEvent } from '../../src/trainings/timeline.ts'
+import { goodTrainer } from './good-trainer.ts'
+import { allEnded, insertJob } from './jobs.ts'
+import { brokenPromises } from './promises.ts'
+import { offers, settings } from './settings.ts'
+import { createWorld, type World, type WorldOptions } from './world.ts'
+
+const minute = 60_000
+const hour = 60 * minute
+
+type Story = {
+  readonly options?: WorldOptions
+  /** Happens beside the job. */
+  readonly fault?: (world: World, id: string) => Promise<void>
+  /** Left over on purpose. */
+  readonly unless?: RegExp
+}
+
+async function runJob({ options, fault, unless }: Story) {
+  const world = createWorld(options)
+  await world.install()
+  const id = await insertJob(world)
+  world.startWorker('worker')
+  void fault?.(world, id)
+  await world.clock.runUntil(() => allEnded(world, [id]), 12 * hour)
+  const broken = await brokenPromises(world, [id])
+  expect(broken.filter((sentence) => !unless?.test(sentence))).toEqual([])
+  const run = await world.runs.read(id)
+  const events = await world.timeline.read(id)
+  return {
+    world,
+    id,
+    run,
+    document: world.trainings.document(id),
+    machines: world.machines.made().length,
+    failures: events.filter(({ kind }) => kind === 'failure'),
+    balance: await world.ledger.movements(id).then((all) => all.reduce((sum, { points }) => sum + points, 0)),
+  }
+}
+
+/** Trains, then does what is staged. */
+const after = (steps: number, acts: ReturnType<TrainerScript>): TrainerScript =>
+  function* (view) {
+    const good = goodTrainer(view)
+    for (let seen = 0; seen < steps; ) {
+      const { value } = good.next()
+      yield value
+      if ('line' in value && value.line.includes('"step",')) seen++
+    }
+    yield* { [Symbol.iterator]: () => acts }
+  }
+
+const acts = (...list: ReturnType<TrainerScript> extends Iterator<infer Act> ? Act[] : never) =>
+  list[Symbol.iterator]()
+
+const exits =
+  (code: number, said?: string, outOfMemory = false) =>
+  () =>
+    after(
+      5,
+      acts(
+        ...(said ? [{ line: JSON.stringify({ type: 'error', message: said }) }] : []),
+        { stderr: 'the last words of the trainer' },
+        { exit: code, outOfMemory },
+      ),
+    )
+
+/** What an operator must find in every report. */
+function expectReport({ data }: TimelineEvent, reason: string, step: string): void {
+  expect(data).toMatchObject({
+    reason,
+    step,
+    attempt: expect.any(Number),
+    machine: expect.stringMatching(/^i-|not made yet$/),
+    offer: { type: expect.any(String), zone: expect.any(String), usdPerHour: expect.any(Number) },
+    costUsd: expect.any(Number),
+  })
+}
+
+test.each<[string, ReturnType<typeof exits>, string, RegExp, number]>([
+  ['crashes', exits(1), 'trainer-crashed', /^The trainer crashed \(container exited with 1\)\. /, 2],
+  [
+    'says that the input is at fault',
+    exits(64, 'all images are black'),
+    'trainer-refused',
+    /^The training was refused: all images are black\. /,
+    1,
+  ],
+  [
+    'diverges',
+    exits(65, 'the loss is no number at step 5'),
+    'trainer-diverged',
+    /^The training diverged \(the loss is no number at step 5\)\. A lower learning rate usually helps\. /,
+    1,
+  ],
+  [
+    'has too little GPU memory',
+    exits(66),
+    'out-of-memory',
+    /ran out of memory \(container exited with 66\)/,
+    1,
+  ],
+  ['fills the disk', exits(67), 'disk-full', /^The machine's disk was full/, 2],
+  [
+    'is killed for its memory',
+    exits(137, undefined, true),
+    'out-of-memory',
+    /^The training ran out of memory \(the container was killed for its memory\)\. A lower resolution/,
+    1,
+  ],
+  ['is killed otherwise', exits(137), 'trainer-crashed', /container exited with 137/, 2],
+])('a trainer that %s ends the job as it should', async (_, trainer, reason, sentence, machines) => {
+  const job = await runJob({ options: { trainer } })
+  expect(job.run?.outcome?.ending).toBe(reason)
+  expect(job.document?.failureReason).toMatch(sentence)
+  expect(job.document?.failureReason).toMatch(/ Your points have been returned\.$/)
+  expect(job.machines).toBe(machines)
+  expect(job.balance).toBe(0)
+  for (const failure of job.failures) {
+    expectReport(failure, reason, 'training')
+    expect(failure.data?.evidence).toContain('the last words of the trainer')
+  }
+})
+
+test("a complaint with control characters, in another's voice, stays on one line", async () => {
+  const trainer = exits(64, `black\u001b[2J\r\n${'x'.repeat(5000)}`)
+  const { document } = await runJob({ options: { trainer } })
+  expect(document?.failureReason).not.toMatch(/\p{Cc}/u)
+  expect(String(document?.failureReason).length).toBeLessThan(700)
+})
+
+test('a trainer that prints only garbage and ends well has trained nothing', async () => {
+  const garbage = () =>
+    (() => acts({ line: '\u0000{"type":"step"' }, { line: '%%%' }, { exit: 0 })) as TrainerScript
+  const job = await runJob({ options: { trainer: garbage } })
+  expect(job.document?.failureReason).toMatch(/unusable \(the trainer ended without a result\)/)
+  expect(job.balance).toBe(0)
+  expect(job.world.models.all()).toEqual([])
+})
+
+test('a trainer that prints only garbage for ever is taken for hung, not for alive', async () => {
+  const babble: TrainerScript = function* () {
+    for (;;) yield { line: '{"type":"alive"}' }
+  }
+  const job = await runJob({ options: { trainer: () => babble } })
+  expect(job.run?.outcome?.ending).toBe('trainer-hung')
+})
+
+test('a trainer that claims a result without the steps has trained nothing', async () => {
+  const short: TrainerScript = function* (view) {
+    for (const act of { [Symbol.iterator]: () => goodTrainer(view) }) {
+      yield typeof act === 'object' && 'write' in act && act.write === 'out/result.json'
+        ? { ...act, content: String(act.content).replace('"steps":12', '"steps":3') }
+        : act
+    }
+  }
+  const job = await runJob({ options: { trainer: () => short } })
+  expect(job.document?.failureReason).toMatch(/unusable \(only 3 of 12 steps were trained\)/)
+  expect(job.balance).toBe(0)
+})
+
+test('a file that ComfyUI could not use is not registered, and an operator is told', async () => {
+  const job = await runJob({
+    options: {
+      async checkArtifact() {
+        throw new Failure('bad-artifact', 'every value of its 24 layers is zero')
+      },
+    },
+  })
+  expect(job.document?.failureReason).toBe(
+    'The trained model was unusable (every value of its 24 layers is zero). Your points have been returned.',
+  )
+  expect(job.world.models.all()).toEqual([])
+  expect(job.world.alerts.said.map(({ key }) => key)).toEqual([`job:${job.id}`])
+  const kept = await job.world.store.list('models', '')
+  expect(kept.filter(({ key }) => key.endsWith('.safetensors'))).toHaveLength(1)
+})
+
+test('a trainer that falls silent is stopped within the stall limit, and gets one more machine', async () => {
+  const job = await runJob({ options: { trainer: () => after(5, acts('hang')) } })
+  const stops = job.world.events.filter(({ message }) => message.startsWith('stopping the trainer'))
+  const silences = stops.map(({ at }) => {
+    const step = job.world.events.findLast((each) => each.kind === 'step' && each.at < at)
+    return at.getTime() - (step?.at.getTime() ?? 0)
+  })
+  expect(job.document?.failureReason).toBe(
+    'The trainer stopped making progress (no sign of life for 2 min after step 9 of 12). Your points have been returned.',
+  )
+  expect(job.machines).toBe(2)
+  expect(silences).toEqual([settings.limits.stall, settings.limits.stall])
+  expectReport(job.failures[0] as TimelineEvent, 'trainer-hung', 'training')
+  expect(job.failures[0]?.data?.evidence).toContain('last lines of the log')
+})
+
+/** Steps that were trained, machine by machine. */
+function stepsByMachine(world: World): readonly number[][] {
+  const steps: number[][] = []
+  for (const { kind, data, message } of world.events) {
+    if (kind === 'attempt' && /^attempt \d+: g/.test(message)) steps.push([])
+    if (kind === 'step') steps.at(-1)?.push(Number(data?.step))
+  }
+  return steps
+}
+
+/** Waits until a job has trained so many steps. */
+async function trained(world: World, steps: number): Promise<string> {
+  while (!world.events.some(({ kind, data }) => kind === 'step' && Number(data?.step) >= steps))
+    await world.clock.sleep(20)
+  return world.machines.made().at(-1)?.name ?? ''
+}
+
+async function until(world: World, done: () => boolean): Promise<void> {
+  while (!done()) await world.clock.sleep(20)
+}
+
+test('after a spot notice the next machine goes on where the first one stopped', async () => {
+  const job = await runJob({
+    async fault(world) {
+      const name = await trained(world, 6)
+      world.inside(name)?.notice({ kind: 'spot', action: 'terminate', at: world.clock.now() })
+    },
+  })
+  expect(job.document?.status).toBe('COMPLETED')
+  const [first = [], second = []] = stepsByMachine(job.world)
+  expect(first.at(-1)).toBeGreaterThanOrEqual(6)
+  expect(second[0]).toBe((first.at(-1) ?? 0) + 1) // not one step is lost
+  expect(second.at(-1)).toBe(12)
+  expectReport(job.failures[0] as TimelineEvent, 'machine-lost', 'training')
+})
+
+test('after a machine is lost without notice, no more steps are trained twice than lie between checkpoints', async () => {
+  const job = await runJob({
+    async fault(world) {
+      const name = await trained(world, 11)
+      world.inside(name)?.lose()
+      world.machines.lose(name)
+    },
+  })
+  expect(job.document?.status).toBe('COMPLETED')
+  const [first = [], second = []] = stepsByMachine(job.world)
+  const lost = (first.at(-1) ?? 0) - (second[0] ?? 0) + 1
+  expect(lost).toBeGreaterThan(0)
+  expect(lost).toBeLessThanOrEqual(4)
+  expect(second.at(-1)).toBe(12)
+})
+
+test('a machine whose GPU breaks is left for one of another offer, with the checkpoint', async () => {
+  const job = await runJob({
+    async fault(world) {
+      world
+        .inside(await trained(world, 6))
+        ?.notice({ kind: 'xid', code: 79, line: 'NVRM: Xid 79: off the bus' })
+    },
+  })
+  expect(job.document?.status).toBe('COMPLETED')
+  const [first, second] = job.run?.attempts ?? []
+  expect(first?.failure).toEqual({ reason: 'machine-broken', detail: 'the GPU reported Xid 79' })
+  expect(second?.offer.zone).not.toBe(first?.offer.zone)
+  expect(job.failures[0]?.data?.evidence).toContain('Xid 79: off the bus')
+})
+
+test('a machine lost too often ends the job after six', async () => {
+  const job = await runJob({
+    async fault(world, id) {
+      while (!allEnded(world, [id])) {
+        await world.clock.sleep(200)
+        const machine = world.machines.made().findLast(({ running }) => running)
+        if (!machine || !world.inside(machine.name)?.trainers.size) continue
+        world.inside(machine.name)?.lose()
+        world.machines.lose(machine.name)
+      }
+    },
+  })
+  expect(job.run?.outcome?.ending).toBe('machine-lost')
+  expect(job.machines).toBe(6)
+  expect(job.document?.failureReason).toMatch(/^The GPU machine was lost too often/)
+  expect(job.balance).toBe(0)
+})
+
+test('where nobody has capacity, the reason lists what was tried', async () => {
+  const job = await runJob({
+    options: {
+      moment({ verb, point, offer }) {
+        if (verb === 'order' && point === 'key-pair')
+          throw new Failure('no-capacity', `no ${offer?.type} left`)
+      },
+    },
+  })
+  const { failureReason } = job.document ?? {}
+  expect(job.run?.outcome?.ending).toBe('no-capacity')
+  for (const { type, gpu, zone, market } of offers.slice(0, 3))
+    expect(failureReason).toContain(`${type} (${gpu}) in ${zone}, ${market}`)
+  expect(failureReason).toMatch(
+    /for any other machine about \$0\.42 would be needed, and \$0\.25 of \$0\.25 is left/,
+  )
+  expect(failureReason).toMatch(/Please try again later\. Your points have been returned\.$/)
+  expect(job.machines).toBe(0)
+  for (const failure of job.failures.slice(0, -1)) expectReport(failure, 'no-capacity', 'ordering')
+})
+
+test('a machine that never boots is given up by name, and another takes its place', async () => {
+  const refuse = async (world: World) => {
+    await until(world, () => world.machines.made().length === 1)
+    const name = world.machines.made()[0]?.name ?? ''
+    world.inside(name)?.failNext('connect', new Failure('step-overran', 'SSH did not answer'))
+  }
+  const job = await runJob({ fault: refuse })
+  expect(job.document?.status).toBe('COMPLETED')
+  expect(job.machines).toBe(2)
+  expectReport(job.failures[0] as TimelineEvent, 'step-overran', 'boot')
+})
+
+test('a job whose cap pays for no machine is refunded without one', async () => {
+  const job = await runJob({ options: { settings: { maxJobUsd: 0.01 } } })
+  expect(job.run?.outcome?.ending).toBe('over-budget')
+  expect(job.document?.failureReason).toMatch(
+    /^The training reached a cost limit: about \$0\.08 would be needed/,
+  )
+  expect(job.machines).toBe(0)
+  expect(job.balance).toBe(0)
+})
+
+test.each(['day', 'month'] as const)(
+  "a %s's budget that is used up orders nothing, and is told once",
+  async (period) => {
+    const world = createWorld({ settings: { budget: { dayUsd: 20, monthUsd: 20, [`${period}Usd`]: 0.01 } } })
+    await world.install()
+    const ids = [await insertJob(world), await insertJob(world)]
+    world.startWorker('worker')
+    await world.clock.runUntil(() => allEnded(world, ids), hour)
+    expect(await brokenPromises(world, ids)).toEqual([])
+    for (const id of ids) {
+      expect(world.trainings.document(id)?.failureReason).toBe(
+        `The training reached a cost limit: no more machines may be rented this ${period}. Your points have been returned.`,
+      )
+    }
+    expect(world.machines.made()).toEqual([])
+    expect(world.alerts.said.map(({ key }) => key)).toEqual([`budget:${period}:100`])
+  },
+)
+
+/** Sets the document CANCELLED then; within 30 s of the next heartbeat its machine must be gone. */
+async function cancelWhen(reached: (world: World) => boolean, options: WorldOptions = {}) {
+  let cancelledAt = new Date(0)
+  const job = await runJob({
+    options,
+    async fault(world, id) {
+      await until(world, () => reached(world))
+      world.trainings.set(id, { status: 'CANCELLED' })
+      cancelledAt = world.clock.now()
+    },
+  })
+  expect(job.document?.status).toBe('CANCELLED')
+  expect(job.machines).toBe(1)
+  for (const { tornDownAt } of job.run?.attempts ?? [])
+    expect((tornDownAt?.getTime() ?? 0) - cancelledAt.getTime()).toBeLessThan(settings.heartbeatMs + 30_000)
+  return job
+}
+
+const slow = { turnMs: () => 3000 }
+const told = (text: string | RegExp) => (world: World) =>
+  world.events.some(({ message }) => message.match(text))
+
+test('a job that is cancelled in the queue costs nothing', async () => {
+  const world = createWorld()
+  const id = await insertJob(world, { status: 'CANCELLED' })
+  world.startWorker('worker')
+  await world.clock.runUntil(() => world.clock.elapsed > minute, 2 * minute)
+  expect(await world.runs.read(id)).toBeUndefined()
+  expect(await world.ledger.movements(id)).toEqual([])
+})
+
+test('a job that is cancelled while its dataset is prepared is never charged', async () => {
+  const world = createWorld()
+  await world.install()
+  const id = await insertJob(world)
+  world.startWorker('worker', {
+    async before({ port }) {
+      if (port === 'prepareDataset') await world.clock.sleep(20_000)
+    },
+  })
+  void world.clock.sleep(3000).then(() => world.trainings.set(id, { status: 'CANCELLED' }))
+  await world.clock.runUntil(() => allEnded(world, [id]), hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  expect(await world.ledger.movements(id)).toEqual([])
+  expect(world.machines.made()).toEqual([])
+})
+
+test('a job that is cancelled while its machine is ordered gets every point back', async () => {
+  let begun = false
+  const { promise: answered, resolve: answer } = Promise.withResolvers<void>()
+  const job = await cancelWhen(
+    (world) => {
+      // the cloud answers twenty seconds after it was asked
+      if (!begun && told(/^ordering/)(world)) {
+        begun = true
+        void world.clock.sleep(20_000).then(answer)
+      }
+      return world.machines.made().length === 1
+    },
+    { moment: ({ verb, point }) => (verb === 'order' && point === 'instance' ? answered : undefined) },
+  )
+  expect(job.balance).toBe(0)
+  expect(job.run?.outcome).toMatchObject({ ending: 'cancelled', refundPoints: 1000 })
+})
+
+test('a job that is cancelled in training gets the points back for the steps that were not trained', async () => {
+  const job = await cancelWhen(told(/^step 6 of/), slow)
+  const steps = job.run?.lastStep ?? 0
+  expect(steps).toBeGreaterThanOrEqual(6)
+  expect(steps).toBeLessThan(12)
+  expect(job.run?.plan?.steps).toBe(12)
+  expect(job.balance).toBe(-1000 + Math.floor(1000 * (1 - steps / 12)))
+  expect(job.run?.outcome?.sentence).toMatch(/^Cancelled by its owner\. \d+ of 1000 points, for the steps/)
+})
+
+test('a job that is cancelled while it is shipped has had all its steps', async () => {
+  const job = await cancelWhen(told(/^trained 12 steps/), slow)
+  expect(job.run?.outcome).toMatchObject({ ending: 'cancelled', refundPoints: 0 })
+  expect(job.world.models.all()).toEqual([])
+})
+
+test('a job at its deadline is stopped before its machine goes, and its checkpoint is kept', async () => {
+  const endless: TrainerScript = (view) => {
+    const plan = JSON.parse(view.files.get('plan.json')?.toString() ?? '{}')
+    const files = new Map([
+      ...view.files,
+      ['plan.json', Buffer.from(JSON.stringify({ ...plan, steps: 1_000_000, checkpointEvery: 50 }))],
+    ])
+    return goodTrainer({ ...view, files })
+  }
+  const job = await runJob({ options: { trainer: () => endless, turnMs: () => 5000 } })
+  expect(job.run?.outcome?.ending).toBe('over-budget')
+  expect(job.document?.failureReason).toMatch(
+    /^The training reached a cost limit: the machine reached the end/,
+  )
+  const [attempt] = job.run?.attempts ?? []
+  expect(attempt?.tornDownAt?.getTime()).toBeLessThan(attempt?.deadline.getTime() ?? 0)
+  const kept = (await job.world.store.list('work', `jobs/${job.id}/`)).map(({ key }) => key)
+  expect(kept).toContain(`jobs/${job.id}/checkpoint.json`)
+  expect(kept.some((key) => /checkpoint-\d+\.tar$/.test(key))).toBe(true)
+  expect(kept.some((key) => key.includes('dataset'))).toBe(false)
+})
+
+test('a machine that will not go is a suspected leak until it is gone: told once, and once when it is over', async () => {
+  let stubborn = true
+  const job = await runJob({
+    options: {
+      moment({ verb, point }) {
+        if (stubborn && verb === 'release' && point === 'asked') throw new Error('the cloud does not answer')
+      },
+    },
+    unless: /Infinity|not torn down|left behind/,
+  })
+  const { world, id } = job
+  const name = `bellows-${id}-1`
+  expect(job.document?.status).toBe('COMPLETED')
+  expect(job.run?.attempts[0]).toMatchObject({ suspectedLeak: true })
+  expect(await world.alerts.standing()).toMatchObject([{ key: `leak:${name}`, severity: 'critical' }])
+
+  await world.watchLeaks() // still stubborn
+  stubborn = false
+  await world.watchLeaks()
+  await world.watchLeaks()
+  expect(await world.alerts.standing()).toEqual([])
+  expect(world.alerts.said.map(({ key, kind }) => [key, kind])).toEqual([
+    [`leak:${name}`, 'raised'],
+    [`leak:${name}`, 'over'],
+  ])
+  expect(await brokenPromises(world, [id])).toEqual([])
+})
+
+test('a teardown that fails once is tried again, and nobody is woken', async () => {
+  let failures = 1
+  const job = await runJob({
+    options: {
+      moment({ verb, point }) {
+        if (verb === 'release' && point === 'asked' && failures-- > 0) throw new Error('ECONNRESET')
+      },
+    },
+  })
+  expect(job.document?.status).toBe('COMPLETED')
+  expect(job.world.alerts.said).toEqual([])
+})
+
+test('a refund that fails is tried again until it works: told once, and once when it is over', async () => {
+  const world = createWorld({ trainer: exits(65) })
+  await world.install()
+  const id = await insertJob(world)
+  let failures = 4
+  world.startWorker('worker', {
+    before({ port, verb }) {
+      if (port === 'ledger' && verb === 'refund' && failures-- > 0) throw new Error('the ledger is away')
+    },
+  })
+  await world.clock.runUntil(() => allEnded(world, [id]), hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  expect(world.alerts.said.map(({ key, kind }) => [key, kind])).toEqual([
+    [`refund:${id}`, 'raised'],
+    [`refund:${id}`, 'over'],
+  ])
+})
+
+test('a charge that arrives after its job has ended moves no point', async () => {
+  const world = createWorld()
+  await world.install()
+  const id = await insertJob(world)
+  world.startWorker('first', {
+    async before({ port, verb }) {
+      if (port !== 'ledger' || verb !== 'charge') return
+      world.trainings.set(id, { status: 'CANCELLED' })
+      world.startWorker('second')
+      await world.clock.sleep(10 * minute) // paused, while the other ends the job
+    },
+  })
+  await world.clock.runUntil(() => world.clock.elapsed > 15 * minute && allEnded(world, [id]), hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  const movements = await world.ledger.movements(id)
+  expect(movements.reduce((sum, { points }) => sum + points, 0)).toBe(0)
+})
+
+test('an error that nobody foresaw is told with its causes and its place, and its job tried again', async () => {
+  const world = createWorld()
+  await world.install()
+  const id = await insertJob(world)
+  world.startWorker('worker', {
+    before({ port, verb }) {
+      if (port === 'models' && verb === 'register')
+        throw new Error('models are away', { cause: new TypeError('socket closed') })
+    },
+  })
+  await world.clock.runUntil(() => allEnded(world, [id]), hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  expect(world.trainings.document(id)?.failureReason).toBe(
+    'Something went wrong on our side. Please try again. Your points have been returned.',
+  )
+  const failures = (await world.timeline.read(id)).filter(({ kind }) => kind === 'failure')
+  expect(failures).toHaveLength(4)
+  expectReport(failures[0] as TimelineEvent, 'internal', 'registering')
+  expect(failures[0]?.data?.causes).toEqual(['Error: models are away', 'TypeError: socket closed'])
+  const times = failures.map(({ at }) => at.getTime())
+  for (const [index, time] of times.slice(1).entries())
+    expect(time - (times[index] ?? 0)).toBeGreaterThanOrEqual(1000) // not at once: what is away needs time to come back
+})
+
+test('a store that fails once costs no second machine: the same one goes on', async () => {
+  const world = createWorld()
+  await world.install()
+  const id = await insertJob(world)
+  let failures = 1
+  world.startWorker('worker', {
+    before({ port, verb }) {
+      if (port === 'store' && verb === 'writeOnce' && failures-- > 0)
+        throw new Failure('store-failed', 'the store answered 503')
+    },
+  })
+  await world.clock.runUntil(() => allEnded(world, [id]), hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  expect(world.trainings.document(id)?.status).toBe('COMPLETED')
+  expect(world.machines.made()).toHaveLength(1)
+})
+
+test('a machine whose worker comes back a day later has cost what it was reserved for, and no more', async () => {
+  const world = createWorld({ turnMs: () => 3000 })
+  await world.install()
+  const id = await insertJob(world)
+  const first = world.startWorker('first')
+  await world.clock.runUntil(() => told(/^step 6 of/)(world), hour)
+  first.kill()
+  const [machine] = world.machines.made()
+  void world.clock.sleep(24 * hour).then(() => world.startWorker('second'))
+  void world.clock.sleep((machine?.order.deadline.getTime() ?? 0) - world.clock.now().getTime()).then(() => {
+    world.inside(machine?.name ?? '')?.lose()
+    world.machines.lose(machine?.name ?? '', 'Client.InstanceInitiatedShutdown')
+  })
+  await world.clock.runUntil(() => allEnded(world, [id]), 30 * hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  const [attempt] = (await world.runs.read(id))?.attempts ?? []
+  expect(attempt?.costUsd).toBe(attempt?.reservedUsd)
+})
