@@ -1,8 +1,12 @@
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
+import { printable } from '../../recipes/trainer-line.ts'
 import type { TrainingResult } from '../../trainings/trainings.ts'
 import type { Job } from '../job.ts'
 import type { Shipped } from './ship.ts'
+
+/** Characters of a name in the gallery. */
+const longestName = 200
 
 /** Puts the model into the gallery, then into ComfyUI. Evidence: the model whose id follows from the job's. */
 export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<TrainingResult> {
@@ -20,7 +24,7 @@ export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<
       datasetId,
       captionSetId: undefined,
       ownerAccountId,
-      name: modelName ?? plan.name,
+      name: printable(modelName ?? '').slice(0, longestName) || plan.name,
       family: plan.family,
       baseModel: plan.baseModel.name,
       triggerWords,

@@ -1,0 +1,43 @@
+/** Images as people upload them, and as nobody should. */
+import { crc32, deflateSync } from 'node:zlib'
+import sharp, { type Sharp } from 'sharp'
+
+export function picture(width = 320, height = 320): Sharp {
+  return sharp({ create: { width, height, channels: 3, background: { r: 200, g: 100, b: 50 } } })
+}
+
+/** Photographic enough that its file is not tiny. */
+export function noise(side = 320): Sharp {
+  const background = { r: 0, g: 0, b: 0 }
+  const gaussian = { type: 'gaussian', mean: 128, sigma: 60 } as const
+  return sharp({ create: { width: side, height: side, channels: 3, background, noise: gaussian } })
+}
+
+export async function animation(): Promise<Buffer> {
+  const frames = await Promise.all([picture(), picture().negate()].map((each) => each.png().toBuffer()))
+  return sharp(frames, { join: { animated: true } })
+    .gif({ delay: [100, 100] })
+    .toBuffer()
+}
+
+/** 144 megapixels of one bit each in 18 kilobytes: a true PNG that only unpacks too large. */
+export function decompressionBomb(): Buffer {
+  const side = 12_000
+  const header = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0])
+  header.writeUInt32BE(side, 0)
+  header.writeUInt32BE(side, 4)
+  return Buffer.concat([
+    Buffer.from('89504e470d0a1a0a', 'hex'),
+    chunk('IHDR', header),
+    chunk('IDAT', deflateSync(Buffer.alloc(side * (1 + side / 8)))),
+    chunk('IEND', Buffer.alloc(0)),
+  ])
+}
+
+function chunk(type: string, data: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from(type), data])
+  const frame = Buffer.alloc(8)
+  frame.writeUInt32BE(data.length)
+  frame.writeUInt32BE(crc32(body), 4)
+  return Buffer.concat([frame.subarray(0, 4), body, frame.subarray(4)])
+}
