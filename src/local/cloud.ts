@@ -14,6 +14,7 @@ import { createInterface } from 'node:readline'
 import { z } from 'zod'
 import type { Toolbox } from '../../tools/toolbox.ts'
 import type { Offerings } from '../recipes/offerings.ts'
+import { type Family, families } from '../recipes/plan.ts'
 import { type Base, createBase, localPassphrase, stateUrl } from './base.ts'
 import { startCdn } from './cdn.ts'
 import { startDatabase } from './database.ts'
@@ -39,6 +40,8 @@ export type LocalCloudOptions = {
   /** Label and network name; one cloud of a name at a time. */
   readonly deployment: string
   readonly offerings?: Offerings
+  /** Whose trainers the machines get. Default: all that were built. */
+  readonly families?: readonly Family[]
   /** Image of every family, where it isn't the family's own. */
   readonly trainer?: string
   readonly onProgress?: (what: string) => void
@@ -68,9 +71,7 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
     cleanup.push(provider.stop)
     cleanup.push(() => removeMachines(deployment))
 
-    const built = Object.values(toolbox.images.trainers).filter((image) => image !== undefined)
-    const trainers = options.trainer ? [options.trainer] : built
-    await fillImageStore(trainers, {
+    await fillImageStore(trainersOf(options), {
       machineImage: toolbox.images.machine,
       onLoad: (image) => onProgress(`loading ${image} for the machines, once`),
     })
@@ -95,6 +96,11 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
     await stop()
     throw error
   }
+}
+
+function trainersOf({ toolbox, trainer, families: wanted = families }: LocalCloudOptions): readonly string[] {
+  if (trainer) return [trainer]
+  return wanted.flatMap((family) => toolbox.images.trainers[family] ?? [])
 }
 
 async function ownDatabase(

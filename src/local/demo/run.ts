@@ -33,7 +33,13 @@ export async function runDemo(
   const directory = await mkdtemp(join(tmpdir(), 'bellows-demo-'))
   const deployment = `demo-${directory.slice(-6).toLowerCase()}`
 
-  const cloud = await startLocalCloud({ toolbox, directory, deployment, onProgress: display.activity })
+  const cloud = await startLocalCloud({
+    toolbox,
+    directory,
+    deployment,
+    families,
+    onProgress: display.activity,
+  })
   undo.defer(() => {
     display.activity('taking everything down')
     return cloud.stop()
