@@ -94,7 +94,7 @@ def loss(transformer, batch, generator):
     noise = torch.randn(latents.shape, generator=generator).to(latents.device)
     sigmas = compute_density_for_timestep_sampling("logit_normal", count, 0.0, 1.0, generator=generator)
     sigmas = sigmas.to(latents.device)
-    noisy = torch.lerp(latents.float(), noise, sigmas.view(-1, 1, 1, 1))
+    noisy = torch.lerp(latents.float(), noise, sigmas.view(-1, 1, 1, 1)).to(batch["text"].dtype)
     guided = transformer.config.guidance_embeds
     places = {"device": latents.device, "dtype": torch.float32}
     predicted = transformer(

@@ -101,7 +101,7 @@ def loss(unet, noise_schedule, batch, generator, min_snr_gamma):
     timesteps = torch.randint(count, (len(latents),), generator=generator).to(latents.device)
     noisy = noise_schedule.add_noise(latents, noise, timesteps)
     conditions = {"text_embeds": batch["pooled"], "time_ids": batch["time_ids"]}
-    predicted = unet(noisy, timesteps, batch["text"], added_cond_kwargs=conditions).sample
+    predicted = unet(noisy.to(batch["text"].dtype), timesteps, batch["text"], added_cond_kwargs=conditions).sample
     velocity = noise_schedule.config.prediction_type == "v_prediction"
     target = noise_schedule.get_velocity(latents, noise, timesteps) if velocity else noise
     errors = F.mse_loss(predicted.float(), target.float(), reduction="none").mean(dim=(1, 2, 3))

@@ -123,7 +123,7 @@ def loss(transformer, batch, generator, shift, low, high):
     sigmas = (shift * even / (1 + (shift - 1) * even)).to(latents.device)
     noisy = torch.lerp(latents.float(), noise, sigmas.view(-1, 1, 1, 1, 1))
     predicted = transformer(
-        hidden_states=noisy.to(transformer.dtype), timestep=sigmas * 1000, encoder_hidden_states=batch["text"]
+        hidden_states=noisy.to(batch["text"].dtype), timestep=sigmas * 1000, encoder_hidden_states=batch["text"]
     ).sample
     return F.mse_loss(predicted.float(), (noise - latents).float())
 

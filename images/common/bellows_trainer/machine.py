@@ -4,7 +4,9 @@ import importlib.metadata
 import platform
 import resource
 
+import diffusers
 import torch
+import transformers
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
@@ -16,6 +18,9 @@ tiny = 2**30
 
 def accelerator(job):
     plan = job.plan
+    for library in (diffusers, transformers):
+        # What is left of stderr when a run fails should say why, not how far a bar had come.
+        library.utils.logging.disable_progress_bar()
     cuda = torch.cuda.is_available()
     if not cuda and plan.quantization != "none":
         raise InputFault(f"A base in {plan.quantization} needs a GPU, and this machine has none.")
