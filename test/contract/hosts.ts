@@ -10,8 +10,6 @@ import type { Host, TrainerContainer } from '../../src/remote/host.ts'
  * - `waits`: prints `{"step":1}`, then waits; at SIGTERM writes checkpoint/state.json and exits with 75;
  * - `fails`: prints `{"step":1}`, writes `it broke` to stderr and exits with 3.
  */
-type Behaviour = 'trains' | 'waits' | 'fails'
-
 export type HostUnderTest = {
   readonly host: Host
   /** Another worker's connection to the same machine. */
