@@ -2,11 +2,10 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { connectClients, storeOf } from './clients.ts'
 import { reap } from './cloud/reaper.ts'
-import { readConfig } from './config.ts'
+import { readComfyUiToken, readConfig } from './config.ts'
 import { syncComfyUi, watchComfyUi } from './models/comfyui-sync.ts'
 import { publishBase } from './recipes/bases.ts'
 import { type Family, families } from './recipes/plan.ts'
-import { Secret } from './secret.ts'
 
 const program = new Command('bellows').description('One button trains a LoRA.').showHelpAfterError()
 
@@ -19,14 +18,14 @@ program
   .option('--every <seconds>', 'with --watch: between two looks', positive, 2)
   .action(
     async ({ from, to, watch, every }: { from: string; to: string; watch?: boolean; every: number }) => {
-      const token = process.env.BELLOWS_COMFYUI_TOKEN
+      const { BELLOWS_COMFYUI_TOKEN: token } = readComfyUiToken(process.env)
       if (!token) throw new Error('Set BELLOWS_COMFYUI_TOKEN to the token that the worker was given.')
       const stop = new AbortController()
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
       const options = {
         from,
         to,
-        token: new Secret(token),
+        token,
         signal: stop.signal,
         onFile: (name: string, what: string, detail: string) => console.log(`${what} ${name}: ${detail}`),
       }

@@ -211,6 +211,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   throw new Error(`These settings are missing or wrong (README.md lists them all):\n${problems.join('\n')}`)
 }
 
+/** The one setting of `bellows sync`, which runs beside ComfyUI and needs no other. */
+export function readComfyUiToken(environment: Readonly<Record<string, string | undefined>>) {
+  return settingsSchema.pick({ BELLOWS_COMFYUI_TOKEN: true }).parse(environment)
+}
+
 /** The operator's offerings file as text, if there is one. */
 export function readOfferingsFile(config: Config): string | undefined {
   return config.BELLOWS_OFFERINGS ? readFileSync(config.BELLOWS_OFFERINGS, 'utf8') : undefined
