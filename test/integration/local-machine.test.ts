@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { fillImageStore } from '../../src/local/machines/image-store.ts'
 import { keysOf, machineImage, overSsh, type StandIn, startStandIn } from './stand-in.ts'
 
-const deployment = 'test-machines'
+const deployment = `test-machines-${process.pid}`
 let standIn: StandIn
 
 beforeAll(async () => {
