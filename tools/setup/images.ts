@@ -92,11 +92,19 @@ export function buildCommand(recipe: ImageRecipe, tag: string): readonly string[
   ]
 }
 
-/** Those that the set-up has made before. One that a container still uses stays until the next time. */
+const dayMs = 24 * 60 * 60_000
+
+/**
+ * Those that the set-up made more than a day ago: another checkout may be using younger ones. One that a container still
+ * uses stays until the next time.
+ */
 async function removeOlder(repository: string, tag: string): Promise<void> {
   const tags = await ask(['docker', 'image', 'ls', '--format', '{{.Repository}}:{{.Tag}}', repository])
-  const older = (tags ?? '').split('\n').filter((each) => /:[0-9a-f]{12}$/.test(each) && each !== tag)
-  for (const each of older) await ask(['docker', 'image', 'rm', each])
+  const others = (tags ?? '').split('\n').filter((each) => /:[0-9a-f]{12}$/.test(each) && each !== tag)
+  for (const other of others) {
+    const created = await ask(['docker', 'image', 'inspect', '--format', '{{.Created}}', other])
+    if (created && Date.now() - Date.parse(created) > dayMs) await ask(['docker', 'image', 'rm', other])
+  }
 }
 
 async function exists(image: string): Promise<boolean> {
