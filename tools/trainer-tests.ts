@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { type Family, families } from '../src/recipes/plan.ts'
 import { atLeastOneFailed, type Count, countPytest, nothing, sum } from './counting.ts'
-import type { TestRun } from './vitest.ts'
 
 const tests = fileURLToPath(new URL('../test/trainers', import.meta.url))
 
@@ -16,16 +15,14 @@ const fewestTests = 50
 const runLimitMs = 10 * 60_000
 
 /** @param images Tags of the trainers' images; a family without one fails */
-export async function runTrainerTests(images: Readonly<Partial<Record<Family, string>>>): Promise<TestRun> {
-  const runs: TestRun[] = []
-  for (const family of families) {
-    const { count, output } = await runFamily(family, images[family])
-    runs.push({ count, output: `\nThe ${family} trainer's tests\n${output}` })
-  }
-  return { count: sum(runs.map(({ count }) => count)), output: runs.map(({ output }) => output).join('\n') }
+export async function runTrainerTests(images: Readonly<Partial<Record<Family, string>>>): Promise<Count> {
+  const counts: Count[] = []
+  for (const family of families) counts.push(await runFamily(family, images[family]))
+  return sum(counts)
 }
 
-async function runFamily(family: Family, image: string | undefined): Promise<TestRun> {
+async function runFamily(family: Family, image: string | undefined): Promise<Count> {
+  console.log(`\nThe ${family} trainer's tests`)
   if (!image) return failure(`There is no image of the ${family} trainer.`)
   const tag = `bellows/trainer-${family.toLowerCase()}-tests:${image.split(':').at(-1)}`
   const build = await execa('docker', buildArguments(image, tag), { reject: false, all: true })
@@ -34,16 +31,18 @@ async function runFamily(family: Family, image: string | undefined): Promise<Tes
     reject: false,
     timeout: runLimitMs,
     all: true,
+    stdout: ['pipe', 'inherit'],
+    stderr: ['pipe', 'inherit'],
   })
-  const output = run.all ?? ''
-  const count = countPytest(output)
-  if (count.passed + count.failed >= fewestTests)
-    return { count: atLeastOneFailed(count, run.failed), output }
-  return failure(`${output}\nFewer than ${fewestTests} tests were run.`, count)
+  const count = countPytest(run.all ?? '')
+  const tooFew = count.passed + count.failed < fewestTests
+  if (tooFew) console.log(`Only ${count.passed + count.failed} tests of at least ${fewestTests} were run.`)
+  return atLeastOneFailed(count, run.failed || tooFew)
 }
 
-function failure(output = '', count: Count = nothing): TestRun {
-  return { count: atLeastOneFailed(count, true), output }
+function failure(reason: string | undefined): Count {
+  console.log(reason)
+  return { ...nothing, failed: 1 }
 }
 
 function buildArguments(image: string, tag: string): readonly string[] {
