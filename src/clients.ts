@@ -19,6 +19,8 @@ import { type ComfyUiFolder, mongoComfyUiFolder } from './models/mongo-comfyui-f
 import { mongoModels } from './models/mongo-models.ts'
 import type { AlertBook } from './notify/alerts.ts'
 import { createIndexes as createAlertIndexes, mongoAlerts } from './notify/mongo-alerts.ts'
+import { mongoWorkers } from './notify/mongo-workers.ts'
+import type { Workers } from './notify/workers.ts'
 import type { Ports } from './pipeline/ports.ts'
 import type { PipelineSettings } from './pipeline/settings.ts'
 import { systemClock } from './pipeline/system-clock.ts'
@@ -34,7 +36,7 @@ import { mongoTimeline } from './trainings/mongo-timeline.ts'
 import { mongoTrainings } from './trainings/mongo-trainings.ts'
 
 export type Clients = {
-  readonly ports: Ports & { readonly alerts: AlertBook }
+  readonly ports: Ports & { readonly alerts: AlertBook; readonly workers: Workers }
   /** What `bellows sync` downloads; undefined where ComfyDeploy is told. */
   readonly comfyUiFolder: ComfyUiFolder | undefined
   close(): Promise<void>
@@ -81,6 +83,7 @@ export async function connectClients(config: Config): Promise<Clients> {
       reconnectMs: config.BELLOWS_SSH_RECONNECT_SECONDS * 1000,
     }),
     alerts: mongoAlerts(db),
+    workers: mongoWorkers(db),
     clock: systemClock,
   }
   return {

@@ -17,12 +17,14 @@ import { sendAlerts } from './notify/send-alerts.ts'
 import { watchBudget } from './notify/watch-budget.ts'
 import { watchEndings } from './notify/watch-endings.ts'
 import { watchLeaks } from './notify/watch-leaks.ts'
+import { watchWorkers } from './notify/watch-workers.ts'
 import { startClaimLoop } from './pipeline/claim-loop.ts'
 import { startWeb } from './web/server.ts'
 import { statusOf } from './web/status.ts'
 
 const tickMs = 5_000
 const reapEveryMs = 5 * 60_000
+const beatEveryMs = 15_000
 
 export type Worker = {
   readonly url: string
@@ -30,8 +32,8 @@ export type Worker = {
   stop(graceMs?: number): Promise<void>
 }
 
-export async function startWorker(config: Config, log: Logger): Promise<Worker> {
-  const clients = await connectClients(config)
+export async function startWorker(config: Config, log: Logger, connect = connectClients): Promise<Worker> {
+  const clients = await connect(config)
   const { ports } = clients
   const settings = pipelineSettings(config)
   const metrics = createMetrics(() => loop.active().length)
@@ -69,7 +71,10 @@ export async function startWorker(config: Config, log: Logger): Promise<Worker> 
     token: config.BELLOWS_COMFYUI_TOKEN,
   })
   const ticking = new AbortController()
-  const ticks = tick(clients, config, log, ticking.signal)
+  const ticks = Promise.all([
+    tick(clients, config, log, ticking.signal),
+    stayPresent(clients, config.BELLOWS_WORKER, log, ticking.signal),
+  ])
   log.info({ url: web.url }, 'ready')
 
   return {
@@ -105,6 +110,23 @@ async function tick({ ports }: Clients, config: Config, log: Logger, signal: Abo
   } catch (error) {
     if (!signal.aborted) throw error
   }
+}
+
+/** Apart from the tick, which a leak that is slow to go may hold up for minutes. */
+async function stayPresent(
+  { ports }: Clients,
+  name: string,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const self = { name, startedAt: ports.clock.now() }
+  while (!signal.aborted) {
+    await watchWorkers(ports, self).catch((err: Error) => log.error({ err }, 'no word to the other workers'))
+    await ports.clock.sleep(beatEveryMs, signal).catch(() => {})
+  }
+  await ports.workers
+    .leave(name)
+    .catch((err: Error) => log.error({ err }, 'the other workers will miss this one'))
 }
 
 async function watch(ports: Clients['ports'], config: Config): Promise<void> {

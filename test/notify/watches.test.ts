@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { memoryBudget } from '../../src/ledger/memory-budget.ts'
 import { memoryAlerts } from '../../src/notify/memory-alerts.ts'
+import { memoryWorkers } from '../../src/notify/memory-workers.ts'
 import { watchBudget } from '../../src/notify/watch-budget.ts'
 import { watchEndings } from '../../src/notify/watch-endings.ts'
+import { watchWorkers } from '../../src/notify/watch-workers.ts'
 import type { Outcome, Run } from '../../src/trainings/runs.ts'
 
 const limits = { dayUsd: 100, monthUsd: 1000 }
@@ -96,5 +98,92 @@ describe('the watch over the endings', () => {
     const { alerts, look } = watching()
     await look(run('a', 'internal', 1), run('b', 'bad-dataset', 2), run('c', 'internal', 3))
     expect(alerts.said).toEqual([])
+  })
+})
+
+describe('the watch of the workers over each other', () => {
+  const minute = 60_000
+
+  function watching() {
+    let time = monday.getTime()
+    const now = () => new Date(time)
+    const workers = memoryWorkers(now)
+    const alerts = memoryAlerts(now)
+    const waiting: string[] = []
+    const runs = { unfinished: async (limit: number) => waiting.slice(0, limit) }
+    return {
+      workers,
+      waiting,
+      alerts,
+      look: (name: string) => watchWorkers({ workers, alerts, runs }, { name, startedAt: monday }),
+      /** Time passes, while these go on looking four times a minute. */
+      async pass(minutes: number, ...names: string[]) {
+        for (const end = time + minutes * minute; time < end; time += minute / 4)
+          for (const name of names) await watchWorkers({ workers, alerts, runs }, { name, startedAt: monday })
+      },
+      said: () => alerts.said.map(({ key, kind, text }) => `${key} ${kind}: ${text}`),
+    }
+  }
+
+  test('tells once of a worker that falls silent for three minutes, and once when it is back', async () => {
+    const { look, pass, said } = watching()
+    await pass(10, 'one', 'two', 'three')
+    await pass(2.5, 'one', 'three')
+    expect(said()).toEqual([])
+    await pass(10, 'one', 'three')
+    expect(said()).toEqual([
+      expect.stringMatching(/^worker:two raised: It was last seen at 2026-11-23T10:09:45.000Z/),
+    ])
+    await look('two')
+    await pass(10, 'one', 'two', 'three')
+    expect(said().slice(1)).toEqual(['worker:two over: It is back.'])
+  })
+
+  test('says nothing of a worker that has stopped', async () => {
+    const { pass, said, workers } = watching()
+    await pass(1, 'one', 'two')
+    await workers.leave('two')
+    await pass(10, 'one')
+    expect(said()).toEqual([])
+  })
+
+  test('is over when a worker that was missed comes back and stops before anybody looks', async () => {
+    const { pass, said, workers } = watching()
+    await pass(1, 'one', 'two')
+    await pass(5, 'one')
+    await workers.leave('two')
+    await pass(1, 'one')
+    expect(said().slice(1)).toEqual(['worker:two over: It has stopped.'])
+  })
+
+  test('forgets one that stays away for an hour, but not while a job waits for a worker', async () => {
+    const { pass, said, waiting, workers } = watching()
+    await pass(1, 'one', 'two')
+    waiting.push('a job that nobody has taken up')
+    await pass(90, 'one')
+    expect(said()).toHaveLength(1)
+    expect(await workers.all()).toHaveLength(2)
+    waiting.pop()
+    await pass(1, 'one')
+    expect(said().slice(1)).toEqual([
+      'worker:two over: It has not come back, and none of its jobs waits for it.',
+    ])
+    expect((await workers.all()).map(({ name }) => name)).toEqual(['one'])
+  })
+
+  test('misses nobody after a time in which it was away itself, as when the database was', async () => {
+    const { look, pass, said } = watching()
+    await pass(1, 'one', 'two')
+    await pass(10)
+    await look('one')
+    expect(said()).toEqual([])
+    await pass(1, 'two', 'one')
+    expect(said()).toEqual([])
+  })
+
+  test('a lone worker misses nobody', async () => {
+    const { pass, said } = watching()
+    await pass(300, 'one')
+    expect(said()).toEqual([])
   })
 })
