@@ -9,6 +9,7 @@
  */
 import type { Attempt, Lease, Phase, Run, RunChange } from '../trainings/runs.ts'
 import { phases } from '../trainings/runs.ts'
+import type { NewTimelineEvent } from '../trainings/timeline.ts'
 import type { Training } from '../trainings/trainings.ts'
 import type { EventData, JobEvent, JobEventKind } from './events.ts'
 import type { LimitedPhase } from './limits.ts'
@@ -66,14 +67,29 @@ export function openJob(options: {
   let run = options.run
   let step = 'claiming'
   let lastWrite: Promise<unknown> = Promise.resolve()
+  /** False after a write that failed: it may have been applied. */
+  let sure = true
+  let published: number | undefined
 
-  /** One write after the other, so that `run` is never replaced by an older answer. */
+  /** One write after the other: `run` is never replaced by an older answer, and no event by the next. */
   function write(change: () => Promise<Run>): Promise<void> {
-    const written = lastWrite.then(change).then((after) => {
-      run = after
+    const written = lastWrite.then(async () => {
+      if (!sure) run = (await ports.runs.read(lease.trainingId)) ?? run
+      await publish()
+      sure = false
+      run = await change()
+      sure = true
+      await publish()
     })
     lastWrite = written.catch(() => {})
     return written
+  }
+
+  /** Copies the run's last event to the timeline, also one that a worker who died has left behind. */
+  async function publish(): Promise<void> {
+    if (!run.lastEvent || run.lastEvent.number === published) return
+    await ports.timeline.append(run.lastEvent)
+    published = run.lastEvent.number
   }
 
   function show(kind: JobEventKind, message: string, data?: EventData): void {
@@ -81,10 +97,9 @@ export function openJob(options: {
     onEvent({ trainingId: training.id, at, kind, message, phase: run.phase, ...(data && { data }) })
   }
 
-  async function tell(kind: JobEventKind, message: string, data?: EventData): Promise<void> {
-    show(kind, message, data)
+  function eventOf(kind: JobEventKind, message: string, data?: EventData): NewTimelineEvent {
     const { owner: worker, token, trainingId } = lease
-    await ports.timeline.append({ trainingId, worker, token, kind, message, ...(data && { data }) })
+    return { trainingId, worker, token, kind, message, ...(data && { data }) }
   }
 
   const hasReached = (phase: Phase) => phases.indexOf(run.phase) >= phases.indexOf(phase)
@@ -106,13 +121,17 @@ export function openJob(options: {
     hasReached,
     async reach(phase, message) {
       if (hasReached(phase)) return
-      await write(() => ports.runs.change(lease, { phase }))
-      await tell('phase', message, { phase })
+      const event = eventOf('phase', message, { phase })
+      await write(() => ports.runs.change(lease, { phase, event }))
+      show('phase', message, { phase })
     },
     change: (change) => write(() => ports.runs.change(lease, change)),
     addAttempt: (attempt) => write(() => ports.runs.addAttempt(lease, attempt)),
     changeAttempt: (number, change) => write(() => ports.runs.changeAttempt(lease, number, change)),
-    tell,
+    async tell(kind, message, data) {
+      show(kind, message, data)
+      await write(() => ports.runs.change(lease, { event: eventOf(kind, message, data) }))
+    },
     show,
     async within(phase, work) {
       const outer = step

@@ -54,7 +54,7 @@ export function memoryRuns(now: () => Date = () => new Date()): MemoryRuns {
     async read(trainingId) {
       return structuredClone(all.get(trainingId)?.run)
     },
-    async change(lease, { phase, outcome, ...fields }) {
+    async change(lease, { phase, outcome, event, ...fields }) {
       const held = heldBy(lease)
       const { run } = held
       const further = phase !== undefined && phases.indexOf(phase) > phases.indexOf(run.phase)
@@ -63,6 +63,7 @@ export function memoryRuns(now: () => Date = () => new Date()): MemoryRuns {
         ...run,
         ...defined(fields),
         ...(firstOutcome && { outcome: firstOutcome }),
+        ...(event && { lastEvent: { ...event, number: (run.lastEvent?.number ?? 0) + 1, at: now() } }),
         ...(further && { phase }),
         ...(phase && { phaseTimes: { [phase]: now(), ...run.phaseTimes } }),
       })

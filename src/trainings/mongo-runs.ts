@@ -82,10 +82,14 @@ export function mongoRuns(db: Db): Runs {
       const document = await runs.findOne({ _id: trainingId })
       return document ? runFrom(document) : undefined
     },
-    async change(lease, { phase, outcome, ...fields }) {
+    async change(lease, { phase, outcome, event, ...fields }) {
       const set: Record<string, unknown> = {}
       for (const [name, value] of Object.entries(fields)) if (value !== undefined) set[name] = literal(value)
       if (outcome) set.outcome = { $ifNull: ['$outcome', literal(outcome)] }
+      if (event) {
+        const number = { $add: [{ $ifNull: ['$lastEvent.number', 0] }, 1] }
+        set.lastEvent = { $mergeObjects: [literal(event), { number, at: '$$NOW' }] }
+      }
       const stages: Document[] = [{ $set: { token: '$token', ...set } }]
       if (phase) {
         const rank = (value: unknown) => ({ $indexOfArray: [phases, value] })

@@ -10,6 +10,7 @@
 import type { Offer } from '../cloud/machines.ts'
 import type { Reason } from '../failure.ts'
 import type { Plan } from '../recipes/plan.ts'
+import type { NewTimelineEvent, TimelineEvent } from './timeline.ts'
 import type { TrainingResult } from './trainings.ts'
 
 export const phases = [
@@ -87,12 +88,17 @@ export type Run = {
   readonly endedAt?: Date
   /** Internal errors met so far, to bound how often a job is taken up again. */
   readonly faults?: number
+  /** Perhaps not yet in the timeline: see timeline.ts. */
+  readonly lastEvent?: TimelineEvent
   readonly startedAt: Date
   readonly phaseTimes: Readonly<Partial<Record<Phase, Date>>>
 }
 
 /** Fields that a step may set; attempts have verbs of their own. */
-export type RunChange = Partial<Omit<Run, 'id' | 'attempts' | 'startedAt' | 'phaseTimes'>>
+export type RunChange = Partial<Omit<Run, 'id' | 'attempts' | 'lastEvent' | 'startedAt' | 'phaseTimes'>> & {
+  /** Becomes `lastEvent`, with the next number. */
+  readonly event?: NewTimelineEvent
+}
 
 export interface Runs {
   /** Takes the lease if it is free or expired (making the run if there is none); else undefined. */

@@ -1,6 +1,10 @@
 /**
  * The timeline of a training: collection `trainingEvents`, numbered from 1 without gaps, append-only.
  * It tells the whole story afterwards, so it also holds what went wrong on the way.
+ *
+ * An event is written into its run first (`Runs.change`), under the lease and together with the change
+ * that it tells of, which gives it its number and its time; then it is copied here. Whoever takes the run
+ * up next copies again what was last, so no event is lost, and none comes from a worker that lost its lease.
  */
 export type TimelineEvent = {
   readonly trainingId: string
@@ -18,6 +22,7 @@ export type TimelineEvent = {
 export type NewTimelineEvent = Omit<TimelineEvent, 'number' | 'at'>
 
 export interface Timeline {
-  append(event: NewTimelineEvent): Promise<TimelineEvent>
+  /** One with its number is there already: left as it is. */
+  append(event: TimelineEvent): Promise<void>
   read(trainingId: string, afterNumber?: number): Promise<readonly TimelineEvent[]>
 }

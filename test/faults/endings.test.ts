@@ -462,10 +462,10 @@ test('a machine that will not go is a suspected leak until it is gone: told once
   expect(job.run?.attempts[0]).toMatchObject({ suspectedLeak: true })
   expect(await world.alerts.standing()).toMatchObject([{ key: `leak:${name}`, severity: 'critical' }])
 
-  await world.watchLeaks() // still stubborn
+  await world.clearUp() // still stubborn
   stubborn = false
-  await world.watchLeaks()
-  await world.watchLeaks()
+  await world.clearUp()
+  await world.clearUp()
   expect(await world.alerts.standing()).toEqual([])
   expect(world.alerts.said.map(({ key, kind }) => [key, kind])).toEqual([
     [`leak:${name}`, 'raised'],

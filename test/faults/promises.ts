@@ -56,6 +56,10 @@ export async function brokenPromises(world: World, trainingIds: readonly string[
       timeline.every(({ number }, index) => number === index + 1),
       `${id}: its timeline has gaps`,
     )
+    for (const phase of Object.keys(run.phaseTimes)) {
+      const told = timeline.filter(({ kind, data }) => kind === 'phase' && data?.phase === phase)
+      must(told.length > 0, `${id}: its timeline doesn't tell that it was ${phase}`)
+    }
     must(timeline.at(-1)?.kind === 'outcome', `${id}: its timeline ends with ${timeline.at(-1)?.kind}`)
   }
 

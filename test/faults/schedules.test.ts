@@ -107,7 +107,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
       `${(error as Error).message} (${states}); ${world.errors.map(({ error: each }) => String(each)).slice(-3)}`,
     ]
   }
-  await world.watchLeaks()
+  await world.clearUp()
   count('jobs')
   for (const id of ids)
     count(`ended ${(await world.runs.read(id))?.outcome?.ending ?? 'before it was claimed'}`)

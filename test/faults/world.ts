@@ -19,6 +19,7 @@ import { watchLeaks } from '../../src/notify/watch-leaks.ts'
 import { type ClaimLoop, startClaimLoop } from '../../src/pipeline/claim-loop.ts'
 import type { JobEvent } from '../../src/pipeline/events.ts'
 import type { CheckArtifact, Ports, PrepareDataset } from '../../src/pipeline/ports.ts'
+import { sweepScratch } from '../../src/pipeline/scratch.ts'
 import type { PipelineSettings } from '../../src/pipeline/settings.ts'
 import { sumOf } from '../../src/recipes/bases.ts'
 import { memoryRemote } from '../../src/remote/memory-host.ts'
@@ -78,7 +79,7 @@ export function createWorld(options: WorldOptions = {}) {
   const models = memoryModels()
   const comfyUi = memoryComfyUiFolder(now)
   const alerts = memoryAlerts(now)
-  const timeline = memoryTimeline(now)
+  const timeline = memoryTimeline()
   const store: MemoryStore = memoryStore({ now: () => now().getTime() })
   const machines: MemoryMachines = memoryMachines({
     offers: options.offers ?? defaultOffers,
@@ -234,7 +235,10 @@ export function createWorld(options: WorldOptions = {}) {
     maxRunning,
     mostRunning: () => mostRunning,
     /** What every worker does from time to time. */
-    watchLeaks: () => watchLeaks({ ...shared, worker: 'reaper' }),
+    async clearUp() {
+      await watchLeaks({ ...shared, worker: 'reaper' })
+      await sweepScratch(shared)
+    },
     /** Puts a base model into the store. */
     async install() {
       const body = Buffer.from('weights')

@@ -9,6 +9,7 @@ import type { TrainingResult } from '../../trainings/trainings.ts'
 import { type EndingName, endings, refundPoints, sentenceFor } from '../endings.ts'
 import { reportOf } from '../failure-report.ts'
 import { Cancelled, HandOver, type Job } from '../job.ts'
+import { removeScratch } from '../scratch.ts'
 import { finishTeardowns, tearDownAll } from './teardown.ts'
 
 /** After an error: nothing if this worker must let go, another try if that may help, else the end. */
@@ -59,7 +60,7 @@ async function chargedPoints(job: Job): Promise<number> {
 
 /** Everything that follows from an outcome; called again until it has come to its end. */
 export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
-  const { trainings, alerts, clock } = job.ports
+  const { trainings, store, alerts, clock } = job.ports
   const { id } = job.training
   job.begin('ending')
   await tearDownAll(job)
@@ -75,7 +76,7 @@ export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
       text: outcome.sentence,
     })
   }
-  await removeScratch(job, keepsCheckpoint)
+  await removeScratch(store, id, keepsCheckpoint)
   await trainings.freePlace(id)
   await job.reach('torn down', 'nothing is left of its machines')
   await job.tell('outcome', outcome.sentence || 'trained', {
@@ -102,16 +103,6 @@ async function refund(job: Job, { refundPoints: points }: Outcome): Promise<void
     throw error
   }
   await alerts.clear(`refund:${id}`, `${points} points were returned to account ${ownerAccountId}.`)
-}
-
-/** The prepared dataset, and checkpoints that nobody goes on from. */
-async function removeScratch(job: Job, keepsCheckpoint: boolean): Promise<void> {
-  const { store } = job.ports
-  const folder = `jobs/${job.training.id}/`
-  for (const object of await store.list('work', folder)) {
-    if (keepsCheckpoint && object.key.startsWith(`${folder}checkpoint`)) continue
-    await store.remove(object)
-  }
 }
 
 function messageOf(error: unknown): string {
