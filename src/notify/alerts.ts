@@ -1,8 +1,9 @@
 /**
  * Alerts: what an operator must hear of. An alert is raised under a key (`leak:<machine>`), once; while
- * it stands, raising it again says nothing. Clearing says once that it is over. Both are kept in the
+ * it stands, raising it again says nothing. Clearing says once that it is over. What has happened, and
+ * can't be undone by anybody, is reported: once for its key, and it never stands. All are kept in the
  * database before anything is sent, so that neither a restart nor a dead webhook loses a message, and
- * neither call ever fails or slows a job because of a webhook: messages leave with `sendAlerts`.
+ * no call ever fails or slows a job because of a webhook: messages leave with `sendAlerts`.
  */
 export type Severity = 'info' | 'warning' | 'critical'
 
@@ -12,14 +13,16 @@ export interface Alerts {
   raise(key: string, alert: Alert): Promise<void>
   /** No such alert is standing: nothing happens. */
   clear(key: string, text: string): Promise<void>
+  /** Whatever was said under this key before: nothing happens. */
+  report(key: string, alert: Alert): Promise<void>
 }
 
-/** A message to send: an alert was raised, or is over. */
+/** A message to send: an alert was raised or is over, or something has happened. */
 export type Notice = Alert & {
   readonly key: string
   /** Counts the messages of this key, from 1. */
   readonly number: number
-  readonly kind: 'raised' | 'over'
+  readonly kind: 'raised' | 'over' | 'happened'
   readonly at: Date
   /** Channels that have it already. */
   readonly sentTo: readonly string[]

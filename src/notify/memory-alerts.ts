@@ -37,6 +37,9 @@ export function memoryAlerts(now: () => Date = () => new Date()): MemoryAlerts {
       standing.delete(key)
       say(key, 'over', { ...alert, text })
     },
+    async report(key, alert) {
+      if (!said.some((notice) => notice.key === key)) say(key, 'happened', alert)
+    },
     async take(holdMs) {
       const waiting = outbox.find(
         (each) =>

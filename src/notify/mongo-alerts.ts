@@ -1,9 +1,9 @@
 /**
- * Alerts in the collection `alerts`, one document a key. Raising and clearing change the state and put
+ * Alerts in the collection `alerts`, one document a key. Each verb changes the state and puts
  * the notice into the same document's outbox in one atomic write: a notice exists if and only if the
  * state changed. `notBefore` is the database's clock; a taken notice is one whose time is a little later.
  */
-import type { Db } from 'mongodb'
+import type { Db, Filter } from 'mongodb'
 import { durable, fromNow, isDuplicateKey, literal } from '../mongo.ts'
 import type { Alert, AlertBook, Notice } from './alerts.ts'
 
@@ -22,16 +22,19 @@ type AlertDocument = Alert & {
 export function mongoAlerts(db: Db): AlertBook {
   const alerts = durable<AlertDocument>(db, 'alerts')
 
+  /** Unless the document is there, and not in that state. */
+  async function sayIf(state: Filter<AlertDocument>, key: string, update: object[]): Promise<void> {
+    try {
+      await alerts.updateOne({ ...state, _id: key }, update, { upsert: true })
+    } catch (error) {
+      if (!isDuplicateKey(error)) throw error
+    }
+  }
+
   return {
-    async raise(key, alert) {
+    raise(key, alert) {
       const state = { raised: true, raisedAt: '$$NOW', ...literals(alert) }
-      try {
-        await alerts.updateOne({ _id: key, raised: { $ne: true } }, say('raised', state, literals(alert)), {
-          upsert: true,
-        })
-      } catch (error) {
-        if (!isDuplicateKey(error)) throw error
-      }
+      return sayIf({ raised: { $ne: true } }, key, say('raised', state, literals(alert)))
     },
     async clear(key, text) {
       const words = { title: '$title', text: literal(text), severity: '$severity' }
@@ -39,6 +42,10 @@ export function mongoAlerts(db: Db): AlertBook {
         { _id: key, raised: true },
         say('over', { raised: false, clearedAt: '$$NOW' }, words),
       )
+    },
+    report(key, alert) {
+      const state = { raised: false, raisedAt: '$$NOW', ...literals(alert) }
+      return sayIf({ notices: { $exists: false } }, key, say('happened', state, literals(alert)))
     },
     async take(holdMs) {
       const document = await alerts.findOneAndUpdate(

@@ -69,6 +69,17 @@ describeBoth('alerts', (world) => {
     expect(one.heard.map((line) => line.split(':')[0])).toEqual(['raised', 'over', 'raised'])
   })
 
+  test('what has happened is told once, whoever reports it how often, and never stands', async () => {
+    const one = channel()
+    await Promise.all(Array.from({ length: 10 }, () => book.report('job', leak)))
+    expect(await book.standing()).toEqual([])
+    await sendAlerts(book, [one])
+    await book.report('job', leak)
+    await book.clear('job', 'it is over')
+    await sendAlerts(book, [one])
+    expect(one.heard).toEqual(['happened: bellows-1: costs $5 an hour'])
+  })
+
   test('clearing what was never raised says nothing', async () => {
     await book.clear('nothing', 'fine')
     expect(await sendAlerts(book, [channel()])).toEqual({ sent: 0, problems: [] })

@@ -175,7 +175,7 @@ test('a file that ComfyUI could not use is not registered, and an operator is to
     'The trained model was unusable (every value of its 24 layers is zero). Your points have been returned.',
   )
   expect(job.world.models.all()).toEqual([])
-  expect(job.world.alerts.said.map(({ key }) => key)).toEqual([`job:${job.id}`])
+  expect(job.world.alerts.said).toMatchObject([{ key: `job:${job.id}`, kind: 'happened' }])
   const kept = await job.world.store.list('models', '')
   expect(kept.filter(({ key }) => key.endsWith('.safetensors'))).toHaveLength(1)
 })

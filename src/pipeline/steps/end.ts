@@ -70,7 +70,7 @@ export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
   if (outcome.result) await trainings.complete(id, outcome.result)
   else if (status === 'FAILED') await trainings.fail(id, outcome.sentence)
   if (alert) {
-    await alerts.raise(`job:${id}`, {
+    await alerts.report(`job:${id}`, {
       severity: 'warning',
       title: `Training ${id} ended: ${outcome.ending}`,
       text: outcome.sentence,
