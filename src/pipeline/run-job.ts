@@ -1,5 +1,5 @@
 /** Takes a training's lease, works on it, and lets go: the frame around `trainLora`. */
-import { LeaseLost } from '../trainings/runs.ts'
+import { type Lease, LeaseLost } from '../trainings/runs.ts'
 import type { JobEvent } from './events.ts'
 import { Cancelled, type Job, openJob } from './job.ts'
 import { keepLease } from './lease.ts'
@@ -21,6 +21,7 @@ export async function runJob(
   const held = await ports.runs.acquire(trainingId, settings.worker, settings.leaseMs)
   if (!held) return false
   const { lease, run } = held
+  if (run.endedAt) return letGo(lease, ports) // while this worker was about to take it
   const abort = new AbortController()
   const stopBeating = new AbortController()
   let job: Job | undefined
@@ -39,8 +40,14 @@ export async function runJob(
   } finally {
     stopBeating.abort()
     await beating
-    if (!(abort.signal.reason instanceof LeaseLost)) await ports.runs.release(lease).catch(() => {})
+    if (!(abort.signal.reason instanceof LeaseLost)) await letGo(lease, ports)
     const ended = job?.run.endedAt !== undefined
     job?.show('released', ended ? 'ended' : 'left to be taken up again', { ended })
   }
+}
+
+/** A lease that can't be released ends by itself. */
+async function letGo(lease: Lease, { runs }: Ports): Promise<true> {
+  await runs.release(lease).catch(() => {})
+  return true
 }
