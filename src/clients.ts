@@ -132,6 +132,7 @@ export function pipelineSettings(config: Config): PipelineSettings {
       registering: minutes(5),
       teardown: minutes(config.BELLOWS_LIMIT_TEARDOWN_MINUTES),
     },
+    machineCheckMs: config.BELLOWS_MACHINE_CHECK_SECONDS * 1000,
     offerings: file ? offeringsSchema.parse(JSON.parse(file)) : defaultOfferings,
     images: {
       SDXL: config.BELLOWS_IMAGE_SDXL,

@@ -143,6 +143,9 @@ export const settingsSchema = z.object({
   BELLOWS_SSH_RECONNECT_SECONDS: seconds
     .default(60)
     .describe('How long a machine that was there may be away'),
+  BELLOWS_MACHINE_CHECK_SECONDS: seconds
+    .default(15)
+    .describe('Between two looks at whether AWS still has a machine that is worked on'),
   BELLOWS_GPU: flag.default(true).describe('Give the GPU to the container; off where machines have none'),
   BELLOWS_CONTAINER_MEMORY_GB: z.coerce
     .number()

@@ -185,6 +185,7 @@ async function environmentOf(parts: {
     BELLOWS_LEASE_SECONDS: '15',
     BELLOWS_SHUTDOWN_SECONDS: '5',
     BELLOWS_SSH_RECONNECT_SECONDS: '8',
+    BELLOWS_MACHINE_CHECK_SECONDS: '3',
     BELLOWS_OFFERINGS: offerings,
     R2_ENDPOINT: store.endpoint,
     R2_ACCESS_KEY_ID: store.accessKeyId,

@@ -11,6 +11,8 @@ export type PipelineSettings = {
   /** Between two looks at the lease and at the document's status (for `CANCELLED`). */
   readonly heartbeatMs: number
   readonly limits: Limits
+  /** Between two looks at whether the cloud still has the machine. */
+  readonly machineCheckMs: number
   /** By `offeringId`. */
   readonly offerings: Readonly<Record<string, Offering>>
   readonly images: Readonly<Record<Family, string>>

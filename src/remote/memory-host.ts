@@ -31,6 +31,7 @@ export const memoryRemote = ({ find, web, turn = nextTurn }: MemoryRemoteOptions
     const simulated = find(machine) as MachineInside | undefined
     signal.throwIfAborted()
     if (!simulated) throw new Failure('step-overran', `SSH did not answer at ${machine.name}`)
+    await simulated.answer(signal)
     simulated.enter('connect', signal)
     return memoryHost(simulated, web, turn)
   },
@@ -41,8 +42,12 @@ const memoryHost = (
   web: MemoryRemoteOptions['web'],
   turn: () => Promise<void>,
 ): Host => {
-  const enter = async (verb: keyof Host, signal: AbortSignal): Promise<void> => {
+  const pause = async (signal: AbortSignal): Promise<void> => {
     await turn()
+    await machine.answer(signal)
+  }
+  const enter = async (verb: keyof Host, signal: AbortSignal): Promise<void> => {
+    await pause(signal)
     machine.enter(verb, signal)
   }
   const inFolder = (folder: string) =>
@@ -74,8 +79,7 @@ const memoryHost = (
       let bytes = 0
       for (const file of files) {
         const content = await web.get(file.url)
-        await turn()
-        machine.check(signal)
+        await pause(signal)
         if (!content || content.length !== file.size || (file.sha256 && sumOf(content) !== file.sha256)) {
           throw new Failure('store-failed', `${file.path} is missing or not what it should be`)
         }
@@ -114,8 +118,7 @@ const memoryHost = (
           const tail = trainer.stderr.length > 0 ? trainer.stderr : trainer.lines
           return { ...trainer.exit, tail: tail.slice(-40) }
         }
-        await turn()
-        machine.check(signal)
+        await pause(signal)
       }
     },
 
@@ -146,8 +149,7 @@ const memoryHost = (
       const etags: string[] = []
       for (const [index, url] of urls.entries()) {
         etags.push(await web.put(url, content.subarray(index * partBytes, (index + 1) * partBytes)))
-        await turn()
-        machine.check(signal)
+        await pause(signal)
         onProgress({ bytes: Math.min(content.length, (index + 1) * partBytes), totalBytes: content.length })
       }
       return etags
@@ -157,22 +159,20 @@ const memoryHost = (
       await enter('uploadFolder', signal)
       const content = await packTar(inFolder(folder))
       await web.put(url, content)
-      await turn()
-      machine.check(signal)
+      await pause(signal)
       return { size: content.length, sha256: sumOf(content) }
     },
 
     async watch(onNotice, signal) {
       await enter('watch', signal)
       const { connection } = machine
-      for (let seen = 0; machine.connection === connection; await turn()) {
-        if (signal.aborted) return
+      for (let seen = 0; machine.connection === connection; ) {
         while (seen < machine.notices.length) {
           const notice = machine.notices[seen++]
           if (notice) onNotice(notice)
         }
         try {
-          machine.check(signal)
+          await pause(signal)
         } catch {
           return
         }
@@ -186,6 +186,7 @@ const memoryHost = (
 
     async evidence(name) {
       await turn()
+      if (machine.frozen) return 'could not be had: the connection is frozen'
       const trainer = machine.trainers.get(name)
       return [
         `== last lines of the log`,

@@ -5,6 +5,7 @@
  *
  *   absent ──start──▶ running ──exit, stop, out of memory──▶ exited
  *   alive ──lose──▶ lost                                     Every verb fails from then on.
+ *   alive ──freeze──▶ frozen                                 Every verb waits until its caller gives up.
  */
 import { Failure } from '../failure.ts'
 import type { Host, Notice, TrainerContainer, TrainerExit, TrainerState } from './host.ts'
@@ -44,6 +45,8 @@ export type SimulatedMachine = {
   readonly deadline: Date | undefined
   /** Gone without notice: whatever waits or comes later fails with Failure('machine-lost'). */
   lose(): void
+  /** Gone without a word, as where nobody closes the connection: it only falls silent. */
+  freeze(): void
   /** Ends what watches, as a dropped connection does; followers reconnect by themselves. */
   dropConnections(): void
   /** Watchers hear of it, also those that come later. */
@@ -58,8 +61,10 @@ export type SimulatedMachine = {
 export type MachineInside = SimulatedMachine & {
   readonly notices: readonly Notice[]
   readonly connection: number
+  readonly frozen: boolean
   enter(verb: keyof Host | 'connect', signal: AbortSignal | undefined): void
-  check(signal: AbortSignal): void
+  /** Settles when it answers: at once, or never. */
+  answer(signal: AbortSignal): Promise<void>
   state(name: string): TrainerState
   start(container: TrainerContainer): void
   stop(name: string): void
@@ -75,12 +80,18 @@ export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
   const notices: Notice[] = []
   const failures = new Map<string, Error[]>()
   let lost = false
+  let frozen = false
   let connection = 0
   let deadline: Date | undefined
 
   const check = (signal: AbortSignal): void => {
     signal.throwIfAborted()
     if (lost) throw new Failure('machine-lost', 'the machine does not answer any more')
+  }
+  const answer = async (signal: AbortSignal): Promise<void> => {
+    check(signal)
+    if (frozen)
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   }
   const act = (name: string): void => {
     const trainer = trainers.get(name)
@@ -106,11 +117,17 @@ export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
     get deadline() {
       return deadline
     },
+    get frozen() {
+      return frozen
+    },
     get connection() {
       return connection
     },
     lose() {
       lost = true
+    },
+    freeze() {
+      frozen = true
     },
     dropConnections() {
       connection++
@@ -131,7 +148,7 @@ export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
       const failure = failures.get(verb)?.shift()
       if (failure) throw failure
     },
-    check,
+    answer,
     state,
     start(container) {
       if (trainers.has(container.name)) return

@@ -248,6 +248,56 @@ test('after a machine is lost without notice, no more steps are trained twice th
   expect(second.at(-1)).toBe(12)
 })
 
+/** Happens to the newest machine: its connections freeze, as they do when nobody is left to close them. */
+function loseSilently(world: World): Date {
+  const name = world.machines.made().at(-1)?.name ?? ''
+  world.inside(name)?.freeze()
+  world.machines.lose(name)
+  return world.clock.now()
+}
+
+test.each<[string, string, (world: World) => boolean]>([
+  [
+    'boots',
+    'boot',
+    (world) => world.inside(world.machines.made()[0]?.name ?? '')?.calls.has('connect') === true,
+  ],
+  ['is staged', 'pull', (world) => told(/^pulling/)(world)],
+  ['trains', 'training', (world) => told(/^step 6 of/)(world)],
+  ['ships', 'shipping', (world) => told(/^trained 12 steps/)(world)],
+])(
+  'a machine that is lost without a word while it %s is noticed within 20 s, by what the cloud says',
+  async (_, step, reached) => {
+    let lostAt = new Date(0)
+    const job = await runJob({
+      options: { turnMs: () => 1000 },
+      async fault(world) {
+        await until(world, () => reached(world))
+        lostAt = loseSilently(world)
+      },
+    })
+    expect(job.document?.status).toBe('COMPLETED')
+    expect(job.machines).toBe(2)
+    const [failure] = job.failures
+    expectReport(failure as TimelineEvent, 'machine-lost', step)
+    expect(failure?.message).toMatch(/i-\d+ is terminated \(Server\.SpotInstanceTermination: .*\)$/)
+    expect((failure?.at.getTime() ?? 0) - lostAt.getTime()).toBeLessThanOrEqual(20_000)
+  },
+)
+
+test('a cloud that does not answer proves nothing: the training goes on', async () => {
+  const job = await runJob({
+    options: {
+      turnMs: () => 3000,
+      moment({ verb }) {
+        if (verb === 'state') throw new Error('RequestLimitExceeded')
+      },
+    },
+  })
+  expect(job.document?.status).toBe('COMPLETED')
+  expect(job.machines).toBe(1)
+})
+
 test('a machine whose GPU breaks is left for one of another offer, with the checkpoint', async () => {
   const job = await runJob({
     async fault(world) {

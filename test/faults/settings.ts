@@ -20,6 +20,7 @@ export const settings: PipelineSettings = {
     registering: minute,
     teardown: 5 * minute,
   },
+  machineCheckMs: 15_000,
   offerings: {
     'sdxl-lora': {
       family: 'SDXL',

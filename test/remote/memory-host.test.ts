@@ -57,6 +57,20 @@ test('a machine that is lost fails whoever waits on it, and whoever comes later'
   await expect(attach()).rejects.toMatchObject({ reason: 'machine-lost' })
 })
 
+test('a machine that freezes answers nobody, until the caller gives up', async () => {
+  const { host, simulated } = await setUp()
+  simulated.freeze()
+  const caller = new AbortController()
+  let settled = false
+  const reading = host.readFile('plan.json', 1000, caller.signal).finally(() => {
+    settled = true
+  })
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  expect(settled).toBe(false)
+  caller.abort(new Error('given up'))
+  await expect(reading).rejects.toThrow('given up')
+})
+
 test('a watcher hears of a spot notice that came before it, and ends with its connection', async () => {
   const { host, simulated } = await setUp()
   const notice = { kind: 'spot', action: 'terminate', at: new Date(0) } as const

@@ -5,6 +5,8 @@ import { recipes } from '../../recipes/registry.ts'
 import type { Host } from '../../remote/host.ts'
 import type { Attempt } from '../../trainings/runs.ts'
 import type { Job } from '../job.ts'
+import { machineLost } from '../machine-watch.ts'
+import { onMachine } from './on-machine.ts'
 
 /** A machine with its first boot behind it; leaving the scope closes the connection, not the machine. */
 export type OpenHost = Host & Disposable
@@ -25,7 +27,7 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
   await job.changeAttempt(number, { instanceId: machine.instanceId, host: machine.host })
 
   job.show('activity', `waiting for ${machine.instanceId} to boot`)
-  const host = await job.within('boot', async (signal) => {
+  const host = await onMachine(job, 'boot', async (signal) => {
     const connected = await remote.connect(machine, signal)
     try {
       await connected.ready(signal)
@@ -57,6 +59,5 @@ async function reserve(job: Job, attempt: Attempt): Promise<void> {
 async function mustStillExist(job: Job, attempt: Attempt): Promise<void> {
   const found = await job.ports.machines.state(attempt.name)
   if (found.state === 'running' || found.state === 'pending') return
-  const why = found.state !== 'absent' && found.reason ? ` (${found.reason})` : ''
-  throw new Failure('machine-lost', `${attempt.instanceId} is ${found.state}${why}`)
+  throw machineLost(attempt.instanceId ?? attempt.name, found)
 }

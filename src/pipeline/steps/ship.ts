@@ -15,6 +15,7 @@ import type { Host, OutputFile } from '../../remote/host.ts'
 import type { ObjectRef } from '../../storage/store.ts'
 import type { Job } from '../job.ts'
 import { throttle } from '../throttle.ts'
+import { onMachine } from './on-machine.ts'
 
 export type Shipped = Manifest
 
@@ -27,7 +28,7 @@ export async function findShipped(job: Job): Promise<Shipped | undefined> {
 }
 
 export async function ship(job: Job, host: Host, plan: Plan): Promise<Shipped> {
-  return job.within('shipping', async (signal) => {
+  return onMachine(job, 'shipping', async (signal) => {
     const { store, checkArtifact, clock } = job.ports
     const written = await host.readFile('out/result.json', 4_000_000, signal)
     if (!written) throw new Failure('bad-artifact', 'the trainer ended without a result')

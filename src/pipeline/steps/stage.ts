@@ -9,6 +9,7 @@ import type { Download } from '../../remote/host.ts'
 import type { Job } from '../job.ts'
 import { throttle } from '../throttle.ts'
 import { checkpointKey, findCheckpoint } from './checkpoint.ts'
+import { onMachine } from './on-machine.ts'
 import type { OpenHost } from './provision.ts'
 import { imageOf } from './train.ts'
 
@@ -19,11 +20,11 @@ export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void>
   const container = job.run.attempts.at(-1)?.name ?? ''
   if ((await host.trainerState(container, job.signal)) !== 'absent') return
 
-  await job.within('pull', (signal) => {
+  await onMachine(job, 'pull', (signal) => {
     job.show('activity', 'pulling the trainer image')
     return host.pull(imageOf(job, plan), (message) => job.show('activity', message), signal)
   })
-  await job.within('staging', async (signal) => {
+  await onMachine(job, 'staging', async (signal) => {
     await host.writeFile('plan.json', planText(plan), signal)
     const files = await downloads(job, plan)
     const show = throttle(job.ports.clock, 1000, (bytes: number, total: number) =>

@@ -1,7 +1,7 @@
 /**
  * Training: start the container unless it is there, then follow it to its end, from its first line on. The
- * container runs by itself; what this step adds is attention: progress, checkpoints to the store, and five
- * ways to stop early (spot notice, broken GPU, silence, an idle GPU, the deadline).
+ * container runs by itself; what this step adds is attention: progress, checkpoints to the store, five ways to
+ * stop early (spot notice, broken GPU, silence, an idle GPU, the deadline), and leaving a machine that is gone.
  */
 import { Failure } from '../../failure.ts'
 import type { Family, Plan } from '../../recipes/plan.ts'
@@ -11,6 +11,7 @@ import type { Attempt } from '../../trainings/runs.ts'
 import { costSoFar } from '../cost.ts'
 import type { Job } from '../job.ts'
 import { duration, within } from '../limits.ts'
+import { watchMachine } from '../machine-watch.ts'
 import { throttle } from '../throttle.ts'
 import { startWatchdog } from '../watchdog.ts'
 import { saveCheckpoint } from './checkpoint.ts'
@@ -91,6 +92,10 @@ async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt): Promi
     if (job.settings.gpu) stop(new Failure('trainer-hung', `the GPU was idle for ${duration(limit)}`))
   })
   void stopAtDeadline(job, attempt, signal, stop)
+  void watchMachine(job, attempt.name, signal, (failure) => {
+    stopped ??= failure
+    following.abort(failure)
+  })
   void host.watch((notice) => onNotice(notice, stop, idleGpu.feed), signal).catch(() => {})
 
   const record = throttle(clock, 1000, (step: number, loss: number | undefined) => {

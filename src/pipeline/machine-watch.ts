@@ -1,0 +1,56 @@
+/**
+ * Whether the cloud still has the machine that is worked on. SSH takes a minute to believe that a silent
+ * machine is gone; the cloud knows at once, and why.
+ */
+import type { MachineState } from '../cloud/machines.ts'
+import { Failure } from '../failure.ts'
+import type { Job } from './job.ts'
+
+/**
+ * Looks again and again until the signal aborts. Calls `onGone` once, when the machine ends or has ended; a
+ * cloud that does not answer, or knows nothing of the machine, proves nothing.
+ */
+export async function watchMachine(
+  job: Job,
+  name: string,
+  signal: AbortSignal,
+  onGone: (failure: Failure) => void,
+): Promise<void> {
+  const { machines, clock } = job.ports
+  for (;;) {
+    const seen = await clock
+      .sleep(job.settings.machineCheckMs, signal)
+      .then(() => machines.state(name))
+      .catch(() => undefined)
+    if (signal.aborted) return
+    if (seen?.state !== 'stopping' && seen?.state !== 'terminated') continue
+    return onGone(machineLost(seen.instanceId, seen))
+  }
+}
+
+/** Runs `work`, and aborts its signal when the machine is gone. Settles at once then, even if `work` does not listen. */
+export async function whileItRuns<T>(
+  job: Job,
+  name: string,
+  outer: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const lost = new AbortController()
+  const done = new AbortController()
+  const gone = new Promise<never>((_, reject) => {
+    void watchMachine(job, name, AbortSignal.any([outer, done.signal]), (failure) => {
+      lost.abort(failure)
+      reject(failure)
+    })
+  })
+  try {
+    return await Promise.race([work(AbortSignal.any([outer, lost.signal])), gone])
+  } finally {
+    done.abort()
+  }
+}
+
+export function machineLost(instanceId: string, found: MachineState): Failure {
+  const why = found.state !== 'absent' && found.reason ? ` (${found.reason})` : ''
+  return new Failure('machine-lost', `${instanceId} is ${found.state}${why}`)
+}
