@@ -1,10 +1,13 @@
 /** `npm run bellows -- <command>`: what an operator does by hand. Settings come from the environment, as for the worker. */
+import { existsSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
 import { connectClients, storeOf } from './clients.ts'
 import { reap } from './cloud/reaper.ts'
 import { readComfyUiToken, readConfig } from './config.ts'
+import { openRepository, parseRepositoryName, type RepositoryName } from './hub/repository.ts'
 import { syncComfyUi, watchComfyUi } from './models/comfyui-sync.ts'
-import { publishBase } from './recipes/bases.ts'
+import { type BaseFile, publishBase } from './recipes/bases.ts'
+import { publishFromHub } from './recipes/hub-base.ts'
 import { type Family, families } from './recipes/plan.ts'
 
 const program = new Command('bellows').description('One button trains a LoRA.').showHelpAfterError()
@@ -57,15 +60,25 @@ program
 
 program
   .command('bases')
-  .description('Copy a base model (a diffusers folder) into the bases bucket')
-  .argument('<folder>', 'with model_index.json')
+  .description('Copy a base model in the layout of diffusers into the bases bucket')
+  .argument('<model>', "a folder with model_index.json, or a hub's owner/name[@revision]")
   .requiredOption('--name <name>', 'as offerings name it')
   .requiredOption('--family <family>', families.join(', '), family)
-  .requiredOption('--licence <licence>', 'SPDX identifier, or name and address of its licence')
-  .action(async (folder: string, meta: { name: string; family: Family; licence: string }) => {
-    const store = storeOf(readConfig(process.env))
-    const base = await publishBase(store, folder, meta, ({ path, size }) => console.log(`${path} ${size}`))
-    console.log(`${base.name}: ${base.files.length} files, ${base.sha256}`)
+  .option('--licence <licence>', "SPDX identifier, or name and address; default: the hub's model card's")
+  .option('--variant <variant>', 'from a hub: weights of that name where there are some, such as fp16')
+  .action(async (model: string, options: BaseOptions) => {
+    const config = readConfig(process.env)
+    const store = storeOf(config)
+    const onFile = ({ path, size }: BaseFile) => console.log(`${path} ${size}`)
+    const { name, family, licence } = options
+    const base = existsSync(model)
+      ? await publishBase(store, model, { name, family, licence: demanded(licence) }, onFile)
+      : await publishFromHub(
+          store,
+          await openRepository(repositoryName(model), { token: config.BELLOWS_HF_TOKEN }),
+          { ...options, onFile },
+        )
+    console.log(`${base.name}: ${base.files.length} files, ${base.licence}, ${base.sha256}`)
   })
 
 program
@@ -85,6 +98,24 @@ program
       await clients.close()
     }
   })
+
+type BaseOptions = {
+  readonly name: string
+  readonly family: Family
+  readonly licence?: string
+  readonly variant?: string
+}
+
+function demanded(licence: string | undefined): string {
+  if (!licence) throw new Error('A folder needs --licence: SPDX identifier, or name and address.')
+  return licence
+}
+
+function repositoryName(text: string): RepositoryName {
+  const name = parseRepositoryName(text)
+  if (!name) throw new Error(`"${text}" is neither a folder nor owner/name[@revision].`)
+  return name
+}
 
 function positive(text: string): number {
   const value = Number(text)

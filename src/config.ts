@@ -107,6 +107,9 @@ export const settingsSchema = z.object({
     .string()
     .default('bellows-work')
     .describe('Private scratch: prepared datasets, checkpoints'),
+  BELLOWS_HF_TOKEN: secret
+    .optional()
+    .describe('Access token of the Hugging Face hub, for `bellows bases` and gated or private models'),
   R2_MODELS_PUBLIC_URL: z.url().describe('Where the models bucket is served'),
   R2_DATASETS_PUBLIC_URL: z
     .url()

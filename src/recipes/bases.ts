@@ -1,7 +1,8 @@
 /**
  * Base models in the bases bucket: a folder `<name>/` with the weights as diffusers lays them out, and
  * `base.json`, written last, that lists every file. The list's sum names the weights: a plan carries it,
- * and a trainer refuses others.
+ * and a trainer refuses others. Until the list is written `arrived.json` notes what is there with which
+ * sum, so that a copy that was cut short goes on where it was.
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -10,7 +11,7 @@ import { join, relative, sep } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
-import type { Store } from '../storage/store.ts'
+import type { ObjectRef, Store } from '../storage/store.ts'
 import { familySchema } from './plan.ts'
 
 const nameSchema = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/)
@@ -22,24 +23,36 @@ const pathSchema = z
   .max(200)
   .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]*(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/)
 
+const filesSchema = z
+  .array(z.strictObject({ path: pathSchema, size: z.int().min(0), sha256: sha256Schema }))
+  .max(10_000)
+
+export type BaseFile = Readonly<z.infer<typeof filesSchema>[number]>
+
 const baseSchema = z
   .strictObject({
     name: nameSchema,
     family: familySchema,
     /** SPDX identifier, or the licence's name and address. */
     licence: z.string().min(1).max(500),
-    files: z
-      .array(z.strictObject({ path: pathSchema, size: z.int().min(0), sha256: sha256Schema }))
-      .min(1)
-      .max(10_000),
+    /** Where it was copied from, such as `huggingface.co/owner/name@commit`. */
+    source: z.string().min(1).max(500).optional(),
+    files: filesSchema.min(1),
     sha256: sha256Schema,
   })
   .refine((base) => base.sha256 === sumOf(base.files), { message: 'sha256 is not that of the list of files' })
 
 export type Base = Readonly<z.infer<typeof baseSchema>>
-export type BaseFile = Base['files'][number]
+export type BaseMeta = Pick<Base, 'name' | 'family' | 'licence'> & { readonly source?: string }
+
+/** A file on its way into the bucket. */
+export type Weights = BaseFile & {
+  /** Puts it there, whole and of that sum, or not at all. */
+  readonly send: (ref: ObjectRef, contentType: string) => Promise<void>
+}
 
 const listName = 'base.json'
+const arrivedName = 'arrived.json'
 
 export function baseKey(name: string, path: string): string {
   return `${name}/${path}`
@@ -64,28 +77,48 @@ export async function readBase(store: Store, name: string): Promise<Base> {
   }
 }
 
-/** Copies a folder of weights into the bucket. Files that are there already are not sent again. */
+/** Copies a folder of weights into the bucket. */
 export async function publishBase(
   store: Store,
   folder: string,
-  meta: Pick<Base, 'name' | 'family' | 'licence'>,
+  meta: BaseMeta,
   onFile: (file: BaseFile) => void = () => {},
 ): Promise<Base> {
+  async function* weights(): AsyncGenerator<Weights> {
+    for await (const file of weightsIn(folder)) {
+      const local = join(folder, file.path)
+      yield { ...file, send: (ref, contentType) => store.writeFile(ref, local, contentType) }
+    }
+  }
+  return publishWeights(store, weights(), meta, onFile)
+}
+
+/** Files that are there already are not sent again. */
+export async function publishWeights(
+  store: Store,
+  weights: AsyncIterable<Weights>,
+  meta: BaseMeta,
+  onFile: (file: BaseFile) => void,
+): Promise<Base> {
+  const list = { bucket: 'bases', key: baseKey(nameSchema.parse(meta.name), listName) } as const
+  const arrived = { bucket: 'bases', key: baseKey(meta.name, arrivedName) } as const
   const before = await readBase(store, meta.name).catch(() => undefined)
+  const noted = [...(before?.files ?? []), ...(await readArrived(store, arrived))]
   const files: BaseFile[] = []
-  for await (const file of weightsIn(folder)) {
+  for await (const { send, ...file } of weights) {
     const { path, size, sha256 } = file
     const ref = { bucket: 'bases', key: baseKey(meta.name, path) } as const
-    const listed = before?.files.some((each) => each.path === path && each.sha256 === sha256)
-    if (!listed || (await store.info(ref))?.size !== size) {
-      await store.writeFile(ref, join(folder, path), mediaType(path))
-    }
+    const isNoted = noted.findLast((each) => each.path === path)?.sha256 === sha256
     files.push(file)
+    if (!isNoted || (await store.info(ref))?.size !== size) {
+      await send(ref, mediaType(path))
+      await store.write(arrived, JSON.stringify(files), 'application/json')
+    }
     onFile(file)
   }
   const base = baseSchema.parse({ ...meta, files, sha256: sumOf(files) })
-  const ref = { bucket: 'bases', key: baseKey(meta.name, listName) } as const
-  await store.write(ref, JSON.stringify(base, null, 2), 'application/json')
+  await store.write(list, JSON.stringify(base, null, 2), 'application/json')
+  await store.remove(arrived)
   return base
 }
 
@@ -98,12 +131,20 @@ export async function* weightsIn(folder: string): AsyncGenerator<BaseFile> {
 }
 
 /** What `sha256sum` prints for the files in order of their paths, summed once more. */
-export function sumOf(files: readonly { readonly path: string; readonly sha256: string }[]): string {
-  const lines = files.map(({ path, sha256 }) => ({ path, line: `${sha256}  ${path}\n` }))
-  lines.sort((a, b) => (a.path < b.path ? -1 : 1))
-  return createHash('sha256')
-    .update(lines.map(({ line }) => line).join(''))
-    .digest('hex')
+export function sumOf(files: readonly Pick<BaseFile, 'path' | 'sha256'>[]): string {
+  return createHash('sha256').update(sha256sums(files)).digest('hex')
+}
+
+/** What `sha256sum` prints for the files in order of their paths. */
+export function sha256sums(files: readonly Pick<BaseFile, 'path' | 'sha256'>[]): string {
+  const inOrder = files.toSorted((a, b) => (a.path < b.path ? -1 : 1))
+  return inOrder.map(({ path, sha256 }) => `${sha256}  ${path}\n`).join('')
+}
+
+async function readArrived(store: Store, ref: ObjectRef): Promise<readonly BaseFile[]> {
+  if (!(await store.info(ref))) return []
+  const written = (await store.read(ref, { maxBytes: 4_000_000 })).toString()
+  return filesSchema.catch([]).parse(JSON.parse(written))
 }
 
 /** Symbolic links, as in a hub's cache, count as what they point to; hidden files and the list don't. */

@@ -64,6 +64,13 @@ export function memoryStore(
     async writeFile(ref, path, contentType) {
       put(ref, await readFile(path), contentType)
     },
+    async writeParts(ref, size, read, contentType) {
+      const parts: Buffer[] = []
+      const partBytes = partBytesFor(size, smallestPart)
+      for (let start = 0; start < size; start += partBytes)
+        parts.push(await read(start, Math.min(size, start + partBytes)))
+      put(ref, Buffer.concat(parts), contentType)
+    },
     async writeOnce(ref, body, contentType) {
       if (objects.has(name(ref))) return false
       put(ref, body, contentType)

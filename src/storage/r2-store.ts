@@ -116,16 +116,24 @@ export function r2Store(options: R2Options): Store {
     async writeFile(ref, path, contentType) {
       const { size } = await stat(path)
       await using file = await open(path)
-      if (size <= smallestPart) return store.write(ref, await file.readFile(), contentType)
+      const read = async (start: number, end: number) => {
+        const body = Buffer.allocUnsafe(end - start)
+        const { bytesRead } = await file.read(body, 0, body.length, start)
+        if (bytesRead < body.length) throw new Error(`${path} became shorter while it was uploaded`)
+        return body
+      }
+      await store.writeParts(ref, size, read, contentType)
+    },
+
+    async writeParts(ref, size, read, contentType) {
+      if (size <= smallestPart) return store.write(ref, await read(0, size), contentType)
 
       const begun = await begin(ref, size, contentType)
       const etags: string[] = []
       const queue = new PQueue({ concurrency: uploadsAtOnce })
       const sendPart = async (index: number) => {
         const start = index * begun.partBytes
-        const body = Buffer.allocUnsafe(Math.min(begun.partBytes, size - start))
-        const { bytesRead } = await file.read(body, 0, body.length, start)
-        if (bytesRead < body.length) throw new Error(`${path} became shorter while it was uploaded`)
+        const body = await read(start, Math.min(size, start + begun.partBytes))
         const answer = await attempt(`uploading part ${index + 1} of ${name(ref)}`, () =>
           client.send(
             new UploadPartCommand({

@@ -25,6 +25,16 @@ export interface Store {
   write(ref: ObjectRef, body: Buffer | string, contentType: string): Promise<void>
   /** Uploads a file of this computer, by multipart where it is large. */
   writeFile(ref: ObjectRef, path: string, contentType: string): Promise<void>
+  /**
+   * Uploads `size` bytes that `read` gives from `start` to `end`, the latter not included. Parts are asked
+   * for in order, and four of them are held at most. Where `read` rejects there is no object.
+   */
+  writeParts(
+    ref: ObjectRef,
+    size: number,
+    read: (start: number, end: number) => Promise<Buffer>,
+    contentType: string,
+  ): Promise<void>
   /** `If-None-Match: *`: true if written, false if there was one already. */
   writeOnce(ref: ObjectRef, body: Buffer | string, contentType: string): Promise<boolean>
   list(bucket: Bucket, prefix: string): Promise<readonly (ObjectRef & { readonly size: number })[]>

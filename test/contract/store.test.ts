@@ -138,6 +138,30 @@ describe.each(Object.entries(harnesses))('a store (%s)', (_, open) => {
     })
   })
 
+  it('takes what is handed out in parts, in order, and keeps nothing where that ends early', async () => {
+    const ref = fresh()
+    const body = randomBytes(3 * partBytes + 7)
+    const starts: number[] = []
+    const read = async (start: number, end: number) => {
+      starts.push(start)
+      return body.subarray(start, end)
+    }
+    await store.writeParts(ref, body.length, read, 'application/octet-stream')
+    expect((await store.read(ref)).equals(body)).toBe(true)
+    expect(starts).toEqual([0, 1, 2, 3].map((part) => part * partBytes))
+
+    const other = fresh()
+    const broken = async (start: number, end: number) => {
+      if (start > 0) throw new Error('the source is gone')
+      return read(start, end)
+    }
+    const sending = store.writeParts(other, body.length, broken, 'application/octet-stream')
+    await expect(sending).rejects.toThrow('the source is gone')
+    expect(await store.info(other)).toBeUndefined()
+    await store.writeParts(other, 0, read, 'application/octet-stream')
+    expect((await store.info(other))?.size).toBe(0)
+  })
+
   it('refuses to complete an upload whose parts are not all there', async () => {
     const ref = fresh()
     const upload = await store.beginUpload(ref, partBytes + 1, 'application/octet-stream', 60)

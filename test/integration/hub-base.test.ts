@@ -1,0 +1,47 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { openRepository } from '../../src/hub/repository.ts'
+import { publishFromHub } from '../../src/recipes/hub-base.ts'
+import { r2Store } from '../../src/storage/r2-store.ts'
+import type { Store } from '../../src/storage/store.ts'
+import { startHub, type TestHub } from '../support/hub.ts'
+import { startTestStore, type TestStore } from '../support/object-store.ts'
+
+const partBytes = 5 * 1024 * 1024
+const weights = randomBytes(6 * partBytes + 321)
+const path = 'transformer/diffusion_pytorch_model.safetensors'
+
+let hub: TestHub
+let server: TestStore
+let store: Store
+
+beforeAll(async () => {
+  server = await startTestStore()
+  store = r2Store({ ...server.options, partBytes })
+  const files = {
+    'model_index.json': JSON.stringify({ transformer: ['diffusers', 'FluxTransformer2DModel'] }),
+    [path]: weights,
+  }
+  hub = await startHub({ 'wind/kite': { commit: 'a'.repeat(40), card: { license: 'mit' }, files } })
+})
+afterAll(async () => {
+  await hub?.close()
+  await server?.remove()
+})
+
+it('large weights go from the hub to the store in parts side by side, each asked for once, whole and checked', async () => {
+  const repository = await openRepository(
+    { name: 'wind/kite' },
+    { hubUrl: hub.url, retry: { firstDelayMs: 1 } },
+  )
+  const copy = (name: string) => publishFromHub(store, repository, { name, family: 'FLUX' })
+
+  const base = await copy('kite')
+  expect((await store.read({ bucket: 'bases', key: `kite/${path}` })).equals(weights)).toBe(true)
+  expect(base.files.find((file) => file.path === path)?.size).toBe(weights.length)
+  expect(hub.fetched.filter((each) => each.startsWith(path))).toHaveLength(7)
+
+  hub.onDownload = (_path, _response, body) => Buffer.from(body).fill(0, partBytes, partBytes + 64)
+  await expect(copy('spoilt')).rejects.toThrow(`${path} came with another sum`)
+  expect(await store.info({ bucket: 'bases', key: `spoilt/${path}` })).toBeUndefined()
+})
