@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { goodTrainer } from './good-trainer.ts'
 import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'
 import { createWorld } from './world.ts'
@@ -34,3 +36,43 @@ test('a queued document becomes a model, and nothing is left', async () => {
     'torn down',
   ])
 })
+
+test('the trainer finds the list of its weights, as sha256sum prints it, under the sum that its plan names', async () => {
+  let staged: ReadonlyMap<string, Buffer> = new Map()
+  const world = createWorld({
+    trainer: () => (view) => {
+      staged = new Map(view.files)
+      return goodTrainer(view)
+    },
+  })
+  await world.install()
+  const id = await insertJob(world)
+  world.startWorker('worker')
+  await world.clock.runUntil(() => allEnded(world, [id]), hour)
+  const list = staged.get('base.sha256sums')?.toString() ?? ''
+  expect(list).toMatch(/^[0-9a-f]{64} {2}unet\/model\.safetensors\n$/)
+  expect(sha256(list)).toBe((await world.runs.read(id))?.plan?.baseModel.sha256)
+  expect(list.slice(0, 64)).toBe(sha256(staged.get('base/unet/model.safetensors') ?? ''))
+})
+
+test('weights that were replaced since the job was planned are not staged', async () => {
+  const world = createWorld()
+  await world.install()
+  const id = await insertJob(world)
+  const worker = world.startWorker('worker', {
+    async after({ port, verb }) {
+      if (port === 'ledger' && verb === 'charge') await world.install('other weights')
+    },
+  })
+  await world.clock.runUntil(() => allEnded(world, [id]), hour)
+  expect(worker.isAlive()).toBe(true)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  expect((await world.runs.read(id))?.outcome).toMatchObject({ ending: 'unknown-model', refundPoints: 1000 })
+  expect(world.trainings.document(id)?.failureReason).toContain(
+    'has been replaced since this job was planned',
+  )
+})
+
+function sha256(content: Buffer | string): string {
+  return createHash('sha256').update(content).digest('hex')
+}

@@ -240,8 +240,8 @@ export function createWorld(options: WorldOptions = {}) {
       await sweepScratch(shared)
     },
     /** Puts a base model into the store. */
-    async install() {
-      const body = Buffer.from('weights')
+    async install(weights = 'weights') {
+      const body = Buffer.from(weights)
       const files = [
         {
           path: 'unet/model.safetensors',

@@ -98,6 +98,23 @@ def test_weights_of_another_family_are_refused(job, first_base, train):
     assert code == 64 and sentence.startswith("The base weights are of another kind: KandinskyPipeline where")
 
 
+def test_a_list_of_other_weights_is_refused_whatever_lies_beside_it(job, first_base, train):
+    folder = job()
+    right = bases.file_list(first_base[0]).decode()
+    wrong = ("0" if right[0] != "0" else "1") + right[1:]
+    (folder / "base.sha256sums").write_text(wrong)
+    assert complaint(folder) == (64, "bad-input", "The base weights are not those of tiny.")
+
+
+def test_weights_whose_list_was_staged_are_not_read_again(job, first_base, monkeypatch):
+    folder = job()
+    (folder / "base.sha256sums").write_bytes(bases.file_list(first_base[0]))
+    read, _ = plan.read(folder / "plan.json")
+    monkeypatch.setattr(bases, "_digest", lambda file: pytest.fail(f"{file} was read"))
+    pipeline = json.loads((folder / "base" / "model_index.json").read_text())["_class_name"]
+    assert bases.check(folder / "base", read, {pipeline})["_class_name"] == pipeline
+
+
 def test_damaged_weights_are_found_even_if_their_list_is_right(job, first_base, train):
     folder = job()
     (folder / "base").unlink()

@@ -1,8 +1,10 @@
 /**
  * Everything that the trainer reads, brought onto the machine by the machine itself, with URLs that open
- * these objects only. What is there with the right sum is not fetched again.
+ * these objects only. What is there with the right sum is not fetched again. The machine has checked each
+ * file by then, so the list of their sums goes beside the weights: no trainer need read them twice.
  */
-import { baseKey, readBase } from '../../recipes/bases.ts'
+import { Failure } from '../../failure.ts'
+import { type Base, baseKey, readBase, sha256sums } from '../../recipes/bases.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { planText } from '../../recipes/plan-text.ts'
 import type { Download } from '../../remote/host.ts'
@@ -26,19 +28,27 @@ export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void>
   })
   await onMachine(job, 'staging', async (signal) => {
     await host.writeFile('plan.json', planText(plan), signal)
-    const files = await downloads(job, plan)
+    const base = await plannedBase(job, plan)
+    const files = await downloads(job, plan, base)
     const show = throttle(job.ports.clock, 1000, (bytes: number, total: number) =>
       job.show('activity', `staging ${megabytes(bytes)} of ${megabytes(total)}`, { bytes, total }),
     )
     await host.download(files, ({ bytes, totalBytes }) => show(bytes, totalBytes), signal)
+    await host.writeFile('base.sha256sums', sha256sums(base.files), signal)
   })
   await job.reach('staged', 'weights and dataset are on the machine')
 }
 
-async function downloads(job: Job, plan: Plan): Promise<Download[]> {
+/** The weights that the plan names; others may have been published under that name since. */
+async function plannedBase(job: Job, { baseModel: { name, sha256 } }: Plan): Promise<Base> {
+  const base = await readBase(job.ports.store, name)
+  if (base.sha256 === sha256) return base
+  throw new Failure('unknown-model', `the base model "${name}" has been replaced since this job was planned`)
+}
+
+async function downloads(job: Job, plan: Plan, base: Base): Promise<Download[]> {
   const { store } = job.ports
   const seconds = Math.ceil(job.settings.limits.staging / 1000) + spareSeconds
-  const base = await readBase(store, plan.baseModel.name)
   const dataset = { bucket: 'work', key: datasetKey(job.training.id) } as const
   const checkpoint = await findCheckpoint(job)
 
