@@ -7,7 +7,7 @@ import { defineConfig } from 'vitest/config'
 
 const minute = 60_000
 const simulated = ['test/faults/**/*.test.ts']
-const real = ['test/{contract,integration,browser}/**/*.test.ts', 'test/faults/real.test.ts']
+const real = ['test/{contract,integration,browser}/**/*.test.ts', 'test/faults/real*.test.ts']
 
 export default defineConfig({
   test: {

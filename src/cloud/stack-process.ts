@@ -5,9 +5,11 @@
  *
  * It leads a process group and a session (see process-session.ts). SIGINT goes to the whole group: the
  * engine cancels and reports, and this process waits for that report. When stdin ends, the worker is gone:
- * the operation is interrupted, so that the stack's lock does not outlive its holder's lease.
+ * the operation is interrupted, so that the stack's lock does not outlive its holder's lease, and its folder,
+ * the current one, is removed here.
  */
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import {
   CommandError,
@@ -30,7 +32,12 @@ process.on('SIGINT', () => {})
 const lines = createInterface({ input: process.stdin })
 const [first] = (await once(lines, 'line')) as [string]
 const request = JSON.parse(first) as StackRequest
-process.stdin.once('end', () => endAfter(0))
+let orphaned = false
+process.stdin.once('end', () => {
+  orphaned = true
+  endAfter(0)
+})
+process.stdout.on('error', () => {}) // who would read it is gone
 endAfter(request.lastResortMs)
 
 type Outputs = Record<string, unknown>
@@ -42,6 +49,7 @@ try {
   say({ line: 'fault', fault: faultOf(error) })
   process.exitCode = 1
 }
+removeFolderIfOrphaned()
 process.exit()
 
 async function perform(request: StackRequest): Promise<Omit<StackLine & { line: 'result' }, 'line'>> {
@@ -118,6 +126,14 @@ function say(line: StackLine): void {
 function endAfter(milliseconds: number): void {
   setTimeout(() => {
     signalGroup(process.pid, 'SIGINT')
-    setTimeout(() => killSession(process.pid), orphanGraceMs).unref()
+    setTimeout(() => {
+      removeFolderIfOrphaned()
+      killSession(process.pid)
+    }, orphanGraceMs).unref()
   }, milliseconds).unref()
+}
+
+/** Else the worker does it. */
+function removeFolderIfOrphaned(): void {
+  if (orphaned) rmSync(process.cwd(), { recursive: true, force: true, maxRetries: 3 })
 }

@@ -1,6 +1,7 @@
 /** The promises on real parts: real processes are killed, real containers die, and the ledger is still right. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type Deployment, type Event, startDeployment } from './deployment.ts'
+import { type Deployment, startDeployment } from './deployment.ts'
+import type { Event } from './room.ts'
 
 let deployment: Deployment
 

@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream'
 export type RunningProcess = {
   readonly pid: number
   readonly stdout: Readable
+  readonly stderr: Readable
   /** Rejects when it ends without having been told to. */
   readonly failed: Promise<never>
   stop(): Promise<void>
@@ -50,6 +51,7 @@ export function startProcess(
   return {
     pid: child.pid ?? 0,
     stdout: child.stdout,
+    stderr: child.stderr,
     failed,
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
