@@ -58,7 +58,7 @@ def main(job):
         facts = {"steps": trained.steps, "trainSeconds": trained.train_seconds}
         file = job.out / f"{plan.name}.safetensors"
         keys.save(job, file, keys.tensors(transformer, plan, comfy_name, keys.peft_parts), facts, pairs, architecture)
-        finish.last_samples(job, [transformer], draw)
+        finish.last_samples(job, [transformer], draw, trained.steps)
         finish.write_result(job, trained, [file.name])
     wait()
 

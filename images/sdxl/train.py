@@ -58,7 +58,7 @@ def main(job):
         facts = {"steps": trained.steps, "trainSeconds": trained.train_seconds}
         file = job.out / f"{plan.name}.safetensors"
         keys.save(job, file, keys.tensors(unet, plan, comfy_name, keys.kohya_parts), facts, pairs, architecture)
-        finish.last_samples(job, [unet], draw)
+        finish.last_samples(job, [unet], draw, trained.steps)
         finish.write_result(job, trained, [file.name])
     wait()
 

@@ -40,7 +40,7 @@ def main():
     for step in range(first + 1, plan["steps"] + 1):
         time.sleep(seconds_per_step)
         say(type="step", step=step, total=plan["steps"], loss=loss(step), secondsPerStep=seconds_per_step)
-        if step == plan["steps"]:
+        if step == plan["steps"] or (job / "finish").exists():
             break
         if stopping or step % plan["checkpointEvery"] == 0:
             save_checkpoint(step, plan_sha256)
@@ -55,9 +55,9 @@ def main():
     (job / "out").mkdir(exist_ok=True)
     file = job / "out" / f"{plan['name']}.safetensors"
     replace(file, fault.changed(lora.file(plan, plan_sha256)))
-    draw_samples(plan, plan["steps"])
+    draw_samples(plan, step)
     # Written last: whoever finds it knows that all else is there.
-    write_result(plan, plan_sha256, file, began, seconds_per_step)
+    write_result(plan, plan_sha256, file, began, step, seconds_per_step)
 
 
 def ask_to_stop(*_):
@@ -126,14 +126,14 @@ def draw_samples(plan, step):
         say(type="sample", step=step, file=file.relative_to(job).as_posix())
 
 
-def write_result(plan, plan_sha256, file, began, seconds_per_step):
+def write_result(plan, plan_sha256, file, began, steps, seconds_per_step):
     result = {
         "files": [{"name": file.name, "size": file.stat().st_size, "sha256": lora.sha256(file.read_bytes())}],
         "samples": sorted(sample.relative_to(job / "out").as_posix() for sample in job.glob("out/samples/*.png")),
-        "steps": plan["steps"],
-        "finalLoss": loss(plan["steps"]),
+        "steps": steps,
+        "finalLoss": loss(steps),
         "secondsPerStep": seconds_per_step,
-        "seconds": seconds_per_step * plan["steps"],
+        "seconds": seconds_per_step * steps,
         "startedAt": began.isoformat(timespec="milliseconds"),
         "finishedAt": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         "planSha256": plan_sha256,

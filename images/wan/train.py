@@ -72,7 +72,7 @@ def main(job):
             state = keys.tensors(model, plan, comfy_name, keys.peft_parts)
             keys.save(job, file, state, facts, pairs, {"modelspec": version, "kohya": version})
             names.append(file.name)
-        finish.last_samples(job, models, draw)
+        finish.last_samples(job, models, draw, trained.steps)
         finish.write_result(job, trained, names)
     wait()
 

@@ -75,10 +75,13 @@ export type ManifestInput = {
   readonly models: readonly ShippedFile[]
   readonly samples: readonly ShippedFile[]
   readonly shippedAt: Date
+  /** Below the plan's where the trainer was asked to finish early. */
+  readonly fewestSteps: number
 }
 
-export function buildManifest({ plan, result, models, samples, shippedAt }: ManifestInput): Manifest {
-  if (result.steps < plan.steps) {
+export function buildManifest(input: ManifestInput): Manifest {
+  const { plan, result, models, samples, shippedAt, fewestSteps } = input
+  if (result.steps < fewestSteps) {
     throw new Failure('bad-artifact', `only ${result.steps} of ${plan.steps} steps were trained`)
   }
   const { steps, seconds, finalLoss, finishedAt = shippedAt } = result

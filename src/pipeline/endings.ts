@@ -28,6 +28,12 @@ const failed = { ...never, status: 'FAILED', refund: 'all' } as const
 
 export const endings: Readonly<Record<EndingName, Ending>> = {
   trained: { ...never, status: 'COMPLETED', refund: 'none', sentence: () => '' },
+  'trained-in-part': {
+    ...never,
+    status: 'COMPLETED',
+    refund: 'unused',
+    sentence: (detail) => `The training reached a cost limit: ${detail}.`,
+  },
   cancelled: {
     ...never,
     status: 'CANCELLED',

@@ -7,7 +7,7 @@
 import type { Job } from './job.ts'
 import { charge } from './steps/charge.ts'
 import { credit } from './steps/credit.ts'
-import { carryOut, end, whatNext } from './steps/end.ts'
+import { carryOut, delivered, end, whatNext } from './steps/end.ts'
 import { onSomeMachine } from './steps/machines.ts'
 import { prepare } from './steps/prepare.ts'
 import { provision } from './steps/provision.ts'
@@ -31,7 +31,7 @@ export async function trainLora(job: Job): Promise<void> {
 
     const model = await register(job, plan, shipped) // in the gallery and in ComfyUI
     await credit(job) // the trainer and the dataset's creator
-    await end(job, 'trained', '', model) // machine gone, document told, nothing left
+    await end(job, ...delivered(shipped, plan), model) // machine gone, document told, nothing left
   } catch (error) {
     await whatNext(job, error) // another try where that may help; else refunded and explained
   }

@@ -93,9 +93,16 @@ export function memoryTrainings(options: MemoryTrainingsOptions = {}): MemoryTra
       const steps = { currentStep: step, totalSteps, ...(loss !== undefined && { currentLoss: loss }) }
       whileRunning(id, { progress: clampPercent(progress), ...(writeStepFields && steps) })
     },
-    async complete(id, { modelId, ...result }) {
+    async complete(id, { modelId, ...result }, remark) {
       const loraModelId = ObjectId.createFromHexString(modelId)
-      whileRunning(id, { ...result, loraModelId, status: 'COMPLETED', progress: 100, completedAt: now() })
+      whileRunning(id, {
+        ...result,
+        ...(remark && { failureReason: remark }),
+        loraModelId,
+        status: 'COMPLETED',
+        progress: 100,
+        completedAt: now(),
+      })
     },
     async fail(id, sentence) {
       whileRunning(id, { status: 'FAILED', failureReason: sentence })

@@ -97,7 +97,7 @@ export function mongoTrainings(db: Db, options: TrainingsOptions = {}): Training
       const steps = { currentStep: step, totalSteps, ...(loss !== undefined && { currentLoss: loss }) }
       await whileRunning(id, { progress: clampPercent(progress), ...(writeStepFields && steps) })
     },
-    async complete(id, { modelId, modelRepoUrl, triggerWords, previewImages }) {
+    async complete(id, { modelId, modelRepoUrl, triggerWords, previewImages }, remark) {
       await whileRunning(
         id,
         {
@@ -107,6 +107,7 @@ export function mongoTrainings(db: Db, options: TrainingsOptions = {}): Training
           modelRepoUrl,
           triggerWords,
           previewImages,
+          ...(remark && { failureReason: remark }),
         },
         { completedAt: true },
       )

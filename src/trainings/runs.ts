@@ -61,7 +61,7 @@ export type Attempt = {
 
 /** How a job ended, decided once and never changed; the existing document follows it. */
 export type Outcome = {
-  readonly ending: Reason | 'trained' | 'cancelled'
+  readonly ending: Reason | 'trained' | 'trained-in-part' | 'cancelled'
   /** Shown to the user. */
   readonly sentence: string
   readonly refundPoints: number
@@ -81,6 +81,8 @@ export type Run = {
   readonly attempts: readonly Attempt[]
   /** Last step that was seen, and when; what a pro-rata refund is computed from. */
   readonly lastStep?: number
+  /** The trainer was asked to finish with the steps that it has. */
+  readonly cutShort?: boolean
   readonly shippedAt?: Date
   readonly modelId?: string
   readonly outcome?: Outcome

@@ -54,7 +54,8 @@ export interface Trainings {
   orphans(limit: number): Promise<readonly string[]>
   recordCharge(id: string, points: number, at: Date): Promise<void>
   recordProgress(id: string, progress: Progress): Promise<void>
-  complete(id: string, result: TrainingResult): Promise<void>
+  /** `remark`: for the owner to read, where not all that was ordered could be delivered; else empty. */
+  complete(id: string, result: TrainingResult, remark: string): Promise<void>
   fail(id: string, sentence: string): Promise<void>
   /** Gives the place under the limits back; safe to repeat. Called when a job has ended. */
   freePlace(id: string): Promise<void>

@@ -225,15 +225,25 @@ describeBoth('trainings', (world) => {
       totalSteps: 12,
       currentLoss: 0.25,
     })
-    await trainings.complete(id, result)
+    await trainings.complete(id, result, '')
     const done = (await documents.get(one._id)) ?? {}
     expect(done).toMatchObject({
       ...(({ modelId, ...fields }) => fields)(result),
       status: 'COMPLETED',
       progress: 100,
     })
+    expect(Object.keys(done)).not.toContain('failureReason')
     expect(`${done.loraModelId}`).toBe(result.modelId)
     expect(done.completedAt).toBeInstanceOf(Date)
+  })
+
+  test('what an owner should know of a model is said beside it', async () => {
+    const one = job()
+    await documents.insert(one)
+    const [{ id } = { id: '' }] = await claimAll(1)
+    await trainings.complete(id, result, 'It has 5 of 12 steps.')
+    const document = await documents.get(one._id)
+    expect(document).toMatchObject({ status: 'COMPLETED', failureReason: 'It has 5 of 12 steps.' })
   })
 
   test('the step fields are left out where the document’s producer does not know them', async () => {
@@ -255,7 +265,7 @@ describeBoth('trainings', (world) => {
     await trainings.recordCharge(id, 500, new Date())
     await trainings.recordProgress(id, { progress: 50, step: 5, totalSteps: 10, loss: 1 })
     await trainings.fail(id, 'too late')
-    await trainings.complete(id, result)
+    await trainings.complete(id, result, 'too late as well')
     const document = (await documents.get(one._id)) ?? {}
     expect(document.status).toBe('CANCELLED')
     for (const field of ['costPoints', 'progress', 'failureReason', 'modelRepoUrl']) {

@@ -1,6 +1,7 @@
 /** Each ending of a job, by a staged fault: what its owner reads, what an operator finds, and what it cost. */
 import { expect, test } from 'vitest'
 import { Failure } from '../../src/failure.ts'
+import type { Offering } from '../../src/recipes/offerings.ts'
 import type { TrainerScript } from '../../src/remote/simulated-machine.ts'
 import type { TimelineEvent } from '../../src/trainings/timeline.ts'
 import { goodTrainer } from './good-trainer.ts'
@@ -264,7 +265,7 @@ test.each<[string, string, (world: World) => boolean]>([
   ],
   ['is staged', 'pull', (world) => told(/^pulling/)(world)],
   ['trains', 'training', (world) => told(/^step 6 of/)(world)],
-  ['ships', 'shipping', (world) => told(/^trained 12 steps/)(world)],
+  ['ships', 'shipping', (world) => told(/^trained 12 of 12 steps/)(world)],
 ])(
   'a machine that is lost without a word while it %s is noticed within 20 s, by what the cloud says',
   async (_, step, reached) => {
@@ -469,12 +470,32 @@ test('a job that is cancelled in training gets the points back for the steps tha
 })
 
 test('a job that is cancelled while it is shipped has had all its steps', async () => {
-  const job = await cancelWhen(told(/^trained 12 steps/), slow)
+  const job = await cancelWhen(told(/^trained 12 of 12 steps/), slow)
   expect(job.run?.outcome).toMatchObject({ ending: 'cancelled', refundPoints: 0 })
   expect(job.world.models.all()).toEqual([])
 })
 
-test('a job at its deadline is stopped before its machine goes, and its checkpoint is kept', async () => {
+test('a job that reaches its deadline delivers the model as it is, for the steps that it has', async () => {
+  const [name, offering] = Object.entries(settings.offerings)[0] as [string, Offering]
+  const many = { ...offering, wishes: { steps: 2000, checkpointEvery: 500 } }
+  const job = await runJob({
+    options: { settings: { offerings: { [name]: many } }, turnMs: () => 15_000 },
+  })
+  const { plan, outcome, attempts, lastStep = 0 } = job.run ?? {}
+  expect(outcome?.ending).toBe('trained-in-part')
+  expect(lastStep).toBeGreaterThan(0)
+  expect(lastStep).toBeLessThan(plan?.steps ?? 0)
+  expect(job.document).toMatchObject({ status: 'COMPLETED', failureReason: outcome?.sentence })
+  expect(outcome?.sentence).toContain(
+    `The training reached a cost limit: the model has ${lastStep} of ${plan?.steps} steps.`,
+  )
+  expect(outcome?.refundPoints).toBe(Math.floor(1000 * (1 - lastStep / (plan?.steps ?? 0))))
+  expect(job.world.models.all()).toMatchObject([{ trainingId: job.id, steps: lastStep }])
+  const [attempt] = attempts ?? []
+  expect(attempt?.tornDownAt?.getTime()).toBeLessThan(attempt?.deadline.getTime() ?? 0)
+})
+
+test('a trainer that is deaf to that is stopped before its machine goes, and its checkpoint is kept', async () => {
   const endless: TrainerScript = (view) => {
     const plan = JSON.parse(view.files.get('plan.json')?.toString() ?? '{}')
     const files = new Map([

@@ -6,7 +6,9 @@ export const goodTrainer: TrainerScript = function* ({ files, stopping }) {
   const plan = planSchema.parse(JSON.parse(files.get('plan.json')?.toString() ?? ''))
   const resumed = files.get('checkpoint/step')?.toString()
   yield { line: JSON.stringify({ type: 'phase', phase: 'loading' }) }
-  for (let step = Number(resumed ?? 0) + 1; step <= plan.steps; step++) {
+  let step = Number(resumed ?? 0)
+  while (step < plan.steps && !(step > 0 && files.has('finish'))) {
+    step++
     yield {
       line: JSON.stringify({ type: 'step', step, total: plan.steps, loss: 1 / step, secondsPerStep: 0.1 }),
     }
@@ -23,9 +25,9 @@ export const goodTrainer: TrainerScript = function* ({ files, stopping }) {
   yield { write: 'out/samples/final-1.png', content: 'picture' }
   const result = {
     files: [{ name: `${plan.name}.safetensors` }],
-    steps: plan.steps,
+    steps: step,
     seconds: 1,
-    finalLoss: 1 / plan.steps,
+    finalLoss: 1 / step,
     finishedAt: '2026-11-23T12:00:00Z',
   }
   yield { write: 'out/result.json', content: JSON.stringify(result) }

@@ -25,15 +25,23 @@ const shippedAt = new Date('2026-11-23T12:00:00Z')
 
 describe('the manifest', () => {
   it('comes back from its text as it was, dates included', () => {
-    const manifest = buildManifest({ plan, result, models: [shipped], samples: [], shippedAt })
+    const manifest = buildManifest({
+      plan,
+      result,
+      models: [shipped],
+      samples: [],
+      shippedAt,
+      fewestSteps: 100,
+    })
     expect(parseManifest(JSON.stringify(manifest))).toEqual(manifest)
     expect(manifest.training).toEqual({ steps: 100, seconds: 12.5, finalLoss: 0.1, finishedAt: shippedAt })
     expect(manifestKey(plan.trainingId)).toBe('loras/0123456789abcdef01234567/manifest.json')
   })
 
-  it('is not made of a training that stopped early', () => {
+  it('is not made of a training that stopped early, unless it was asked to', () => {
     const input = { plan, result: { ...result, steps: 99 }, models: [shipped], samples: [], shippedAt }
-    expect(() => buildManifest(input)).toThrow('only 99 of 100 steps were trained')
+    expect(() => buildManifest({ ...input, fewestSteps: 100 })).toThrow('only 99 of 100 steps were trained')
+    expect(buildManifest({ ...input, fewestSteps: 1 }).training.steps).toBe(99)
   })
 })
 

@@ -79,6 +79,18 @@ def test_sigterm_saves_a_checkpoint_that_goes_on_to_the_same_weights(unstopped, 
     assert_equal(weights(made), expected)
 
 
+def test_a_run_that_is_asked_to_finish_gives_the_lora_of_the_steps_it_has(job, train):
+    folder = job(steps=100, samples={"every": 0, "prompts": ["a shape"], "inferenceSteps": 1, "size": 64, "guidance": 3})
+    running = jobs.Fork(folder, lambda: slow_down(train)).until(step=3)
+    (folder / "finish").touch()
+    code, lines = running.end()
+    last = jobs.of_type(lines, "step")[-1]["step"]
+    assert code == 0 and 3 <= last < 100
+    assert jobs.result(folder)["steps"] == last
+    assert [line["step"] for line in jobs.of_type(lines, "sample")] == [last]
+    assert all(state for state in weights(folder).values())
+
+
 def test_sigterm_before_the_first_step_leaves_at_once_with_75(job, train):
     folder = job()
     running = jobs.Fork(folder)

@@ -10,7 +10,7 @@ from . import cache, machine, report
 from .failures import Failure, Interrupted, OutOfMemory, classify
 
 
-def last_samples(job, models, sample):
+def last_samples(job, models, sample, step):
     """After the weights are safe. Who is asked to stop here has all that counts, and ends well with fewer images."""
     if not job.plan.samples.prompts:
         return
@@ -18,7 +18,7 @@ def last_samples(job, models, sample):
     for model in models:
         model.eval()
     try:
-        sample(job.plan.steps)
+        sample(step)
     except Interrupted:
         report.warning("The last sample images are missing, as the training was asked to stop.")
     except Exception as error:

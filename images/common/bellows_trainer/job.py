@@ -32,6 +32,11 @@ class Job:
         return self.rank == 0
 
     @property
+    def finishing(self):
+        """Whether the steps that are done shall be all: the money is nearly used up."""
+        return (self.folder / "finish").exists()
+
+    @property
     def base(self):
         return self.folder / "base"
 

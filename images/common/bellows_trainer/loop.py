@@ -59,6 +59,7 @@ def train(job, accelerator, models, batches, loss_of, sample):
             job.phase("training")
         accelerator.wait_for_everyone()
 
+    done = start
     for step in range(start, plan.steps):
         total = 0.0
         for micro in range(micro_batches):
@@ -80,7 +81,7 @@ def train(job, accelerator, models, batches, loss_of, sample):
         durations.append(now - began)
         losses.append(loss)
         report.step(done, plan.steps, loss, _typical(durations), _learning_rate(optimizer))
-        last = done == plan.steps
+        last = done == plan.steps or _any(accelerator, job.finishing)
         saved = not last and done % plan.checkpointEvery == 0
         if saved:
             save_checkpoint(done)
@@ -90,12 +91,14 @@ def train(job, accelerator, models, batches, loss_of, sample):
             if not saved:
                 save_checkpoint(done)
             raise Interrupted("The training was asked to stop.")
+        if last:
+            break
         began = time.monotonic()
 
     spent += time.monotonic() - resumed
     if ema:
         ema.copy_to(trainable)
-    return Trained(plan.steps, sum(losses) / len(losses), _typical(durations) if durations else 0.0, spent)
+    return Trained(done, sum(losses) / len(losses), _typical(durations) if durations else 0.0, spent)
 
 
 def _show(job, models, trainable, ema, sample, done):

@@ -3,6 +3,7 @@
  * safe to repeat: machines gone, points back, the document told, scratch files removed, the place freed.
  */
 import { Failure } from '../../failure.ts'
+import type { Plan } from '../../recipes/plan.ts'
 import type { Outcome } from '../../trainings/runs.ts'
 import { LeaseLost } from '../../trainings/runs.ts'
 import type { TrainingResult } from '../../trainings/trainings.ts'
@@ -10,6 +11,7 @@ import { type EndingName, endings, refundPoints, sentenceFor } from '../endings.
 import { reportOf } from '../failure-report.ts'
 import { Cancelled, HandOver, type Job } from '../job.ts'
 import { removeScratch } from '../scratch.ts'
+import type { Shipped } from './ship.ts'
 import { finishTeardowns, tearDownAll } from './teardown.ts'
 
 /** After an error: nothing if this worker must let go, another try if that may help, else the end. */
@@ -29,6 +31,12 @@ export async function whatNext(job: Job, error: unknown): Promise<void> {
     throw failure
   }
   await end(job, failure.reason, failure.message)
+}
+
+/** All that was ordered, or what there was when the money was used up. */
+export function delivered({ training }: Shipped, plan: Plan): [ending: EndingName, detail: string] {
+  if (training.steps >= plan.steps) return ['trained', '']
+  return ['trained-in-part', `the model has ${training.steps} of ${plan.steps} steps`]
 }
 
 export async function end(
@@ -67,7 +75,7 @@ export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
   if (outcome.ending !== 'trained') await refund(job, outcome)
 
   const { status, alert, keepsCheckpoint } = endings[outcome.ending]
-  if (outcome.result) await trainings.complete(id, outcome.result)
+  if (outcome.result) await trainings.complete(id, outcome.result, outcome.sentence)
   else if (status === 'FAILED') await trainings.fail(id, outcome.sentence)
   if (alert) {
     await alerts.report(`job:${id}`, {

@@ -49,11 +49,12 @@ export async function ship(job: Job, host: Host, plan: Plan): Promise<Shipped> {
       models: shippedModels,
       samples: shippedSamples,
       shippedAt: clock.now(),
+      fewestSteps: job.run.cutShort ? 1 : plan.steps,
     })
     const ref: ObjectRef = { bucket: 'models', key: manifestKey(job.training.id) }
     const first = await store.writeOnce(ref, JSON.stringify(manifest, null, 2), 'application/json')
     const shipped = first ? manifest : ((await findShipped(job)) ?? manifest)
-    await job.change({ shippedAt: clock.now(), lastStep: plan.steps })
+    await job.change({ shippedAt: clock.now(), lastStep: shipped.training.steps })
     await job.reach(
       'shipped',
       `${shipped.models.length} file${shipped.models.length > 1 ? 's' : ''} published`,

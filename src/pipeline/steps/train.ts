@@ -43,7 +43,7 @@ export async function train(job: Job, host: Host, plan: Plan, attempt: Attempt):
   const { exit, failure, lastStep } = await follow(job, host, plan, attempt)
   await job.change({ lastStep: Math.max(lastStep, job.run.lastStep ?? 0) })
 
-  if (exit?.exitCode === 0) return job.reach('trained', `trained ${plan.steps} steps`)
+  if (exit?.exitCode === 0) return job.reach('trained', `trained ${lastStep} of ${plan.steps} steps`)
   if (exit?.exitCode === stoppedExitCode) await keepLastCheckpoint(job, host, lastStep)
   throw await withEvidence(failure, host, attempt.name)
 }
@@ -80,6 +80,22 @@ async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt): Promi
       )
   }
 
+  /** What was trained by then shall be of use: the trainer is asked to finish, and stopped if it doesn't. */
+  async function finishBeforeDeadline(): Promise<void> {
+    try {
+      await clock.sleep(timeToTrain(job, attempt), signal)
+      if (Math.max(lastStep, job.run.lastStep ?? 0) > 0) {
+        await job.change({ cutShort: true })
+        await host.writeFile('finish', '', signal)
+        await job.tell('activity', `the paid time ends: asked the trainer to finish after step ${lastStep}`)
+        await clock.sleep(limits.stopping, signal)
+      }
+    } catch {
+      if (signal.aborted) return
+    }
+    stop(new Failure('over-budget', 'the machine reached the end of the time that is paid for'))
+  }
+
   const silence = startWatchdog(clock, limits.firstStep, (limit) =>
     stop(
       new Failure(
@@ -91,7 +107,7 @@ async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt): Promi
   const idleGpu = startWatchdog(clock, Math.max(limits.stall, limits.firstStep), (limit) => {
     if (job.settings.gpu) stop(new Failure('trainer-hung', `the GPU was idle for ${duration(limit)}`))
   })
-  void stopAtDeadline(job, attempt, signal, stop)
+  void finishBeforeDeadline()
   void watchMachine(job, attempt.name, signal, (failure) => {
     stopped ??= failure
     following.abort(failure)
@@ -151,24 +167,14 @@ function onNotice(notice: Notice, stop: (failure: Failure) => void, gpuBusy: () 
   } else if (notice.kind === 'gpu' && notice.utilisationPercent > 0) gpuBusy()
 }
 
-/** The machine switches itself off at its deadline; what was trained by then shall be safe before. */
-async function stopAtDeadline(
-  job: Job,
-  attempt: Attempt,
-  signal: AbortSignal,
-  stop: (failure: Failure) => void,
-): Promise<void> {
-  const { limits } = job.settings
-  const lead = Math.min(
-    limits.stopping + limits.shipping,
-    (attempt.deadline.getTime() - attempt.orderedAt.getTime()) / 4,
-  )
-  try {
-    await job.ports.clock.sleep(attempt.deadline.getTime() - lead - job.ports.clock.now().getTime(), signal)
-  } catch {
-    return
-  }
-  stop(new Failure('over-budget', `the machine reached the end of the time that is paid for`))
+/**
+ * Milliseconds until the trainer must finish. The machine switches itself off at its deadline; before it there is time
+ * to finish, to stop where that fails, and to ship.
+ */
+function timeToTrain(job: Job, { deadline, orderedAt }: Attempt): number {
+  const { stopping, shipping } = job.settings.limits
+  const lead = Math.min(2 * stopping + shipping, (deadline.getTime() - orderedAt.getTime()) / 4)
+  return deadline.getTime() - lead - job.ports.clock.now().getTime()
 }
 
 async function keepLastCheckpoint(job: Job, host: Host, step: number): Promise<void> {
