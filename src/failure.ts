@@ -21,6 +21,7 @@ export const reasons = [
   'trainer-hung', // no progress for too long
   'bad-artifact', // what came out is not a usable LoRA
   'store-failed', // R2 refused for longer than the retries last
+  'comfyui-failed', // it could not be given a model, for longer than anybody should wait
   'internal', // everything that nobody classified
 ] as const
 

@@ -88,7 +88,7 @@ export function startClaimLoop(options: {
       return false
     }
     const [unfinished, orphans] = await Promise.all([
-      ports.runs.unfinished(concurrency * 2),
+      ports.runs.unfinished(concurrency * 2 + resting.size), // those that rest don't hide the others
       ports.trainings.orphans(concurrency * 2),
     ])
     onLook?.()

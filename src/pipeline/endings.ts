@@ -109,6 +109,12 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
     alert: true,
     sentence: () => `The file store did not answer. Please try again later.`,
   },
+  'comfyui-failed': {
+    ...failed,
+    resume: 300, // more than a day, with the claim loop's pauses; no machine waits for it
+    alert: true,
+    sentence: () => `The model is trained and in the gallery, but ComfyUI could not be given it.`,
+  },
   internal: {
     ...failed,
     resume: 3,

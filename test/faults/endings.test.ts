@@ -635,6 +635,28 @@ test('a store that fails once costs no second machine: the same one goes on', as
   expect(world.machines.made()).toHaveLength(1)
 })
 
+test('a model waits for a ComfyUI that is away, without a machine, and nobody is refunded', async () => {
+  const world = createWorld()
+  await world.install()
+  const id = await insertJob(world)
+  world.startWorker('worker', {
+    before({ port }) {
+      if (port === 'comfyUi' && world.clock.elapsed < 6 * hour) throw new Error('connect ECONNREFUSED')
+    },
+  })
+  const gone = () => world.machines.made().length === 1 && world.machines.left().length === 0
+  await world.clock.runUntil(gone, hour)
+  expect(world.alerts.said.map(({ key, kind }) => [key, kind])).toEqual([['comfyui', 'raised']])
+  await world.clock.runUntil(() => allEnded(world, [id]), 12 * hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  expect(world.trainings.document(id)?.status).toBe('COMPLETED')
+  expect(world.machines.made()).toHaveLength(1)
+  expect(world.alerts.said.map(({ key, kind }) => [key, kind])).toEqual([
+    ['comfyui', 'raised'],
+    ['comfyui', 'over'],
+  ])
+})
+
 test('a machine whose worker comes back a day later has cost what it was reserved for, and no more', async () => {
   const world = createWorld({ turnMs: () => 3000 })
   await world.install()

@@ -1,3 +1,4 @@
+import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import { printable } from '../../recipes/trainer-line.ts'
@@ -11,7 +12,7 @@ const longestName = 200
 /** Puts the model into the gallery, then into ComfyUI. Evidence: the model whose id follows from the job's. */
 export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<TrainingResult> {
   return job.within('registering', async () => {
-    const { models, comfyUi } = job.ports
+    const { models } = job.ports
     const { id: trainingId, ownerAccountId, datasetId, modelName } = job.training
     const [main] = shipped.models
     if (!main || !ownerAccountId || !datasetId)
@@ -35,16 +36,7 @@ export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<
       previewImages,
       modelFileUrl: main.url,
     })
-    for (const file of shipped.models) {
-      const filename = file.name.split('/').at(-1) ?? file.name
-      await comfyUi.install({
-        modelId: model.id,
-        filename,
-        url: file.url,
-        size: file.size,
-        sha256: file.sha256,
-      })
-    }
+    await install(job, model.id, shipped)
     await job.change({ modelId: model.id })
     await job.reach(
       'registered',
@@ -52,4 +44,25 @@ export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<
     )
     return { modelId: model.id, modelRepoUrl: main.url, triggerWords, previewImages }
   })
+}
+
+const awayAlert = 'comfyui'
+
+/** A model that is trained and paid for waits for a ComfyUI that is away; operators are told. */
+async function install(job: Job, modelId: string, { models }: Shipped): Promise<void> {
+  const { comfyUi, alerts } = job.ports
+  try {
+    for (const { name, url, size, sha256 } of models) {
+      await comfyUi.install({ modelId, filename: name.split('/').at(-1) ?? name, url, size, sha256 })
+    }
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    await alerts.raise(awayAlert, {
+      severity: 'critical',
+      title: 'ComfyUI can not be given a model',
+      text: `Training ${job.training.id} is done, but its model can't be installed: ${why}. It is tried again until it works.`,
+    })
+    throw new Failure('comfyui-failed', `ComfyUI could not be given the model: ${why}`, { cause: error })
+  }
+  await alerts.clear(awayAlert, 'ComfyUI takes models again.')
 }
