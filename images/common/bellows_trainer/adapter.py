@@ -39,4 +39,4 @@ def optimizer(plan, trainable):
         from bitsandbytes.optim import AdamW8bit
 
         return AdamW8bit(trainable, **settings)
-    return torch.optim.AdamW(trainable, fused=trainable[0].is_cuda, **settings)
+    return torch.optim.AdamW(trainable, fused=True, **settings)
