@@ -1,0 +1,110 @@
+/**
+ * `npm run bench -- --model SDXL`: our trainer and diffusers' example script one after the other, again and again, on this
+ * computer; ends with a table. README.md says what is compared and how.
+ */
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { type BaseFile, sumOf, weightsIn } from '../src/recipes/bases.ts'
+import { families } from '../src/recipes/plan.ts'
+import { planText } from '../src/recipes/plan-text.ts'
+import { setUp } from '../tools/toolbox.ts'
+import { measure } from './container.ts'
+import { contendersFor, planFor } from './contenders.ts'
+import { makeDatasets } from './dataset.ts'
+import { downloadedScript, exampleScript, givenScript } from './example-scripts.ts'
+import { type Figures, summarise } from './figures.ts'
+import { examplesImage } from './image.ts'
+import { type Settings, settingsFor, type Wished } from './settings.ts'
+import { table } from './table.ts'
+import { textLengthOf } from './text-length.ts'
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'SDXL' },
+    base: { type: 'string' },
+    gpu: { type: 'boolean', default: false },
+    script: { type: 'string' },
+    rounds: { type: 'string', default: '3' },
+    steps: { type: 'string' },
+    batch: { type: 'string' },
+    resolution: { type: 'string' },
+    rank: { type: 'string' },
+  },
+})
+const folder = await mkdtemp(join(tmpdir(), 'bellows-bench-'))
+try {
+  console.log(await bench())
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+} finally {
+  await rm(folder, { recursive: true, force: true })
+}
+
+async function bench(): Promise<string> {
+  const family = families.find((each) => each === values.model.toUpperCase())
+  if (!family) throw new Error(`There is no model ${values.model}; choose one of ${families.join(', ')}.`)
+  const settings = settingsFor(family, values.gpu, wished())
+  const script = exampleScript(family)
+
+  const toolbox = await setUp(['images', 'bases', 'photographs'])
+  const [trainer, base] = [toolbox.images.trainers[family], values.base ?? toolbox.bases[family]]
+  if (!trainer || !base) throw new Error(`The set-up has made no trainer for ${family}.`)
+  const images = { trainer, examples: await examplesImage(trainer, settings.gpu) }
+  const file = values.script
+    ? await givenScript(script, values.script)
+    : await downloadedScript(script, toolbox.cache)
+  await cp(file, join(folder, 'script.py'))
+  await cp(new URL('measure.py', import.meta.url), join(folder, 'measure.py'))
+  const pictures = await makeDatasets(toolbox.photographs, folder, Math.max(512, settings.resolution))
+  const weights = await Array.fromAsync(weightsIn(base))
+
+  const contenders = contendersFor(settings, await textLengthOf(base))
+  const rounds: Figures[][] = []
+  for (let round = 0; round < Number(values.rounds); round++) {
+    const figures: Figures[] = []
+    for (const contender of contenders) {
+      const job = await makeJob(settings, basename(base), weights, pictures)
+      const place = { image: images[contender.image], job, bench: folder, base }
+      figures.push(await measure(contender, settings, place))
+      await rm(job, { recursive: true })
+      console.error(`round ${round + 1}: ${contender.name} ${JSON.stringify(figures.at(-1))}`)
+    }
+    rounds.push(figures)
+  }
+  return table(
+    contenders.map(({ name }) => name),
+    summarise(rounds),
+  )
+}
+
+function wished(): Wished {
+  const given = {
+    steps: values.steps,
+    batchSize: values.batch,
+    resolution: values.resolution,
+    rank: values.rank,
+  }
+  const written = Object.entries(given).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(written.map(([name, value]) => [name, Number(value)]))
+}
+
+/** A new `/job`, as a machine has it once everything is staged: the base's files have been checked. */
+async function makeJob(
+  settings: Settings,
+  base: string,
+  weights: readonly BaseFile[],
+  pictures: number,
+): Promise<string> {
+  const job = join(folder, 'job')
+  for (const name of ['base', 'out', 'checkpoint']) await mkdir(join(job, name), { recursive: true })
+  await cp(join(folder, 'dataset'), join(job, 'dataset'), { recursive: true })
+  const plan = planFor(settings, { name: base, sha256: sumOf(weights) }, pictures)
+  await writeFile(join(job, 'plan.json'), planText(plan))
+  const sorted = weights.toSorted((one, other) => (one.path < other.path ? -1 : 1))
+  const lines = sorted.map(({ path, sha256 }) => `${sha256}  ${path}\n`)
+  await writeFile(join(job, 'base.sha256sums'), lines.join(''))
+  return job
+}
