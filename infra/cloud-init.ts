@@ -8,8 +8,9 @@
  * since a wall clock can be set back.
  *
  * The worker knows that the boot is over by /var/lib/bellows/ready; /var/lib/bellows/failed says why it
- * never will be. Until sshd has been given its pinned host key, it answers with another: the worker
- * refuses that one and tries again.
+ * never will be, and so does the console, which is all that can be read where SSH never answers. Nothing
+ * secret is printed, therefore. Until sshd has been given its pinned host key, it answers with another: the
+ * worker refuses that one and tries again.
  */
 export type FirstBoot = {
   /** Ed25519, OpenSSH's private key format: the key that the worker pins. The script's only secret. */
@@ -50,6 +51,7 @@ export function firstBootScript(boot: FirstBoot): string {
     noUpgrades,
     noMetadataForContainers,
     jobFolders(user),
+    "echo 'bellows: the first boot is done'",
     'touch /var/lib/bellows/ready',
   ].join('\n')
   const bytes = Buffer.byteLength(script)
@@ -67,7 +69,8 @@ const head = `#!/bin/bash
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mkdir -p /var/lib/bellows
-trap 'echo "first boot: line $LINENO: $BASH_COMMAND" > /var/lib/bellows/failed' ERR
+trap 'echo "first boot: line $LINENO: $BASH_COMMAND" | tee /var/lib/bellows/failed' ERR
+echo 'bellows: the first boot begins'
 systemd() { [ -d /run/systemd/system ]; }
 `
 

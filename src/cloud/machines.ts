@@ -61,6 +61,11 @@ export interface Machines {
   order(order: MachineOrder, signal: AbortSignal): Promise<Machine>
   state(name: string): Promise<MachineState>
   /**
+   * What the machine's kernel and first boot have written, as plain text: all there is to be had of one that
+   * SSH never reached. Undefined where there is nothing (yet).
+   */
+  console(name: string): Promise<string | undefined>
+  /**
    * Removes machine and stack: terminates by tag first, then mends the engine's state: money first.
    * Returns when the machine was seen terminated and the stack is gone; throws if that can't be had.
    * Safe to repeat; nothing there is fine.

@@ -154,6 +154,10 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
       const { state, id: instanceId, reason } = instance
       return { state, instanceId, ...(reason === undefined ? {} : { reason }) }
     },
+    async console(name) {
+      await reach('console', 'asked', name)
+      return instanceOf(name) && `${name} has begun its first boot`
+    },
     release: (name) => locked(name, () => release(name)),
     async existing() {
       await reach('existing', 'asked')

@@ -15,13 +15,14 @@ import { firstBootScript } from '../../infra/cloud-init.ts'
 import type { GpuMachineInputs } from '../../infra/gpu-vm.ts'
 import { Failure } from '../failure.ts'
 import type { MachineKeys } from '../remote/keys.ts'
+import { plainText } from '../remote/lines.ts'
 import { retry } from '../retry.ts'
 import { awsRefusal, isTransientRefusal, orderFailure } from './aws-errors.ts'
 import { parseMachineName } from './machine-name.ts'
 import type { Found, Machine, MachineOrder, MachineState, Machines } from './machines.ts'
 import { currentOffers, type OfferLimits } from './offers.ts'
 import type { StackCall, Stacks } from './stacks.ts'
-import { instances, removeThing, terminateAll, things, untilTerminated } from './tagged.ts'
+import { consoleOutput, instances, removeThing, terminateAll, things, untilTerminated } from './tagged.ts'
 
 /** A region's base, as `infra/index.ts` has made it; its outputs have these names. */
 export type Base = {
@@ -124,6 +125,11 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
       if (!newest) return { state: 'absent' }
       const { state, id: instanceId, reason } = newest
       return { state, instanceId, ...(reason === undefined ? {} : { reason }) }
+    },
+
+    async console(name) {
+      const [text] = (await everywhere((scope) => consoleOutput({ ...scope, name }))).filter(Boolean)
+      return text?.split('\n').map(plainText).join('\n')
     },
 
     async release(name) {

@@ -10,6 +10,7 @@ import {
   DescribeKeyPairsCommand,
   type EC2Client,
   type Filter,
+  GetConsoleOutputCommand,
   type Instance,
   paginateDescribeInstances,
   paginateDescribeSecurityGroups,
@@ -40,6 +41,16 @@ export async function instances(scope: Scope): Promise<readonly TaggedInstance[]
     for (const { Instances = [] } of page.Reservations ?? []) found.push(...Instances.map(instanceOf))
   }
   return found.toSorted((one, other) => (other.launchedAt?.getTime() ?? 0) - (one.launchedAt?.getTime() ?? 0))
+}
+
+/** What the newest instance of the scope has written to its console, at most 64 KiB; undefined where EC2 has nothing. */
+export async function consoleOutput(scope: Scope): Promise<string | undefined> {
+  const [newest] = await instances(scope)
+  if (!newest) return undefined
+  // What an instance wrote last is posted when it ends; before that it must be asked for.
+  const Latest = newest.state === 'pending' || newest.state === 'running'
+  const { Output } = await scope.ec2.send(new GetConsoleOutputCommand({ InstanceId: newest.id, Latest }))
+  return Output ? Buffer.from(Output, 'base64').toString('utf8') : undefined
 }
 
 /** Asks EC2 to end every instance of the scope; returns those that had not ended. */

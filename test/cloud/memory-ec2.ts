@@ -16,6 +16,7 @@ export type Resource = {
 
 type Input = {
   readonly Filters?: readonly { Name: string; Values: readonly string[] }[]
+  readonly InstanceId?: string
   readonly InstanceIds?: readonly string[]
   readonly VolumeId?: string
   readonly KeyPairId?: string
@@ -93,6 +94,10 @@ export function memoryEc2(deployment: string) {
           },
         ],
       })),
+    }),
+    GetConsoleOutputCommand: ({ InstanceId }) => ({
+      InstanceId,
+      Output: Buffer.from('\u001b[1mcloud-init\u001b[0m has begun the first boot\r\n').toString('base64'),
     }),
     DescribeVolumesCommand: (input) => ({
       Volumes: ofKind('volume', input).map((each) => ({ ...told(each), VolumeId: each.id })),

@@ -71,9 +71,19 @@ export function machinesContract(setUp: () => MachinesUnderTest): void {
     await under.machines.release(order.name)
   })
 
+  test('what a machine has written to its console can be read, as plain text, also when it has ended', async () => {
+    const under = setUp()
+    const { order } = await ordered(under)
+    const written = /^[^\p{Cc}]* has begun (its|the) first boot$/mu
+    expect(await under.machines.console(order.name)).toMatch(written)
+    await under.lose(order.name)
+    expect(await under.machines.console(order.name)).toMatch(written)
+  })
+
   test('a machine that never was is absent, and releasing it is fine', async () => {
     const { machines, newOrder } = setUp()
     const { name } = newOrder()
+    expect(await machines.console(name)).toBeUndefined()
     expect(await machines.state(name)).toEqual({ state: 'absent' })
     await machines.release(name)
   })

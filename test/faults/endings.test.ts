@@ -363,6 +363,53 @@ test('a machine that never boots is given up by name, and another takes its plac
   expect(job.document?.status).toBe('COMPLETED')
   expect(job.machines).toBe(2)
   expectReport(job.failures[0] as TimelineEvent, 'step-overran', 'boot')
+  const name = job.run?.attempts[0]?.name ?? ''
+  expect(job.failures[0]?.data?.evidence).toBe(`== console\n${name} has begun its first boot`)
+})
+
+test.each([
+  ['pull', /^== what had come\n1 of 1 layers of trainer\n/],
+  ['download', /^== what had come\n\d+\.\d MB of \d+\.\d MB\n/],
+] as const)(
+  'a machine whose %s takes for ever is given up, with what had come and the state of the machine',
+  async (verb, came) => {
+    const phase = verb === 'pull' ? 'pull' : 'staging'
+    const world = createWorld()
+    await world.install()
+    const id = await insertJob(world)
+    let hangs = true
+    world.startWorker('worker', {
+      async after({ port, verb: called }) {
+        if (port !== 'host' || called !== verb || !hangs) return
+        hangs = false
+        await world.clock.sleep(hour)
+      },
+    })
+    await world.clock.runUntil(() => allEnded(world, [id]), 2 * hour)
+    expect(await brokenPromises(world, [id])).toEqual([])
+    expect(world.trainings.document(id)?.status).toBe('COMPLETED')
+    const failure = (await world.timeline.read(id)).find(({ kind }) => kind === 'failure')
+    expectReport(failure as TimelineEvent, 'step-overran', phase)
+    expect(failure?.message).toBe(`attempt 1 failed: ${phase} took longer than 5 min`)
+    expect(failure?.data?.evidence).toMatch(came)
+    expect(failure?.data?.evidence).toContain('== last lines of the log')
+  },
+)
+
+test('a machine that is lost leaves what it wrote to its console; a cloud that keeps silent about it is not waited for', async () => {
+  const lost = (moment?: WorldOptions['moment']) =>
+    runJob({
+      options: { turnMs: () => 1000, ...(moment && { moment }) },
+      async fault(world) {
+        await trained(world, 6)
+        loseSilently(world)
+      },
+    })
+  const job = await lost()
+  expect(job.failures[0]?.data?.evidence).toMatch(/^== console\n.* has begun its first boot$/)
+  const silent = await lost(({ verb }) => (verb === 'console' ? new Promise(() => {}) : undefined))
+  expect(silent.failures[0]?.data?.evidence).toBe('no evidence came within 30 s')
+  expect(silent.document?.status).toBe('COMPLETED')
 })
 
 test('a job whose cap pays for no machine is refunded without one', async () => {

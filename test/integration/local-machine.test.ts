@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import {
   DescribeInstancesCommand,
   DescribeVolumesCommand,
+  GetConsoleOutputCommand,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2'
 import { DeleteObjectCommand, HeadBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3'
@@ -123,6 +124,34 @@ describe('a machine', () => {
     expect(await untilTerminated(other?.instanceId ?? '', 60_000)).toMatchObject({ StateReason: reason })
     expect([listed('container'), listed('volume')]).toEqual(['', ''])
     await Promise.all([standIn.stacks.destroy(early), standIn.stacks.destroy(greedy)])
+  })
+
+  test('whose first boot breaks says so on its console, also when it has ended; one that is well says that it is done', {
+    timeout: 60_000,
+  }, async () => {
+    const [broken, well] = ['bellows-broken-1', 'bellows-well-1'] as const
+    const inputs = standIn.inputs(broken)
+    const userData = inputs.userData.replace(
+      'home=$(getent passwd ubuntu',
+      'home=$(getent passwd nobody-here',
+    )
+    const [one, other] = (await Promise.all([
+      standIn.up({ ...inputs, userData }),
+      standIn.up(standIn.inputs(well)),
+    ])) as { instanceId: string }[]
+    const consoleOf = async (InstanceId: string | undefined) => {
+      const { Output = '' } = await standIn.ec2.send(
+        new GetConsoleOutputCommand({ InstanceId, Latest: true }),
+      )
+      return Buffer.from(Output, 'base64').toString()
+    }
+    const poll = { timeout: 20_000, interval: 200 }
+    const failed = /^bellows: the first boot begins\n[\s\S]*^first boot: line \d+: home=.*nobody-here/m
+    await expect.poll(() => consoleOf(one?.instanceId), poll).toMatch(failed)
+    await expect.poll(() => consoleOf(other?.instanceId), poll).toMatch(/^bellows: the first boot is done$/m)
+    expect(await consoleOf(other?.instanceId)).not.toContain('PRIVATE KEY')
+    await Promise.all([standIn.stacks.destroy(broken), standIn.stacks.destroy(well)])
+    expect(await consoleOf(one?.instanceId)).toMatch(failed)
   })
 
   test('lets nobody in but the worker', { timeout: 60_000 }, async () => {

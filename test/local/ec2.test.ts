@@ -9,6 +9,7 @@ import {
   DescribeVolumesCommand,
   DescribeVpcsCommand,
   EC2Client,
+  GetConsoleOutputCommand,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -68,6 +69,10 @@ test('what is wrong is refused by AWS’s codes', async () => {
     expect(ec2.send(command as DescribeInstancesCommand)).rejects.toMatchObject({ name })
   await refused(
     new DescribeInstancesCommand({ InstanceIds: ['i-0123456789abcdef9'] }),
+    'InvalidInstanceID.NotFound',
+  )
+  await refused(
+    new GetConsoleOutputCommand({ InstanceId: 'i-0123456789abcdef9' }),
     'InvalidInstanceID.NotFound',
   )
   await refused(new TerminateInstancesCommand({ InstanceIds: ['machine'] }), 'InvalidInstanceID.Malformed')

@@ -38,6 +38,34 @@ test('a report has step, attempt, machine, offer, cost so far, the chain of caus
   })
 })
 
+test('of each section of the evidence its last 40 lines are kept, and never more than 16 KiB', () => {
+  const lines = (name: string, count: number) =>
+    Array.from({ length: count }, (_, line) => `${name} ${line + 1}`)
+  const evidence = [
+    ...lines('said', 100),
+    '',
+    '== console',
+    ...lines('boot', 41),
+    '== disk',
+    'full',
+    '== log',
+    'x'.repeat(100_000),
+  ].join('\n')
+  const report = String(reportOf(job, new Failure('step-overran', 'boot', { evidence })).evidence)
+  expect(report.split('\n').slice(0, -1)).toEqual([
+    ...lines('said', 100).slice(-40),
+    '',
+    '== console',
+    ...lines('boot', 41).slice(-40),
+    '',
+    '== disk',
+    'full',
+    '',
+    '== log',
+  ])
+  expect(report.length).toBeLessThan(20_000)
+})
+
 test('causes that go round in a circle are told to an end', () => {
   const failure = new Failure('internal', 'round')
   failure.cause = failure

@@ -50,6 +50,13 @@ export const actions: Readonly<Record<string, Action>> = {
     }
   },
 
+  async GetConsoleOutput(query, { instances }) {
+    const id = query.required('InstanceId')
+    refuseUnknown(query, 'InvalidInstanceID', 'instance', [id], instances.list())
+    const output = (await instances.console(id)).toString('base64')
+    return { instanceId: id, timestamp: new Date(), ...(output && { output }) }
+  },
+
   DescribeSpotPriceHistory(query) {
     const types = query.list('InstanceType')
     const products = query.list('ProductDescription')

@@ -13,6 +13,7 @@ import { randomBytes } from 'node:crypto'
 import {
   createMachine,
   type IngressRule,
+  machineConsole,
   machineLife,
   removeMachine,
   setIngress,
@@ -56,6 +57,8 @@ export class Instances {
   readonly #options: InstancesOptions
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #ending = new Map<string, Promise<void>>()
+  /** What machines that are gone had written; EC2 doesn't promise to keep it, and neither does a restart. */
+  readonly #consoles = new Map<string, string>()
   #closed = false
 
   constructor(options: InstancesOptions) {
@@ -66,13 +69,20 @@ export class Instances {
   list(): readonly Instance[] {
     const { state } = this.#options
     for (const { id, endedAt } of state.instances()) {
-      if (endedAt && Date.now() - Date.parse(endedAt) > visibleMs) state.removeInstance(id)
+      if (!endedAt || Date.now() - Date.parse(endedAt) <= visibleMs) continue
+      state.removeInstance(id)
+      this.#consoles.delete(id)
     }
     return state.instances()
   }
 
   find(id: string): Instance | undefined {
     return this.list().find((each) => each.id === id)
+  }
+
+  /** The most recent 64 KiB of what the machine has written. */
+  async console(id: string): Promise<Buffer> {
+    return Buffer.from(this.#consoles.get(id) ?? (await machineConsole(id))).subarray(-64 * 1024)
   }
 
   /** Orders one and waits until it runs. Throws an ApiError in EC2's words. */
@@ -280,7 +290,10 @@ export class Instances {
     if (!instance || instance.state === 'terminated') return
     this.#move(id, last === 'stopped' ? 'stopping' : 'shutting-down', reason)
     if (last === 'stopped') await stopMachine(id)
-    else await removeMachine(id, instance.volume.id)
+    else {
+      this.#consoles.set(id, await machineConsole(id))
+      await removeMachine(id, instance.volume.id)
+    }
     this.#move(id, last, reason)
   }
 

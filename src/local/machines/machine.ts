@@ -6,7 +6,7 @@
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import tar from 'tar-stream'
-import { DockerError, docker, isAbsent } from './docker.ts'
+import { DockerError, docker, dockerFile, dockerLogs, isAbsent } from './docker.ts'
 
 /** One thing that a security group lets in. */
 export type IngressRule = {
@@ -112,6 +112,15 @@ export async function untilEnded(name: string): Promise<void> {
   await docker(['wait', name]).catch((error) => {
     if (!isAbsent(error)) throw error
   })
+}
+
+/** What EC2's console shows of a machine: its boot, and what cloud-init copies there. Empty where there is none. */
+export async function machineConsole(name: string): Promise<string> {
+  const [boot = '', firstBoot] = await Promise.all([
+    dockerLogs(name),
+    dockerFile(name, '/var/log/cloud-init-output.log'),
+  ])
+  return `${boot}${firstBoot?.toString('utf8') ?? ''}`
 }
 
 /** Replaces the firewall rules of a running machine. */

@@ -6,6 +6,7 @@ import type { Host } from '../../remote/host.ts'
 import type { Attempt } from '../../trainings/runs.ts'
 import type { Job } from '../job.ts'
 import { machineLost } from '../machine-watch.ts'
+import { consoleOf } from './explain.ts'
 import { onMachine } from './on-machine.ts'
 
 /** A machine with its first boot behind it; leaving the scope closes the connection, not the machine. */
@@ -27,16 +28,21 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
   await job.changeAttempt(number, { instanceId: machine.instanceId, host: machine.host })
 
   job.show('activity', `waiting for ${machine.instanceId} to boot`)
-  const host = await onMachine(job, 'boot', async (signal) => {
-    const connected = await remote.connect(machine, signal)
-    try {
-      await connected.ready(signal)
-      return connected
-    } catch (error) {
-      connected.close()
-      throw error
-    }
-  })
+  const host = await onMachine(
+    job,
+    'boot',
+    () => consoleOf(job),
+    async (signal) => {
+      const connected = await remote.connect(machine, signal)
+      try {
+        await connected.ready(signal)
+        return connected
+      } catch (error) {
+        connected.close()
+        throw error
+      }
+    },
+  )
   if (!attempt.readyAt) await job.changeAttempt(number, { readyAt: clock.now() })
   await job.reach('provisioned', `${machine.instanceId} (${offer.type}) is ready`)
   return Object.assign(host, { [Symbol.dispose]: () => host.close() })

@@ -28,7 +28,8 @@ export async function findShipped(job: Job): Promise<Shipped | undefined> {
 }
 
 export async function ship(job: Job, host: Host, plan: Plan): Promise<Shipped> {
-  return onMachine(job, 'shipping', async (signal) => {
+  const look = () => host.evidence(job.run.attempts.at(-1)?.name ?? '')
+  return onMachine(job, 'shipping', look, async (signal) => {
     const { store, checkArtifact, clock } = job.ports
     const written = await host.readFile('out/result.json', 4_000_000, signal)
     if (!written) throw new Failure('bad-artifact', 'the trainer ended without a result')

@@ -7,7 +7,7 @@ import { Failure } from '../../failure.ts'
 import { type Base, baseKey, readBase, sha256sums } from '../../recipes/bases.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { planText } from '../../recipes/plan-text.ts'
-import type { Download } from '../../remote/host.ts'
+import type { Download, TransferProgress } from '../../remote/host.ts'
 import type { Job } from '../job.ts'
 import { throttle } from '../throttle.ts'
 import { checkpointKey, findCheckpoint } from './checkpoint.ts'
@@ -22,18 +22,29 @@ export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void>
   const container = job.run.attempts.at(-1)?.name ?? ''
   if ((await host.trainerState(container, job.signal)) !== 'absent') return
 
-  await onMachine(job, 'pull', (signal) => {
-    job.show('activity', 'pulling the trainer image')
-    return host.pull(imageOf(job, plan), (message) => job.show('activity', message), signal)
+  let came = 'nothing'
+  const look = async () => `== what had come\n${came}\n\n${await host.evidence(container)}`
+  await onMachine(job, 'pull', look, (signal) => {
+    const show = (message: string) => {
+      came = message
+      job.show('activity', message)
+    }
+    show('pulling the trainer image')
+    return host.pull(imageOf(job, plan), show, signal)
   })
-  await onMachine(job, 'staging', async (signal) => {
+  came = 'the image'
+  await onMachine(job, 'staging', look, async (signal) => {
     await host.writeFile('plan.json', planText(plan), signal)
     const base = await plannedBase(job, plan)
     const files = await downloads(job, plan, base)
     const show = throttle(job.ports.clock, 1000, (bytes: number, total: number) =>
       job.show('activity', `staging ${megabytes(bytes)} of ${megabytes(total)}`, { bytes, total }),
     )
-    await host.download(files, ({ bytes, totalBytes }) => show(bytes, totalBytes), signal)
+    const onProgress = ({ bytes, totalBytes }: TransferProgress) => {
+      came = `${megabytes(bytes)} of ${megabytes(totalBytes)}`
+      show(bytes, totalBytes)
+    }
+    await host.download(files, onProgress, signal)
     await host.writeFile('base.sha256sums', sha256sums(base.files), signal)
   })
   await job.reach('staged', 'weights and dataset are on the machine')

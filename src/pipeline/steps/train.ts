@@ -15,7 +15,7 @@ import { watchMachine } from '../machine-watch.ts'
 import { throttle } from '../throttle.ts'
 import { startWatchdog } from '../watchdog.ts'
 import { saveCheckpoint } from './checkpoint.ts'
-import { type Complaint, explainExit, stoppedExitCode, withEvidence } from './explain.ts'
+import { type Complaint, consoleOf, explainExit, stoppedExitCode, withEvidence } from './explain.ts'
 
 /** Kernel messages of a GPU that is broken (NVIDIA's Xid catalogue): memory, row remapping, off the bus. */
 const brokenGpu: ReadonlySet<number> = new Set([48, 63, 64, 79])
@@ -45,7 +45,8 @@ export async function train(job: Job, host: Host, plan: Plan, attempt: Attempt):
 
   if (exit?.exitCode === 0) return job.reach('trained', `trained ${lastStep} of ${plan.steps} steps`)
   if (exit?.exitCode === stoppedExitCode) await keepLastCheckpoint(job, host, lastStep)
-  throw await withEvidence(failure, host, attempt.name)
+  const gone = !exit && failure.reason === 'machine-lost'
+  throw await withEvidence(job, failure, () => (gone ? consoleOf(job) : host.evidence(attempt.name)))
 }
 
 type Followed = {
@@ -150,8 +151,9 @@ async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt): Promi
     await saving
     return { exit, failure: stopped ?? explainExit(exit, complaint), lastStep }
   } catch (error) {
-    if (!stopped || job.signal.aborted) throw error
-    return { exit: undefined, failure: stopped, lastStep }
+    const failure = stopped ?? error
+    if (job.signal.aborted || !(failure instanceof Failure)) throw error
+    return { exit: undefined, failure, lastStep }
   } finally {
     following.abort()
     silence.stop()
