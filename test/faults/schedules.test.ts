@@ -3,7 +3,7 @@
  * fail, in an order that only the seed decides. `FAULTS_SCHEDULES` and `FAULTS_SEED` choose how many, and which
  * first; a failing one is printed with the seed that replays it.
  */
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'
@@ -14,13 +14,16 @@ const hour = 3_600_000
 const schedules = Number(process.env.FAULTS_SCHEDULES ?? 300)
 const firstSeed = Number(process.env.FAULTS_SEED ?? 1)
 
-afterEach(() => vi.restoreAllMocks())
+const { random: unseeded } = Math
+afterEach(() => {
+  Math.random = unseeded
+})
 
 type Tally = Record<string, number>
 
 async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
   const random = seededRandom(seed)
-  vi.spyOn(Math, 'random').mockImplementation(seededRandom(seed).next) // the claim loop's jitter
+  Math.random = seededRandom(seed).next // the claim loop's jitter
   const count = (fault: string) => {
     tally[fault] = (tally[fault] ?? 0) + 1
   }
