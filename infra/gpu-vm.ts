@@ -1,5 +1,5 @@
 /**
- * One attempt's machine: its own key pair, a group that lets its worker in by SSH and nobody else, and the
+ * One attempt's machine: its own key pair, a group that lets the workers in by SSH and nobody else, and the
  * instance. The worker runs this inline, one stack a machine; destroying the stack leaves nothing.
  *
  * The instance ends by itself too: a shutdown from inside terminates it, and a spot instance that is
@@ -8,6 +8,7 @@
 import * as aws from '@pulumi/aws'
 import * as pulumi from '@pulumi/pulumi'
 import { z } from 'zod'
+import { workerNetworks } from './worker-networks.ts'
 
 export const gpuMachineInputs = z.strictObject({
   deployment: z.string().min(1),
@@ -28,8 +29,8 @@ export const gpuMachineInputs = z.strictObject({
   diskGb: z.int().min(8).max(16_384),
   /** OpenSSH's one-line form. */
   publicKey: z.string().startsWith('ssh-'),
-  /** The address from which the worker's SSH connections come. */
-  workerAddress: z.ipv4(),
+  /** Whoever takes the training up must reach the machine: all of them, not only the one that orders it. */
+  workerNetworks,
   /** cloud-init.ts's script. It holds the host's private key: a secret in the stack's state. */
   userData: z.string().startsWith('#!'),
 })
@@ -56,18 +57,21 @@ export function gpuMachine(given: GpuMachineInputs): GpuMachineOutputs {
   const keyPair = new aws.ec2.KeyPair('machine', { keyName: name, publicKey: inputs.publicKey, tags })
   const group = new aws.ec2.SecurityGroup('machine', {
     name,
-    description: 'SSH from the worker of this training',
+    description: 'SSH from the workers of this deployment',
     vpcId: inputs.vpcId,
     tags,
   })
-  const ssh = new aws.vpc.SecurityGroupIngressRule('ssh', {
-    securityGroupId: group.id,
-    ipProtocol: 'tcp',
-    fromPort: 22,
-    toPort: 22,
-    cidrIpv4: `${inputs.workerAddress}/32`,
-    tags,
-  })
+  const ssh = inputs.workerNetworks.map(
+    (cidrIpv4) =>
+      new aws.vpc.SecurityGroupIngressRule(`ssh-${cidrIpv4.replace('/', '-')}`, {
+        securityGroupId: group.id,
+        ipProtocol: 'tcp',
+        fromPort: 22,
+        toPort: 22,
+        cidrIpv4,
+        tags,
+      }),
+  )
 
   const instance = new aws.ec2.Instance(
     'machine',

@@ -211,7 +211,7 @@ function machinesOf(config: Config, ec2: EC2Client, keys: (name: string) => Retu
     ],
     stacks,
     keys,
-    workerAddress: config.BELLOWS_WORKER_ADDRESS,
+    workerNetworks: config.BELLOWS_WORKER_ADDRESSES,
     market: {
       market: config.BELLOWS_MARKET,
       ...(config.BELLOWS_GPU_TYPES && { types: config.BELLOWS_GPU_TYPES }),

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { z } from 'zod'
+import { workerNetworks } from '../infra/worker-networks.ts'
 import { Secret } from './secret.ts'
 
 const secret = z
@@ -139,9 +140,11 @@ export const settingsSchema = z.object({
     .enum(['spot-first', 'on-demand'])
     .default('spot-first')
     .describe('`spot-first`: both, by price; `on-demand`: never a machine that can be taken back'),
-  BELLOWS_WORKER_ADDRESS: z
-    .ipv4()
-    .describe('Address that machines accept SSH from: this worker’s own, as AWS sees it'),
+  BELLOWS_WORKER_ADDRESSES: list
+    .pipe(workerNetworks)
+    .describe(
+      'Where machines accept SSH from: the addresses of all workers, as AWS sees them, or networks: `198.51.100.4,203.0.113.0/28`',
+    ),
   BELLOWS_SSH_USER: z.string().default('ubuntu').describe('Login of the machine image'),
   BELLOWS_SSH_RECONNECT_SECONDS: seconds
     .default(60)

@@ -41,8 +41,8 @@ export type PulumiMachinesOptions = {
   readonly bases: readonly (Base & { readonly ec2: EC2Client })[]
   readonly stacks: Stacks
   readonly keys: (name: string) => MachineKeys
-  /** Where the worker's SSH connections come from, as AWS sees it. */
-  readonly workerAddress: string
+  /** Where workers' SSH connections come from, as AWS sees it, in CIDR form. */
+  readonly workerNetworks: readonly string[]
   readonly market: Omit<OfferLimits, 'zones'>
   /** Whether the lease of whoever locked this machine's stack at that time is provably over. */
   readonly mayCancelLock?: (name: string, lockedAt: Date | undefined) => boolean | Promise<boolean>
@@ -182,7 +182,7 @@ function machineInputs(order: MachineOrder, base: Base, options: PulumiMachinesO
     imageId: base.imageId,
     diskGb,
     publicKey: keys.loginPublicKey,
-    workerAddress: options.workerAddress,
+    workerNetworks: options.workerNetworks,
     userData: firstBootScript({
       hostPrivateKey: keys.hostPrivateKey.reveal(),
       authorizedKey: keys.loginPublicKey,

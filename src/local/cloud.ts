@@ -206,7 +206,7 @@ async function environmentOf(parts: {
       .join(','),
     BELLOWS_SECURITY_GROUP: outputs.securityGroupId,
     BELLOWS_INSTANCE_PROFILE: outputs.instanceProfile,
-    BELLOWS_WORKER_ADDRESS: gateway,
+    BELLOWS_WORKER_ADDRESSES: gateway,
     BELLOWS_GPU: 'false',
     BELLOWS_CONTAINER_MEMORY_GB: '3',
     BELLOWS_IMAGE_SDXL: image('SDXL'),

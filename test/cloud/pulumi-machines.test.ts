@@ -70,7 +70,7 @@ function setUp(deployment = 'test') {
       },
     ],
     keys: (machine) => machineKeys(new Secret('s'.repeat(32)), machine),
-    workerAddress: '198.51.100.4',
+    workerNetworks: ['198.51.100.4/32', '203.0.113.0/28'],
     market: { market: 'spot-first' },
     terminationSeconds: 5,
   })
@@ -118,7 +118,13 @@ test('the program gets what the base and the order say, with the region as confi
   expect(wanted).toMatchObject([
     {
       config: { 'aws:region': 'us-east-1' },
-      inputs: { name, trainingId, subnetId: 'subnet-a', market: 'spot', workerAddress: '198.51.100.4' },
+      inputs: {
+        name,
+        trainingId,
+        subnetId: 'subnet-a',
+        market: 'spot',
+        workerNetworks: ['198.51.100.4/32', '203.0.113.0/28'],
+      },
     },
   ])
   const { publicKey, userData } = (wanted[0] as (typeof wanted)[0]).inputs as {

@@ -154,13 +154,18 @@ describe('a machine', () => {
     expect(await consoleOf(one?.instanceId)).toMatch(failed)
   })
 
-  test('lets nobody in but the worker', { timeout: 60_000 }, async () => {
-    const stranger = 'bellows-stranger-1'
-    const { host } = (await standIn.up(standIn.inputs(stranger, { workerAddress: '203.0.113.9' }))) as {
-      host: string
-    }
-    await expect(overSsh(host, keysOf(stranger), 'id')).rejects.toThrow(/Timed out/)
-    await standIn.stacks.destroy(stranger)
+  test('lets in every worker, and nobody else', { timeout: 60_000 }, async () => {
+    const here = `${standIn.provider.gateway}/32`
+    const up = async (machine: string, workerNetworks: readonly string[]) =>
+      (await standIn.up(standIn.inputs(machine, { workerNetworks }))) as { host: string }
+    const [strange, shared] = ['bellows-strange-1', 'bellows-shared-1'] as const
+    const [one, other] = await Promise.all([
+      up(strange, ['203.0.113.9/32', '198.51.100.0/28']),
+      up(shared, ['203.0.113.9/32', '198.51.100.0/28', here]),
+    ])
+    expect(await said(other.host, shared, 'echo in')).toMatchObject({ stdout: 'in\n' })
+    await expect(overSsh(one.host, keysOf(strange), 'id')).rejects.toThrow(/Timed out/)
+    await Promise.all([standIn.stacks.destroy(strange), standIn.stacks.destroy(shared)])
   })
 
   test('is told of a spot reclaim, and is gone then, even if the stand-in is restarted meanwhile', {

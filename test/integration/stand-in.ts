@@ -107,7 +107,7 @@ function machineInputs(
   name: string,
   deployment: string,
   base: BaseOutputs,
-  workerAddress: string,
+  gateway: string,
   { seconds, hardSeconds }: typeof hours,
   change: Partial<GpuMachineInputs>,
 ): GpuMachineInputs {
@@ -128,7 +128,7 @@ function machineInputs(
     imageId: base.imageId,
     diskGb: 50,
     publicKey: keys.loginPublicKey,
-    workerAddress,
+    workerNetworks: [`${gateway}/32`],
     userData: firstBootScript({
       hostPrivateKey: keys.hostPrivateKey.reveal(),
       authorizedKey: keys.loginPublicKey,

@@ -1,5 +1,6 @@
 /** Forms that many inputs share. The lists of allowed values are AWS's and Cloudflare's. */
 import { z } from 'zod'
+import { isNetwork } from '../../../infra/worker-networks.ts'
 
 /** At most 50; keys of up to 128 and values of up to 256 characters, none beginning with `aws:`. */
 export const tags = z
@@ -8,7 +9,9 @@ export const tags = z
   .refine((map) => !Object.keys(map).some((key) => key.startsWith('aws:')), "no tag may begin with 'aws:'")
   .optional()
 
-export const cidr = z.cidrv4()
+export const cidr = z
+  .cidrv4({ abort: true })
+  .refine(isNetwork, 'is not a valid CIDR block: it has bits beyond its prefix')
 
 export const port = z.int().min(-1).max(65_535)
 

@@ -36,6 +36,11 @@ describe('inputs', () => {
     ],
     ['a bucket name with capitals', bucket, { accountId, name: 'Models' }],
     ['a rule without ports', ingress, { securityGroupId: 'sg-1', ipProtocol: 'tcp', cidrIpv4: '0.0.0.0/0' }],
+    [
+      'a network with bits beyond its prefix',
+      ingress,
+      { securityGroupId: 'sg-1', ipProtocol: '-1', cidrIpv4: '203.0.113.1/24' },
+    ],
     ['a tag that AWS keeps for itself', group, { name: 'a', vpcId: 'vpc-1', tags: { 'aws:name': 'x' } }],
     ['a group description that EC2 does not take', group, { name: 'a', vpcId: 'vpc-1', description: 'it’s' }],
   ])('%s is a mistake', (_, type, inputs) => {
