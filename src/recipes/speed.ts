@@ -5,7 +5,7 @@ import type { Estimate } from './recipe.ts'
 export type Observed = { readonly estimated: Estimate; readonly actual: Estimate }
 
 /** Newer runs say more about today's images and machines than all that were ever made. */
-const newest = 20
+export const newest = 20
 
 /** A correction beyond this is rather a run that went wrong. */
 const most = 4

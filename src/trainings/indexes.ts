@@ -10,5 +10,11 @@ export async function createIndexes(db: Db): Promise<void> {
   await durable(db, 'trainingRuns').createIndex({ startedAt: 1 })
   await durable(db, 'trainingRuns').createIndex({ endedAt: 1, startedAt: 1 })
   await durable(db, 'trainingRuns').createIndex({ 'attempts.tornDownAt': 1 })
+  await durable(db, 'trainingRuns').createIndex({
+    'outcome.ending': 1,
+    'plan.family': 1,
+    'attempts.offer.gpu': 1,
+    startedAt: -1,
+  })
   await durable(db, 'trainingEvents').createIndex({ trainingId: 1, number: 1 }, { unique: true })
 }

@@ -93,6 +93,16 @@ export function memoryRuns(now: () => Date = () => new Date()): MemoryRuns {
     async withMachines() {
       return runs().filter(({ attempts }) => attempts.some(({ tornDownAt }) => tornDownAt === undefined))
     },
+    async trainedInOneGo(family, gpu, limit) {
+      const found = runs().filter(
+        ({ outcome, plan, attempts }) =>
+          outcome?.ending === 'trained' &&
+          plan?.family === family &&
+          attempts.length === 1 &&
+          attempts[0]?.offer.gpu === gpu,
+      )
+      return found.sort(oldestFirst).reverse().slice(0, limit)
+    },
     async recent(limit) {
       return runs().sort(oldestFirst).reverse().slice(0, limit)
     },

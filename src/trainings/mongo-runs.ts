@@ -132,6 +132,19 @@ export function mongoRuns(db: Db): Runs {
         .toArray()
       return documents.map(runFrom)
     },
+    async trainedInOneGo(family, gpu, limit) {
+      const documents = await runs
+        .find({
+          'outcome.ending': 'trained',
+          'plan.family': family,
+          'attempts.offer.gpu': gpu,
+          attempts: { $size: 1 },
+        })
+        .sort({ startedAt: -1, _id: -1 })
+        .limit(limit)
+        .toArray()
+      return documents.map(runFrom)
+    },
     async recent(limit) {
       return (await runs.find().sort({ startedAt: -1, _id: -1 }).limit(limit).toArray()).map(runFrom)
     },

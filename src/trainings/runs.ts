@@ -9,7 +9,8 @@
 
 import type { Offer } from '../cloud/machines.ts'
 import type { Reason } from '../failure.ts'
-import type { Plan } from '../recipes/plan.ts'
+import type { Family, Plan } from '../recipes/plan.ts'
+import type { Estimate } from '../recipes/recipe.ts'
 import type { NewTimelineEvent, TimelineEvent } from './timeline.ts'
 import type { TrainingResult } from './trainings.ts'
 
@@ -48,6 +49,8 @@ export type Attempt = {
   readonly deadline: Date
   /** Reserved for it under the job's cap and the budgets. */
   readonly reservedUsd: number
+  /** What the recipe said of the whole training there, before any correction. */
+  readonly estimate?: Estimate
   readonly instanceId?: string
   readonly host?: string
   readonly readyAt?: Date
@@ -119,6 +122,8 @@ export interface Runs {
   unfinished(limit: number): Promise<readonly string[]>
   /** Runs with an attempt that is not torn down, whoever holds them: what the reaper compares with. */
   withMachines(): Promise<readonly Run[]>
+  /** Runs that trained every step on their only machine, one with that GPU; newest first. */
+  trainedInOneGo(family: Family, gpu: string, limit: number): Promise<readonly Run[]>
   /** Newest first, for the status page. */
   recent(limit: number): Promise<readonly Run[]>
 }

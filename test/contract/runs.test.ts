@@ -1,11 +1,13 @@
 import { beforeEach, expect, test } from 'vitest'
 import type { Offer } from '../../src/cloud/machines.ts'
+import type { Family, Plan } from '../../src/recipes/plan.ts'
+import { recipes } from '../../src/recipes/registry.ts'
 import { createIndexes } from '../../src/trainings/indexes.ts'
 import { memoryRuns } from '../../src/trainings/memory-runs.ts'
 import { memoryTimeline } from '../../src/trainings/memory-timeline.ts'
 import { mongoRuns } from '../../src/trainings/mongo-runs.ts'
 import { mongoTimeline } from '../../src/trainings/mongo-timeline.ts'
-import { type Attempt, LeaseLost, type Runs } from '../../src/trainings/runs.ts'
+import { type Attempt, LeaseLost, type RunChange, type Runs } from '../../src/trainings/runs.ts'
 import type { Timeline } from '../../src/trainings/timeline.ts'
 import { describeBoth } from './worlds.ts'
 
@@ -29,6 +31,19 @@ const offer: Offer = {
 function attempt(number: number): Attempt {
   const at = new Date('2026-11-23T12:00:00Z')
   return { number, name: `bellows-${id}-${number}`, offer, orderedAt: at, deadline: at, reservedUsd: 1 }
+}
+
+function planOf(family: Family): Plan {
+  return recipes[family].plan({
+    trainingId: id,
+    name: 'kite-eeeeee',
+    triggerWord: null,
+    baseModel: { name: 'base', sha256: 'a'.repeat(64) },
+    dataset: { images: 20, sha256: 'b'.repeat(64) },
+    captions: [],
+    wishes: {},
+    offering: {},
+  })
 }
 
 describeBoth('runs', (world) => {
@@ -171,6 +186,30 @@ describeBoth('runs', (world) => {
     const ids = ['a', 'b', 'c'].map((letter) => letter.repeat(24))
     for (const each of ids) await runs.acquire(each, 'one', minute)
     expect((await runs.recent(2)).map((run) => run.id)).toEqual(ids.toReversed().slice(0, 2))
+  })
+
+  test('runs that trained in one go are found by family and GPU, newest first', async () => {
+    const trained = { ending: 'trained', sentence: '', refundPoints: 0, decidedAt: new Date(0) } as const
+    const estimate = { totalSeconds: 900, trainSeconds: 300 }
+    async function ran(letter: string, family: Family, fields: RunChange, offers: readonly Offer[]) {
+      const held = await runs.acquire(letter.repeat(24), 'one', minute)
+      if (!held) throw new Error('it is held')
+      for (const [index, each] of offers.entries())
+        await runs.addAttempt(held.lease, { ...attempt(index + 1), offer: each, estimate })
+      await runs.change(held.lease, { plan: planOf(family), ...fields })
+    }
+    await ran('1', 'SDXL', { outcome: trained }, [offer])
+    await ran('2', 'SDXL', { outcome: { ...trained, ending: 'internal' } }, [offer])
+    await ran('3', 'FLUX', { outcome: trained }, [offer])
+    await ran('4', 'SDXL', { outcome: trained }, [{ ...offer, gpu: 'L40S' }])
+    await ran('5', 'SDXL', { outcome: trained }, [offer, offer])
+    await ran('6', 'SDXL', {}, [offer])
+    await ran('7', 'SDXL', { outcome: trained }, [offer])
+    const found = await runs.trainedInOneGo('SDXL', 'L4', 20)
+    expect(found.map((run) => run.id[0])).toEqual(['7', '1'])
+    expect(found[0]?.attempts[0]?.estimate).toEqual(estimate)
+    expect((await runs.trainedInOneGo('SDXL', 'L4', 1)).map((run) => run.id[0])).toEqual(['7'])
+    expect(await runs.trainedInOneGo('WAN', 'L4', 20)).toEqual([])
   })
 
   test('an event is numbered by the run, together with the change that it tells of', async () => {

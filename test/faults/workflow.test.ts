@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { goodTrainer } from './good-trainer.ts'
 import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'
+import { offers } from './settings.ts'
 import { createWorld } from './world.ts'
 
 const hour = 3_600_000
@@ -72,6 +73,43 @@ test('weights that were replaced since the job was planned are not staged', asyn
     'has been replaced since this job was planned',
   )
 })
+
+test('after a slow run the next one has more time and money than after a quick one, by the recipe’s own estimate', async () => {
+  const [slow, quick] = [await twoRuns(50_000), await twoRuns(100)]
+  expect(slow.first).toEqual(quick.first)
+  expect(slow.next.seconds).toBeGreaterThan(quick.next.seconds * 1.1)
+  expect(slow.next.capUsd).toBeGreaterThan(quick.next.capUsd * 1.1)
+  expect(slow.next.estimate).toEqual(slow.first.estimate)
+})
+
+/** Two jobs, one after the other; a step takes as long as is said. */
+async function twoRuns(stepMs: number) {
+  let turnMs = 100
+  const world = createWorld({
+    turnMs: () => turnMs,
+    offers: offers.slice(0, 1),
+    trainer: () =>
+      function* (view) {
+        turnMs = stepMs
+        yield* { [Symbol.iterator]: () => goodTrainer(view) }
+        turnMs = 100
+      },
+  })
+  await world.install()
+  world.startWorker('worker')
+  const ids: string[] = []
+  async function given() {
+    ids.push(await insertJob(world))
+    await world.clock.runUntil(() => allEnded(world, ids), 12 * hour)
+    expect(await brokenPromises(world, ids)).toEqual([])
+    const run = await world.runs.read(ids.at(-1) ?? '')
+    expect(run?.outcome?.ending).toBe('trained')
+    expect(run?.attempts).toHaveLength(1)
+    const { deadline, orderedAt, estimate } = run?.attempts[0] ?? {}
+    return { seconds: (Number(deadline) - Number(orderedAt)) / 1000, capUsd: run?.capUsd ?? 0, estimate }
+  }
+  return { first: await given(), next: await given() }
+}
 
 function sha256(content: Buffer | string): string {
   return createHash('sha256').update(content).digest('hex')

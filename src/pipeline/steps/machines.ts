@@ -3,7 +3,6 @@
  * is asked for anything, and from then on it is torn down whatever happens: by this loop, by `end`, by
  * whoever takes the job up again, or by the reaper.
  */
-import { timesL4 } from '../../cloud/gpu-types.ts'
 import type { Offer } from '../../cloud/machines.ts'
 import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
@@ -11,6 +10,7 @@ import { recipes } from '../../recipes/registry.ts'
 import type { Attempt } from '../../trainings/runs.ts'
 import { affordableSeconds, committedUsd, reservationUsd } from '../cost.ts'
 import { endings, worthAnotherMachine } from '../endings.ts'
+import { type Estimates, estimatesOn } from '../estimates.ts'
 import { reportOf } from '../failure-report.ts'
 import type { Job } from '../job.ts'
 import { findCheckpoint } from './checkpoint.ts'
@@ -56,14 +56,17 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
   if (!cheapest || attempts.length >= job.settings.maxAttempts)
     throw noCapacity(offers, attempts, need.gpuMemoryGb)
 
-  const capUsd = job.run.capUsd ?? (await setCap(job, plan, cheapest))
+  const estimates = await estimatesOn(job, plan, left)
+  const capUsd = job.run.capUsd ?? (await setCap(job, estimates(cheapest), cheapest))
   const trained = (await findCheckpoint(job))?.step ?? 0
   const leftUsd = capUsd - committedUsd(attempts)
   const affordable = left
-    .map((offer) => ({ offer, ...timesOn(offer, plan, trained, leftUsd) }))
+    .map((offer) => ({ offer, ...timesOn(offer, estimates(offer), trained / plan.steps, leftUsd) }))
     .find(({ needed, paid }) => needed <= paid)
-  if (!affordable)
-    throw tooDear(attempts, timesOn(cheapest, plan, trained, leftUsd).needed, cheapest, leftUsd, capUsd)
+  if (!affordable) {
+    const { needed } = timesOn(cheapest, estimates(cheapest), trained / plan.steps, leftUsd)
+    throw tooDear(attempts, needed, cheapest, leftUsd, capUsd)
+  }
   const { offer } = affordable
   const seconds = Math.floor(Math.min(affordable.paid, affordable.needed * job.settings.capFactor))
   const number = attempts.length + 1
@@ -75,6 +78,7 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
     orderedAt,
     deadline: new Date(orderedAt.getTime() + seconds * 1000),
     reservedUsd: reservationUsd(seconds, offer.usdPerHour),
+    estimate: estimates(offer).recipe,
   }
   await job.addAttempt(attempt)
   await job.tell('attempt', `attempt ${number}: ${describe(offer)}`, {
@@ -86,9 +90,9 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
 }
 
 /** The estimate's cost with room for trouble, at most what the offering and the operator allow. */
-async function setCap(job: Job, plan: Plan, offer: Offer): Promise<number> {
+async function setCap(job: Job, { corrected }: Estimates, offer: Offer): Promise<number> {
   const { settings, training } = job
-  const wanted = reservationUsd(estimateOn(offer, plan).totalSeconds, offer.usdPerHour) * settings.capFactor
+  const wanted = reservationUsd(corrected.totalSeconds, offer.usdPerHour) * settings.capFactor
   const offering = settings.offerings[training.offeringId ?? '']
   const capUsd = Math.min(wanted, offering?.maxCostUsd ?? Infinity, settings.maxJobUsd)
   await job.change({ capUsd })
@@ -98,19 +102,14 @@ async function setCap(job: Job, plan: Plan, offer: Offer): Promise<number> {
 /** Seconds that what is left to train needs there, and that the money left pays for. */
 function timesOn(
   offer: Offer,
-  plan: Plan,
-  trained: number,
+  { corrected }: Estimates,
+  trainedShare: number,
   leftUsd: number,
 ): { needed: number; paid: number } {
-  const estimate = estimateOn(offer, plan)
   return {
-    needed: estimate.totalSeconds - estimate.trainSeconds * Math.min(1, trained / plan.steps),
+    needed: corrected.totalSeconds - corrected.trainSeconds * Math.min(1, trainedShare),
     paid: affordableSeconds(leftUsd, offer.usdPerHour),
   }
-}
-
-function estimateOn({ gpu }: Offer, plan: Plan) {
-  return recipes[plan.family].estimate(plan, { gpu, timesL4: timesL4(gpu) })
 }
 
 /** Not to be tried again in this job: it had no capacity, was faulty, or was taken away twice. */
