@@ -17,13 +17,20 @@ if (families.length === 0) {
 }
 
 const interrupted = new AbortController()
+let settingUp = true
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => interrupted.abort(new Error('Interrupted; everything was taken down.')))
+  process.on(signal, () => {
+    interrupted.abort(new Error('Interrupted; everything was taken down.'))
+    if (!settingUp) return
+    console.error('Interrupted; what is there already is kept for the next time.')
+    process.exit(130) // and the commands that were building something with it
+  })
 }
 const display = createDisplay(process.stdout)
 const started = performance.now()
 try {
   const toolbox = await setUp()
+  settingUp = false
   await runDemo(toolbox, { families, keep: values.keep, display, signal: interrupted.signal })
   display.line(`\nDone in ${((performance.now() - started) / 1000).toFixed(0)} s; nothing is left running.`)
 } catch (error) {

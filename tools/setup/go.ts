@@ -3,7 +3,7 @@
  * Go's checksum database; the versions of all dependencies follow from the modules named here.
  */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { cached } from './cache.ts'
 import { ask, run } from './command.ts'
 import { pipDownload } from './pip.ts'
@@ -30,7 +30,7 @@ export type GoProgram = {
 
 export async function buildGoProgram(program: GoProgram, output: string, place: Place): Promise<void> {
   const go = await findGo(place)
-  const folder = await mkdtemp(join(place.cache, '.go-'))
+  const folder = await mkdtemp(join(dirname(output), '.go-'))
   try {
     await writeFile(join(folder, 'go.mod'), goMod(program.modules))
     const log = place.log('go')

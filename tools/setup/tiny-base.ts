@@ -22,7 +22,7 @@ export async function tinyBase(family: Family, image: string, place: Place, { sa
 export function tinyBaseCommand(family: Family, image: string, folder: string): readonly string[] {
   return [
     'run',
-    ...['--rm', '--network', 'none', '--user', `${getuid?.() ?? 0}:${getgid?.() ?? 0}`],
+    ...['--rm', '--init', '--network', 'none', '--user', `${getuid?.() ?? 0}:${getgid?.() ?? 0}`],
     ...['--env', 'HOME=/tmp', '--volume', `${folder}:/base`, '--workdir', '/tmp'],
     ...['--entrypoint', 'python3', image, '-m', 'bellows_trainer.tiny_base', family, '/base'],
   ]
