@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { z } from 'zod'
@@ -119,7 +119,7 @@ const readySchema = z.object({ port: z.int(), ec2Url: z.string(), controlUrl: z.
 
 type Provider = z.infer<typeof readySchema> & { stop(): Promise<void> }
 
-/** A process of its own, so that it lives on when a worker is killed. */
+/** A process of its own, so that it lives on when a worker is killed. What it complains of is in stand-in.log. */
 async function startProvider(
   { toolbox, directory, deployment }: LocalCloudOptions,
   { endpoint, accessKeyId, secretAccessKey }: ObjectStore,
@@ -130,6 +130,8 @@ async function startProvider(
     machineImage: toolbox.images.machine,
     store: { endpoint, accessKeyId },
   }
+  const logPath = join(directory, 'stand-in.log')
+  const log = await open(logPath, 'a')
   const child = spawn(
     process.execPath,
     [join(import.meta.dirname, 'provider/main.ts'), JSON.stringify(given)],
@@ -139,14 +141,20 @@ async function startProvider(
         HOME: process.env.HOME,
         STORE_SECRET_ACCESS_KEY: secretAccessKey.reveal(),
       },
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', log.fd],
       detached: true, // Ctrl-C in the terminal must not end it before its machines
     },
   )
   const exited = once(child, 'exit')
+  await log.close()
+  const early = async () => {
+    throw new Error(
+      `The stand-in for AWS and Cloudflare ended at its start: ${await readFile(logPath, 'utf8')}`,
+    )
+  }
   const [line] = (await Promise.race([
     once(createInterface({ input: child.stdout }), 'line'),
-    exited.then(() => Promise.reject(new Error('The stand-in for AWS and Cloudflare ended at its start.'))),
+    exited.then(early),
   ])) as [string]
   return {
     ...readySchema.parse(JSON.parse(line)),

@@ -24,9 +24,6 @@ const offerings: Offerings = {
   'sdxl-lora': { family: 'SDXL', base: 'tiny', pricePoints: 1000, wishes },
 }
 
-/** Steps between two checkpoints of a job that wishes for nothing else. */
-export const checkpointEvery = wishes.checkpointEvery
-
 export type Deployment = Awaited<ReturnType<typeof startDeployment>>
 
 /** The cloud with one room; `room` opens more of them. */

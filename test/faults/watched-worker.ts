@@ -1,7 +1,7 @@
 /**
- * A real worker that tells of its calls of the world, or dies at one of its calls of the world, by `kill -9` of itself. Calls are known by port, verb and
- * how often it was made before, such as `runs.change 3`: one that is added adds its points, and what is only asked
- * again and again (the clock, the lease, the queue) makes none.
+ * A real worker that tells of its calls of the world, or dies at one of them by `kill -9` of itself. Calls are known
+ * by port, verb and how often it was made before, such as `runs.change 3`: one that is added adds its points, and
+ * what is only asked again and again (the clock, the lease, the queue) makes none.
  *
  *     watched-worker.ts                                     reports each call with the time that it took
  *     watched-worker.ts before|after|during CALL [MS]       dies there; `during`: so long after its beginning
