@@ -72,7 +72,10 @@ describe('on real parts', () => {
     expect(await deployment.document(id)).toMatchObject({ status: 'COMPLETED' })
     expect(await sums(id)).toEqual(trainedSums)
     expect(await deployment.left()).toEqual([])
+    const present = async () => (await deployment.clients.ports.workers.all()).map(({ name }) => name)
+    expect(await present()).toContain(worker.name)
     await worker.stop()
+    expect(await present()).not.toContain(worker.name)
   })
 
   test('a spot notice in training saves a checkpoint, and the next offer goes on from it', async () => {
