@@ -1,6 +1,7 @@
 /**
- * `npm run faults`: the whole fault kit, as a table of promises. `-- --crash`, `-- --schedules 10000 --seed 7` and
- * `-- --real` run a part of it.
+ * `npm run faults`: the whole fault kit, as a table of promises, and what it measured. `-- --crash`,
+ * `-- --schedules 10000 --seed 7` and `-- --real` run a part of it; `-- --crash --real` kills a real worker at every
+ * point that it has, which takes an hour or two.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,6 +9,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { execa } from 'execa'
 import { z } from 'zod'
+import { figuresSchema, summed } from './fault-figures.ts'
 import { duration } from './setup/progress.ts'
 
 const { values } = parseArgs({
@@ -18,18 +20,33 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
   },
 })
+const everyRealPoint = values.crash && values.real
 
 const chosen = [
-  ...(values.crash ? ['test/faults/crash.test.ts'] : []),
+  ...(everyRealPoint ? ['test/faults/real-crash'] : []),
+  ...(values.crash && !values.real ? ['test/faults/crash.test.ts'] : []),
+  ...(values.real && !values.crash ? ['test/faults/real'] : []),
   ...(values.schedules ? ['test/faults/schedules.test.ts'] : []),
-  ...(values.real ? ['test/faults/real.test.ts'] : []),
 ]
+
+/** `npm test` makes do with less. */
+const sizes = {
+  FAULTS_SEED: values.seed,
+  ...(values.schedules && { FAULTS_SCHEDULES: values.schedules }),
+  FAULTS_JOBS: '50',
+  FAULTS_CRASHES: everyRealPoint ? 'all' : '24',
+}
 
 const reportSchema = z.object({
   testResults: z.array(
     z.object({
       assertionResults: z.array(
-        z.object({ title: z.string(), status: z.string(), duration: z.number().nullish() }),
+        z.object({
+          title: z.string(),
+          status: z.string(),
+          duration: z.number().nullish(),
+          meta: z.object({ figures: figuresSchema.optional() }).optional(),
+        }),
       ),
     }),
   ),
@@ -42,18 +59,17 @@ try {
   const { failed } = await execa(
     'vitest',
     ['run', ...files, '--reporter', 'default', '--reporter', 'json', `--outputFile.json=${file}`],
-    {
-      preferLocal: true,
-      reject: false,
-      stdio: 'inherit',
-      env: { FAULTS_SEED: values.seed, ...(values.schedules && { FAULTS_SCHEDULES: values.schedules }) },
-    },
+    { preferLocal: true, reject: false, stdio: 'inherit', env: sizes },
   )
   const report = reportSchema.parse(JSON.parse(await readFile(file, 'utf8')))
   const rows = report.testResults.flatMap(({ assertionResults }) => assertionResults)
   console.log('\n| promise | kept | took |\n| --- | --- | --- |')
   for (const { title, status, duration: took } of rows) {
     console.log(`| ${title} | ${status === 'passed' ? 'yes' : '**no**'} | ${duration(took ?? 0)} |`)
+  }
+  console.log('\n| measured | |\n| --- | --- |')
+  for (const [label, value] of summed(rows.flatMap(({ meta }) => meta?.figures ?? []))) {
+    console.log(`| ${label} | ${value} |`)
   }
   process.exitCode = failed ? 1 : 0
 } finally {

@@ -11,6 +11,7 @@ import { once } from 'node:events'
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { z } from 'zod'
 import type { Toolbox } from '../../tools/toolbox.ts'
 import type { Offerings } from '../recipes/offerings.ts'
@@ -147,13 +148,13 @@ async function startProvider(
   )
   const exited = once(child, 'exit')
   await log.close()
-  const early = async () => {
+  const early = async (): Promise<never> => {
     throw new Error(
       `The stand-in for AWS and Cloudflare ended at its start: ${await readFile(logPath, 'utf8')}`,
     )
   }
   const [line] = (await Promise.race([
-    once(createInterface({ input: child.stdout }), 'line'),
+    once(createInterface({ input: child.stdout as Readable }), 'line'),
     exited.then(early),
   ])) as [string]
   return {

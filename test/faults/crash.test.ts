@@ -3,6 +3,7 @@
  * side of it, with the worker dying there and another taking over. A step that is added adds its points.
  */
 import { expect, test } from 'vitest'
+import { countsOf, measured } from './figures.ts'
 import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'
 import { type Call, createWorld } from './world.ts'
@@ -27,11 +28,14 @@ async function runWithCrash(at: number, side: Side) {
   return { world, id, where, calls: first.calls() }
 }
 
-test('a worker may die before or after each of its calls: another goes on, and every promise is kept', async () => {
+test('a worker may die before or after each of its calls: another goes on, and every promise is kept', async ({
+  task,
+}) => {
   const { calls } = await runWithCrash(-1, 'before')
   const broken: string[] = []
   const points = new Set<string>()
   let crashes = 0
+  let survived = 0
   let restarts = 0
   for (let at = 0; at < calls; at++) {
     for (const side of ['before', 'after'] as const) {
@@ -41,11 +45,13 @@ test('a worker may die before or after each of its calls: another goes on, and e
       points.add(where)
       if (world.machines.made().length > 1) restarts++
       const status = world.trainings.document(id)?.status
-      if (status !== 'COMPLETED') broken.push(`${where} (call ${at}): ${String(status)}`)
-      for (const sentence of await brokenPromises(world, [id]))
-        broken.push(`${where} (call ${at}): ${sentence}`)
+      const sentences = await brokenPromises(world, [id])
+      if (status !== 'COMPLETED') sentences.push(String(status))
+      if (sentences.length === 0) survived++
+      broken.push(...sentences.map((sentence) => `${where} (call ${at}): ${sentence}`))
     }
   }
+  measured(task, { crashPoints: crashes, crashesSurvived: survived, ...countsOf(broken) })
   console.log(`crash points: ${crashes} (${points.size} different), trainings begun anew: ${restarts}`)
   expect(broken).toEqual([])
   expect(restarts).toBe(0)

@@ -14,3 +14,11 @@ declare module 'vitest' {
 export function measured(task: { readonly meta: { figures?: Figures } }, figures: Figures): void {
   task.meta.figures = { ...task.meta.figures, ...figures }
 }
+
+/** Of the sentences that name broken promises (promises.ts), those that count as leaks and as double charges. */
+export function countsOf(broken: readonly string[]): Pick<Figures, 'leaks' | 'doubleCharges'> {
+  return {
+    leaks: broken.filter((sentence) => /left behind|is left in the work bucket/.test(sentence)).length,
+    doubleCharges: broken.filter((sentence) => /a movement was made twice/.test(sentence)).length,
+  }
+}

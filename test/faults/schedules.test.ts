@@ -5,6 +5,7 @@
  */
 import { afterEach, expect, test } from 'vitest'
 import { Failure } from '../../src/failure.ts'
+import { countsOf, measured } from './figures.ts'
 import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'
 import { seededRandom } from './random.ts'
@@ -117,7 +118,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
   return brokenPromises(world, ids)
 }
 
-test(`${schedules} random schedules keep every promise`, async () => {
+test(`${schedules} random schedules keep every promise`, async ({ task }) => {
   const tally: Tally = {}
   const broken: string[] = []
   for (let seed = firstSeed; seed < firstSeed + schedules && broken.length < 5; seed++) {
@@ -125,5 +126,8 @@ test(`${schedules} random schedules keep every promise`, async () => {
       broken.push(`FAULTS_SEED=${seed} FAULTS_SCHEDULES=1: ${sentence}`)
   }
   console.log(tally)
+  const injected = Object.entries(tally).filter(([name]) => name !== 'jobs' && !name.startsWith('ended'))
+  const faults = injected.reduce((sum, [, times]) => sum + times, 0)
+  measured(task, { schedules, faults, ...countsOf(broken) })
   expect(broken).toEqual([])
 }, 1_800_000)
