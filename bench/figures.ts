@@ -1,10 +1,12 @@
-/** From what `measure.py` wrote to the three figures, and from several rounds of them to one. */
+/** From what `measure.py` wrote to the figures, and from several rounds of them to one. */
 import { z } from 'zod'
 import { warmUpSteps } from './settings.ts'
 
 const reportSchema = z.object({
   /** Seconds since 1970. */
   stepEnds: z.array(z.number()).min(warmUpSteps + 2),
+  /** Seconds of processor time that the process had used by then. */
+  processorEnds: z.array(z.number()).min(warmUpSteps + 2),
   residentBytes: z.int().positive(),
   gpuBytes: z.int().nullable(),
   trainable: z.int().positive(),
@@ -14,6 +16,9 @@ export type Figures = {
   readonly secondsPerStep: number
   /** From the container's start to the end of the first step. */
   readonly secondsToFirstStep: number
+  /** The same two in processor time: where there is no GPU, a busy computer leaves these as they are. */
+  readonly processorPerStep: number
+  readonly processorToFirstStep: number
   /** Until the last step: the GPU's allocator, or the process's resident memory where there is none. */
   readonly peakBytes: number
   /** How many numbers are trained. */
@@ -22,19 +27,24 @@ export type Figures = {
 
 /** @param startedAt When the container started, in seconds since 1970 */
 export function figuresOf(report: unknown, startedAt: number): Figures {
-  const { stepEnds, residentBytes, gpuBytes, trainable } = reportSchema.parse(report)
-  const [first = Number.NaN] = stepEnds
-  const durations = stepEnds.slice(1).map((end, index) => end - (stepEnds[index] ?? end))
+  const { stepEnds, processorEnds, residentBytes, gpuBytes, trainable } = reportSchema.parse(report)
   return {
-    secondsPerStep: median(durations.slice(warmUpSteps)),
-    secondsToFirstStep: first - startedAt,
+    secondsPerStep: typicalStep(stepEnds),
+    secondsToFirstStep: (stepEnds[0] ?? Number.NaN) - startedAt,
+    processorPerStep: typicalStep(processorEnds),
+    processorToFirstStep: processorEnds[0] ?? Number.NaN,
     peakBytes: gpuBytes ?? residentBytes,
     trainable,
   }
 }
 
-export const measured = ['secondsPerStep', 'secondsToFirstStep', 'peakBytes'] as const
-export type Measured = (typeof measured)[number]
+/** The median after the warm-up. */
+function typicalStep(ends: readonly number[]): number {
+  const durations = ends.slice(1).map((end, index) => end - (ends[index] ?? end))
+  return median(durations.slice(warmUpSteps))
+}
+
+export type Measured = Exclude<keyof Figures, 'trainable'>
 
 /** Over all rounds: the median, and the median of the ratios to the first contender's figure of the same round. */
 export type Summary = Readonly<Record<Measured, { readonly value: number; readonly ratio: number }>>
@@ -57,6 +67,8 @@ export function summarise(rounds: readonly (readonly Figures[])[]): readonly Sum
     return {
       secondsPerStep: of('secondsPerStep'),
       secondsToFirstStep: of('secondsToFirstStep'),
+      processorPerStep: of('processorPerStep'),
+      processorToFirstStep: of('processorToFirstStep'),
       peakBytes: of('peakBytes'),
     }
   })

@@ -16,13 +16,15 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 def main():
     report, steps, *program = sys.argv[1:]
-    ends = []
+    ends, processor_ends = [], []
 
     def after_step(optimizer, *_):
         ends.append(time.time())
+        processor_ends.append(time.process_time())
         if len(ends) == int(steps):
+            times = {"stepEnds": ends, "processorEnds": processor_ends}
             with open(report, "w") as stream:
-                json.dump({"stepEnds": ends, **memory(), "trainable": trainable(optimizer)}, stream)
+                json.dump({**times, **memory(), "trainable": trainable(optimizer)}, stream)
 
     register_optimizer_step_post_hook(after_step)
     if program[0] == "-m":

@@ -77,6 +77,7 @@ async function bench(): Promise<string> {
   return table(
     contenders.map(({ name }) => name),
     summarise(rounds),
+    settings.gpu,
   )
 }
 

@@ -11,34 +11,36 @@ function stepEnds(warm: number, durations: readonly number[]): number[] {
   return ends
 }
 
+const reportOf = (durations: readonly number[], gpuBytes: number | null = null) => {
+  const ends = stepEnds(warmUpSteps, durations)
+  const processorEnds = ends.map((end) => (end - 100) / 2)
+  return { stepEnds: ends, processorEnds, residentBytes: 2e9, gpuBytes, trainable: 3 }
+}
+
 test('the first steps do not count, and one stall among the others neither', () => {
-  const report = {
-    stepEnds: stepEnds(warmUpSteps, [1, 1, 90]),
-    residentBytes: 2e9,
-    gpuBytes: null,
-    trainable: 3,
-  }
-  expect(figuresOf(report, 100)).toEqual({
+  expect(figuresOf(reportOf([1, 1, 90]), 100)).toEqual({
     secondsPerStep: 1,
     secondsToFirstStep: 5,
+    processorPerStep: 0.5,
+    processorToFirstStep: 2.5,
     peakBytes: 2e9,
     trainable: 3,
   })
 })
 
 test('where there is a GPU its memory counts', () => {
-  const report = { stepEnds: stepEnds(warmUpSteps, [1]), residentBytes: 2e9, gpuBytes: 7e9, trainable: 3 }
-  expect(figuresOf(report, 100).peakBytes).toBe(7e9)
+  expect(figuresOf(reportOf([1], 7e9), 100).peakBytes).toBe(7e9)
 })
 
 test('a report of too few steps is refused', () => {
-  const report = { stepEnds: [1, 2, 3], residentBytes: 1, gpuBytes: null, trainable: 1 }
-  expect(() => figuresOf(report, 0)).toThrow()
+  expect(() => figuresOf({ ...reportOf([1]), stepEnds: [1, 2, 3] }, 0)).toThrow()
 })
 
 const figures = (secondsPerStep: number, trainable = 8): Figures => ({
   secondsPerStep,
   secondsToFirstStep: 4,
+  processorPerStep: 0.01,
+  processorToFirstStep: 2,
   peakBytes: 5e8,
   trainable,
 })
@@ -63,11 +65,16 @@ test('the middle of an even number of values is between two', () => {
 })
 
 test('the table has our figures, and theirs with how many times ours they are', () => {
-  const text = table(['ours', 'theirs'], summarise([[figures(0.0123), figures(0.246)]]))
+  const text = table(['ours', 'theirs'], summarise([[figures(0.0123), figures(0.246)]]), true)
   expect(text.split('\n')).toEqual([
     '|  | seconds a step | container start → first step | peak memory |',
     '| --- | --- | --- | --- |',
     '| ours | 0.0123 s | 4.0 s | 0.50 GB |',
     '| theirs | 0.246 s (20.00 ×) | 4.0 s (1.00 ×) | 0.50 GB (1.00 ×) |',
   ])
+})
+
+test('without a GPU it has the processor time too', () => {
+  const [header] = table(['ours'], summarise([[figures(1)]]), false).split('\n')
+  expect(header).toContain('| processor time a step | processor time to the first step |')
 })
