@@ -22,7 +22,8 @@ export async function estimatesOn(
 ): Promise<(offer: Offer) => Estimates> {
   const gpus = [...new Set(offers.map(({ gpu }) => gpu))]
   const estimates = gpus.map(async (gpu) => {
-    const recipe = recipes[plan.family].estimate(plan, { gpu, timesL4: timesL4(gpu) })
+    const speed = { gpu, timesL4: timesL4(gpu) }
+    const recipe = recipes[plan.family].estimate(plan, speed, job.run.base)
     const runs = await job.ports.runs.trainedInOneGo(plan.family, gpu, newest)
     return [gpu, { recipe, corrected: correct(recipe, runs.flatMap(observed)) }] as const
   })

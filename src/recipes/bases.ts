@@ -12,6 +12,7 @@ import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
+import { countParameters } from './base-size.ts'
 import { familySchema } from './plan.ts'
 
 const nameSchema = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/)
@@ -37,6 +38,8 @@ const baseSchema = z
     licence: z.string().min(1).max(500),
     /** Where it was copied from, such as `huggingface.co/owner/name@commit`. */
     source: z.string().min(1).max(500).optional(),
+    /** How many the models have that are trained, by folder. */
+    parameters: z.record(z.string(), z.int().positive()).optional(),
     files: filesSchema.min(1),
     sha256: sha256Schema,
   })
@@ -116,7 +119,11 @@ export async function publishWeights(
     }
     onFile(file)
   }
-  const base = baseSchema.parse({ ...meta, files, sha256: sumOf(files) })
+  const sha256 = sumOf(files)
+  const parameters = await countParameters(files, (path, start, end) =>
+    store.read({ bucket: 'bases', key: baseKey(meta.name, path) }, { range: [start, end - 1] }),
+  )
+  const base = baseSchema.parse({ ...meta, ...(parameters && { parameters }), files, sha256 })
   await store.write(list, JSON.stringify(base, null, 2), 'application/json')
   await store.remove(arrived)
   return base

@@ -3,9 +3,9 @@
  * every 250 steps as in ai-toolkit's example for 24 GB; 1,000–2,000 steps as Replicate's and Civitai's
  * trainers (November 2026).
  */
+import { diskGb, relativeSize, weightsGb } from './base-size.ts'
 import { estimateSeconds } from './estimate.ts'
 import { makePlan } from './make-plan.ts'
-import type { Plan } from './plan.ts'
 import type { Recipe } from './recipe.ts'
 import { stepsFor } from './steps.ts'
 import { defaultEma } from './wishes.ts'
@@ -19,8 +19,12 @@ const limits = {
   resolution: { min: 256, max: 1536 },
 } as const
 
-/** 12 B weights: 24 GB in bf16, 12 GB in int8, 7 GB in nf4; activations and adapter need 5–8 GB more. */
-const memoryGb: Readonly<Record<Plan['quantization'], number>> = { none: 48, int8: 24, nf4: 16 }
+/** FLUX.1-dev: 24 GB in bf16, 13 GB in int8, 7 GB in nf4. */
+const usual = { bytes: 34e9, trained: [11.9e9] }
+/** Activations and adapter need 5–8 GB. */
+const besidesGb = 8
+/** The text encoder, alone in memory before, takes 10 GB. */
+const leastGb = 16
 
 export const flux: Recipe = {
   family: 'FLUX',
@@ -47,6 +51,14 @@ export const flux: Recipe = {
       },
       input,
     ),
-  need: (plan) => ({ gpuMemoryGb: memoryGb[plan.quantization], gpus: 1, diskGb: 120 }),
-  estimate: (plan, speed) => estimateSeconds(plan, speed, { sampleSeconds: 7.5, baseBytes: 34e9 }),
+  need: (plan, base = usual) => ({
+    gpuMemoryGb: Math.max(leastGb, weightsGb(base.trained, plan.quantization) + besidesGb),
+    gpus: 1,
+    diskGb: diskGb(base),
+  }),
+  estimate: (plan, speed, base = usual) =>
+    estimateSeconds(plan, speed, {
+      sampleSeconds: 7.5 * relativeSize(base, usual),
+      baseBytes: base.bytes,
+    }),
 }

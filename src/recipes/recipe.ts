@@ -3,6 +3,7 @@
  * the job needs of a machine, how long it takes and which image trains it. Nothing here does anything.
  */
 import type { Need } from '../cloud/machines.ts'
+import type { BaseSize } from './base-size.ts'
 import type { Family, Plan } from './plan.ts'
 
 /** A wish comes from the job's document or from the operator's offering; all are optional. */
@@ -45,6 +46,7 @@ export type Recipe = {
   readonly keyPrefix: string
   /** Throws Failure('bad-request') with the wish that is out of bounds. */
   plan(input: PlanInput): Plan
-  need(plan: Plan): Need
-  estimate(plan: Plan, speed: GpuSpeed): Estimate
+  /** Without a size, of the family's usual base. */
+  need(plan: Plan, base?: BaseSize): Need
+  estimate(plan: Plan, speed: GpuSpeed, base?: BaseSize): Estimate
 }

@@ -2,6 +2,7 @@
  * SDXL and its kin. Defaults: learning rate as in diffusers' `train_dreambooth_lora_sdxl.py`; rank 32 with
  * half of it as alpha, and min-SNR 5, as Civitai's trainer offers them (all November 2026).
  */
+import { diskGb } from './base-size.ts'
 import { estimateSeconds } from './estimate.ts'
 import { makePlan } from './make-plan.ts'
 import type { Recipe } from './recipe.ts'
@@ -15,6 +16,9 @@ const limits = {
   rank: { min: 1, max: 128 },
   resolution: { min: 256, max: 1536 },
 } as const
+
+/** In half precision. */
+const usual = { bytes: 7e9, trained: [2.6e9] }
 
 export const sdxl: Recipe = {
   family: 'SDXL',
@@ -42,6 +46,11 @@ export const sdxl: Recipe = {
       input,
     ),
   // 2.6 B weights in bf16 are 5 GB; activations of a batch of 4 at 1024² with checkpointing stay below 10.
-  need: (plan) => ({ gpuMemoryGb: plan.batchSize * plan.adapter.rank > 512 ? 24 : 16, gpus: 1, diskGb: 80 }),
-  estimate: (plan, speed) => estimateSeconds(plan, speed, { sampleSeconds: 1.8, baseBytes: 7e9 }),
+  need: (plan, base = usual) => ({
+    gpuMemoryGb: plan.batchSize * plan.adapter.rank > 512 ? 24 : 16,
+    gpus: 1,
+    diskGb: diskGb(base),
+  }),
+  estimate: (plan, speed, base = usual) =>
+    estimateSeconds(plan, speed, { sampleSeconds: 1.8, baseBytes: base.bytes }),
 }

@@ -3,9 +3,9 @@
  * rate as in musubi-tuner's and ai-toolkit's examples (November 2026). WAN 2.2 has two experts: a batch
  * belongs to one, so it gets the same number of steps for both together.
  */
+import { diskGb, relativeSize, weightsGb } from './base-size.ts'
 import { estimateSeconds } from './estimate.ts'
 import { makePlan } from './make-plan.ts'
-import type { Plan } from './plan.ts'
 import type { Recipe } from './recipe.ts'
 import { stepsFor } from './steps.ts'
 
@@ -18,8 +18,12 @@ const limits = {
   resolution: { min: 256, max: 1280 },
 } as const
 
-/** Two experts of 14 B weights each, both resident: 56 GB in bf16, 28 GB in int8, 16 GB in nf4. */
-const memoryGb: Readonly<Record<Plan['quantization'], number>> = { none: 80, int8: 48, nf4: 24 }
+/** WAN 2.2 A14B: two experts, both resident: 57 GB in bf16, 30 GB in int8, 16 GB in nf4. */
+const usual = { bytes: 126e9, trained: [14.3e9, 14.3e9] }
+/** Activations of images, and what the libraries take: with nf4 all of it fits 24 GB. */
+const besidesGb = 8
+/** The text encoder, alone in memory before, takes 12 GB. */
+const leastGb = 16
 
 export const wan: Recipe = {
   family: 'WAN',
@@ -46,6 +50,11 @@ export const wan: Recipe = {
       },
       input,
     ),
-  need: (plan) => ({ gpuMemoryGb: memoryGb[plan.quantization], gpus: 1, diskGb: 200 }),
-  estimate: (plan, speed) => estimateSeconds(plan, speed, { sampleSeconds: 8, baseBytes: 70e9 }),
+  need: (plan, base = usual) => ({
+    gpuMemoryGb: Math.max(leastGb, weightsGb(base.trained, plan.quantization) + besidesGb),
+    gpus: 1,
+    diskGb: diskGb(base),
+  }),
+  estimate: (plan, speed, base = usual) =>
+    estimateSeconds(plan, speed, { sampleSeconds: 8 * relativeSize(base, usual), baseBytes: base.bytes }),
 }

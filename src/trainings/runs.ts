@@ -9,6 +9,7 @@
 
 import type { Offer } from '../cloud/machines.ts'
 import type { Reason } from '../failure.ts'
+import type { BaseSize } from '../recipes/base-size.ts'
 import type { Family, Plan } from '../recipes/plan.ts'
 import type { Estimate } from '../recipes/recipe.ts'
 import type { NewTimelineEvent, TimelineEvent } from './timeline.ts'
@@ -77,6 +78,8 @@ export type Run = {
   readonly id: string
   readonly phase: Phase
   readonly plan?: Plan
+  /** Of the plan's base, where that is known. */
+  readonly base?: BaseSize
   /** Points charged, once the ledger has them. */
   readonly chargedPoints?: number
   /** The most that all machines of this job may cost, in USD. */

@@ -82,6 +82,27 @@ test('after a slow run the next one has more time and money than after a quick o
   expect(slow.next.estimate).toEqual(slow.first.estimate)
 })
 
+test.each([
+  ['of 1.3 B goes on the smallest machine', { transformer: 1.42e9 }, 'L4'],
+  ['with two experts of 14 B goes on a larger one', { transformer: 14.3e9, transformer_2: 14.3e9 }, 'L40S'],
+])('a WAN base %s', async (_, parameters, gpu) => {
+  const wishes = { steps: 12, checkpointEvery: 4 }
+  const offering = { family: 'WAN', base: 'tiny', pricePoints: 1000, wishes } as const
+  const world = createWorld({ settings: { offerings: { 'wan-lora': offering } } })
+  await world.install()
+  const list = { bucket: 'bases', key: 'tiny/base.json' } as const
+  const base = JSON.parse((await world.store.read(list)).toString())
+  await world.store.write(list, JSON.stringify({ ...base, family: 'WAN', parameters }), 'application/json')
+  const id = await insertJob(world, { offeringId: 'wan-lora', baseModel: 'WAN' })
+  world.startWorker('worker')
+  await world.clock.runUntil(() => allEnded(world, [id]), 12 * hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  const run = await world.runs.read(id)
+  expect(run?.outcome?.ending).toBe('trained')
+  expect(run?.base).toEqual({ bytes: 7, trained: Object.values(parameters) })
+  expect(run?.attempts.map(({ offer }) => offer.gpu)).toEqual([gpu])
+})
+
 /** Two jobs, one after the other; a step takes as long as is said. */
 async function twoRuns(stepMs: number) {
   let turnMs = 100

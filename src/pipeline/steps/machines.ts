@@ -49,7 +49,7 @@ function openAttempt(job: Job): Attempt | undefined {
 async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
   const { machines, clock } = job.ports
   const { attempts } = job.run
-  const need = recipes[plan.family].need(plan)
+  const need = recipes[plan.family].need(plan, job.run.base)
   const offers = await machines.offers(need)
   const left = offers.filter((each) => !isSpoiled(each, attempts))
   const [cheapest] = left

@@ -4,6 +4,7 @@
  */
 import type { Dataset } from '../../datasets/datasets.ts'
 import { Failure } from '../../failure.ts'
+import { sizeOf } from '../../recipes/base-size.ts'
 import { type Base, readBase } from '../../recipes/bases.ts'
 import type { Offering } from '../../recipes/offerings.ts'
 import type { Plan } from '../../recipes/plan.ts'
@@ -38,7 +39,8 @@ export async function prepare(job: Job): Promise<Plan> {
     },
     offering: offering.wishes,
   })
-  await job.change({ plan })
+  const size = sizeOf(base)
+  await job.change({ plan, ...(size && { base: size }) })
   for (const warning of prepared.warnings) await job.tell('warning', warning)
   return plan
 }

@@ -16,7 +16,7 @@ export type OpenHost = Host & Disposable
 export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise<OpenHost> {
   const { machines, remote, clock } = job.ports
   const { name, number, offer, deadline } = attempt
-  const { diskGb } = recipes[plan.family].need(plan)
+  const { diskGb } = recipes[plan.family].need(plan, job.run.base)
   const trainingId = job.training.id
 
   if (attempt.instanceId) await mustStillExist(job, attempt)
