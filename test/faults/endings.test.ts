@@ -682,6 +682,28 @@ test('a store that fails once costs no second machine: the same one goes on', as
   expect(world.machines.made()).toHaveLength(1)
 })
 
+test('an outcome that was decided stays, though the answer to its write was lost', async () => {
+  const world = createWorld()
+  await world.install()
+  const id = await insertJob(world)
+  let refused = 0
+  let lost = false
+  world.startWorker('worker', {
+    before({ port }) {
+      // As often as a job is taken up again; the next error ends it.
+      if (port === 'models' && refused++ < 3) throw new Error('connection lost')
+    },
+    async after({ port, verb }) {
+      if (port !== 'runs' || verb !== 'change' || lost) return
+      lost = (await world.runs.read(id))?.outcome !== undefined
+      if (lost) throw new Error('connection lost')
+    },
+  })
+  await world.clock.runUntil(() => allEnded(world, [id]), hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  expect(world.trainings.document(id)?.status).toBe('COMPLETED')
+})
+
 test('a model waits for a ComfyUI that is away, without a machine, and nobody is refunded', async () => {
   const world = createWorld()
   await world.install()

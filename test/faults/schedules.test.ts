@@ -11,7 +11,8 @@ import { brokenPromises } from './promises.ts'
 import { seededRandom } from './random.ts'
 import { type Call, createWorld, type World } from './world.ts'
 
-const hour = 3_600_000
+const minute = 60_000
+const hour = 60 * minute
 const schedules = Number(process.env.FAULTS_SCHEDULES ?? 300)
 const firstSeed = Number(process.env.FAULTS_SEED ?? 1)
 
@@ -111,6 +112,8 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
       `${(error as Error).message} (${states}); ${world.errors.map(({ error: each }) => String(each)).slice(-3)}`,
     ]
   }
+  const old = world.clock.elapsed + 15 * minute // enough for the reaper
+  await world.clock.runUntil(() => world.clock.elapsed >= old, hour)
   await world.clearUp()
   count('jobs')
   for (const id of ids)

@@ -55,7 +55,7 @@ export async function end(
     ...(result && { result }),
   }
   await job.change({ outcome })
-  await carryOut(job, outcome)
+  await carryOut(job, job.run.outcome ?? outcome) // decided before, if the answer to that write was lost
 }
 
 /** By the ledger's word: a worker may have died between the charge and its own note of it. */
