@@ -19,6 +19,7 @@ import { watchEndings } from './notify/watch-endings.ts'
 import { watchLeaks } from './notify/watch-leaks.ts'
 import { watchWorkers } from './notify/watch-workers.ts'
 import { startClaimLoop } from './pipeline/claim-loop.ts'
+import { sweepScratch } from './pipeline/scratch.ts'
 import { startWeb } from './web/server.ts'
 import { statusOf } from './web/status.ts'
 
@@ -106,6 +107,7 @@ async function tick({ ports }: Clients, config: Config, log: Logger, signal: Abo
       await watchLeaks({ ...ports, worker: config.BELLOWS_WORKER, onLeak }).catch((err: Error) =>
         log.error({ err }, 'the reaper could not look'),
       )
+      await sweepScratch(ports).catch((err: Error) => log.error({ err }, 'scratch files could not be swept'))
     }
   } catch (error) {
     if (!signal.aborted) throw error
