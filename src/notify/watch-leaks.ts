@@ -2,12 +2,14 @@
  * Removes what jobs left in the cloud, and tells operators of what could not be removed until it is gone.
  * A machine whose teardown could not be proved is released again, also where the cloud lists nothing of it
  * any more: only a release that comes to its end is proof, and only then are its books closed.
+ *
+ * Ages and deadlines are judged by the database's clock: a worker whose own is wrong must not end the machines of
+ * the others.
  */
 import type { Machines } from '../cloud/machines.ts'
 import { type Leak, reap } from '../cloud/reaper.ts'
 import type { Budget } from '../ledger/budget.ts'
 import { attemptCost } from '../pipeline/cost.ts'
-import type { Clock } from '../pipeline/ports.ts'
 import type { Attempt, Runs } from '../trainings/runs.ts'
 import type { Alerts } from './alerts.ts'
 
@@ -16,7 +18,6 @@ type Parts = {
   readonly runs: Runs
   readonly budget: Budget
   readonly alerts: Alerts
-  readonly clock: Clock
   /** Who writes, as leases name it. */
   readonly worker: string
   readonly onLeak?: (leak: Leak) => void
@@ -26,8 +27,9 @@ type Parts = {
 const leaseMs = 30_000
 
 export async function watchLeaks(parts: Parts): Promise<void> {
-  const { machines, runs, alerts, clock, onLeak } = parts
-  const report = await reap({ machines, runs, now: clock.now, ...(onLeak && { onLeak }) })
+  const { machines, runs, alerts, onLeak } = parts
+  const at = await runs.now()
+  const report = await reap({ machines, runs, now: () => at, ...(onLeak && { onLeak }) })
   for (const { name, error } of report.failed) await raise(alerts, name, error)
   const failed = new Set(report.failed.map(({ name }) => name))
   for (const run of await runs.withMachines()) {
@@ -40,7 +42,7 @@ export async function watchLeaks(parts: Parts): Promise<void> {
 }
 
 async function clear(parts: Parts, trainingId: string, attempt: Attempt): Promise<void> {
-  const { machines, runs, budget, alerts, clock, worker } = parts
+  const { machines, runs, budget, alerts, worker } = parts
   try {
     await machines.release(attempt.name)
   } catch (error) {
@@ -48,7 +50,7 @@ async function clear(parts: Parts, trainingId: string, attempt: Attempt): Promis
   }
   const held = await runs.acquire(trainingId, worker, leaseMs)
   if (!held) return
-  const tornDownAt = clock.now()
+  const tornDownAt = await runs.now()
   const costUsd = attemptCost(attempt, tornDownAt)
   await runs.changeAttempt(held.lease, attempt.number, { tornDownAt, costUsd, suspectedLeak: false })
   await runs.release(held.lease)

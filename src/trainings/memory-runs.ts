@@ -54,6 +54,7 @@ export function memoryRuns(now: () => Date = () => new Date()): MemoryRuns {
     async read(trainingId) {
       return structuredClone(all.get(trainingId)?.run)
     },
+    now: async () => now(),
     async change(lease, { phase, outcome, event, ...fields }) {
       const held = heldBy(lease)
       const { run } = held

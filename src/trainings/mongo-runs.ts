@@ -82,6 +82,9 @@ export function mongoRuns(db: Db): Runs {
       const document = await runs.findOne({ _id: trainingId })
       return document ? runFrom(document) : undefined
     },
+    async now() {
+      return (await db.command({ hello: 1 })).localTime as Date
+    },
     async change(lease, { phase, outcome, event, ...fields }) {
       const set: Record<string, unknown> = {}
       for (const [name, value] of Object.entries(fields)) if (value !== undefined) set[name] = literal(value)

@@ -116,6 +116,8 @@ export interface Runs {
   /** Lets go, so that another may take it at once; no error if it was lost. */
   release(lease: Lease): Promise<void>
   read(trainingId: string): Promise<Run | undefined>
+  /** The time by the database's clock, which leases are judged by: a worker's own may be wrong. */
+  now(): Promise<Date>
   /** Sets fields; a new `phase` is stamped in `phaseTimes`, and never goes back. Throws LeaseLost. */
   change(lease: Lease, change: RunChange): Promise<Run>
   /** Adds an attempt; one with that number is there already: left as it is. Throws LeaseLost. */

@@ -68,6 +68,14 @@ describeBoth('runs', (world) => {
     return held
   }
 
+  test('tell the time that leases are judged by', async () => {
+    const before = Date.now() - minute
+    const times = [await runs.now(), await runs.now()].map(Number)
+    expect(times).toEqual([...times].sort())
+    expect(times[0]).toBeGreaterThan(before)
+    expect(times[1]).toBeLessThan(Date.now() + minute)
+  })
+
   test('the first acquisition makes the run', async () => {
     const { lease, run } = await acquire()
     expect(lease).toEqual({ trainingId: id, owner: 'one', token: 1 })
