@@ -6,9 +6,12 @@ import { r2Store } from '../../src/storage/r2-store.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { startHub, type TestHub } from '../support/hub.ts'
 import { startTestStore, type TestStore } from '../support/object-store.ts'
+import { assemble } from '../support/safetensors.ts'
 
 const partBytes = 5 * 1024 * 1024
-const weights = randomBytes(6 * partBytes + 321)
+const numbers = 3 * partBytes + 160
+const layer = { dtype: 'BF16', shape: [numbers], data_offsets: [0, 2 * numbers] }
+const weights = assemble(Buffer.from(JSON.stringify({ layer })), randomBytes(2 * numbers))
 const path = 'transformer/diffusion_pytorch_model.safetensors'
 
 let hub: TestHub
@@ -39,6 +42,7 @@ it('large weights go from the hub to the store in parts side by side, each asked
   const base = await copy('kite')
   expect((await store.read({ bucket: 'bases', key: `kite/${path}` })).equals(weights)).toBe(true)
   expect(base.files.find((file) => file.path === path)?.size).toBe(weights.length)
+  expect(base.parameters).toEqual({ transformer: numbers })
   expect(hub.fetched.filter((each) => each.startsWith(path))).toHaveLength(7)
 
   hub.onDownload = (_path, _response, body) => Buffer.from(body).fill(0, partBytes, partBytes + 64)
