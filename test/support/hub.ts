@@ -40,7 +40,7 @@ export async function startHub(models: Readonly<Record<string, HubModel>>): Prom
     if (searchParams.get('signature') !== sum(pathname)) return end(response, 403)
     const [owner, name, ...rest] = pathname.slice(1).split('/')
     const path = rest.join('/')
-    const body = Buffer.from(models[`${owner}/${name}`]?.files[path] ?? '')
+    const body = bodyOf(models[`${owner}/${name}`]?.files[path] ?? '')
     fetched.push([path, request.headers.range].filter(Boolean).join(' '))
     const fault = hub.onDownload?.(path, response, body) ?? body
     if (typeof fault === 'number') return end(response, fault)
@@ -74,7 +74,7 @@ export async function startHub(models: Readonly<Record<string, HubModel>>): Prom
       return refuse(response, token ? 403 : 401, 'GatedRepo', `Access to model ${repository} is restricted.`)
     const file = model.files[path]
     if (file === undefined) return refuse(response, 404, 'EntryNotFound', 'Entry not found')
-    const body = Buffer.from(file)
+    const body = bodyOf(file)
     const linked = {
       'x-repo-commit': model.commit,
       'x-linked-size': body.length,
@@ -95,7 +95,7 @@ export async function startHub(models: Readonly<Record<string, HubModel>>): Prom
 
   function tree(response: ServerResponse, model: HubModel, pathname: string, from: number): void {
     const entries = Object.entries(model.files).map(([path, file]) => {
-      const [size, oid] = [Buffer.from(file).length, sum(file)]
+      const [size, oid] = [bodyOf(file).length, sum(file)]
       const lfs = isLarge(path) && { lfs: { oid, size, pointerSize: 130 } }
       return { type: 'file', path, size, oid: oid.slice(0, 40), ...lfs }
     })
@@ -167,8 +167,18 @@ function addressOf(request: IncomingMessage): URL {
   return new URL(request.url ?? '/', 'http://hub')
 }
 
+function bodyOf(file: Buffer | string): Buffer {
+  return typeof file === 'string' ? Buffer.from(file) : file
+}
+
+/** Large files' sums, once each: they are told with every answer. */
+const sums = new WeakMap<Buffer, string>()
+
 function sum(body: Buffer | string): string {
-  return createHash('sha256').update(body).digest('hex')
+  const known = typeof body === 'string' ? undefined : sums.get(body)
+  const found = known ?? createHash('sha256').update(body).digest('hex')
+  if (typeof body !== 'string') sums.set(body, found)
+  return found
 }
 
 async function listen(server: Server): Promise<string> {
