@@ -33,6 +33,7 @@ const chosen = [
 const sizes = {
   FAULTS_SEED: values.seed,
   ...(values.schedules && { FAULTS_SCHEDULES: values.schedules }),
+  FAULTS_LONG: 'true',
   FAULTS_JOBS: '50',
   FAULTS_CRASHES: everyRealPoint ? 'all' : '24',
 }

@@ -5,6 +5,7 @@ does. A step takes the seconds that the file /job/pace says, or else the variabl
 words that name one of `faults.py` bring it about.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import faults
 import lora
-from contract import Failure, InputFault, Interrupted, say
+from contract import DiskFull, Failure, InputFault, Interrupted, say
 
 job = Path(os.environ.get("BELLOWS_JOB", "/job"))
 stopping = False
@@ -159,3 +160,8 @@ if __name__ == "__main__":
     except Failure as failure:
         say(type="error", message=str(failure), code=failure.code)
         sys.exit(failure.exit_code)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        say(type="error", message="The machine's disk is full.", code=DiskFull.code)
+        sys.exit(DiskFull.exit_code)

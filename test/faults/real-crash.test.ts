@@ -11,8 +11,8 @@ import { measured } from './figures.ts'
 import { verdictOn } from './real-promises.ts'
 import type { Event } from './room.ts'
 
-const chosen = process.env.FAULTS_CRASHES ?? '6'
-const atOnce = 3
+const chosen = process.env.FAULTS_CRASHES ?? '4'
+const atOnce = 4
 const minute = 60_000
 const program = 'test/faults/watched-worker.ts'
 let deployment: Deployment

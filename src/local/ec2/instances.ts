@@ -18,6 +18,7 @@ import {
   removeMachine,
   setIngress,
   setMetadata,
+  setReachable,
   startMachine,
   stopMachine,
   untilEnded,
@@ -138,6 +139,12 @@ export class Instances {
     await this.#end(id, 'terminated', 'Server.InternalError: Instance failed')
   }
 
+  /** Cuts it off from the network, or lets it back. The machine goes on by itself. */
+  async setReachable(id: string, reachable: boolean): Promise<void> {
+    this.#running(id)
+    await setReachable(id, reachable)
+  }
+
   /** Brings the firewalls of the group's members in line with its rules. */
   async applyGroup(groupId: string): Promise<void> {
     const members = this.list().filter((each) => each.state === 'running' && each.groupIds.includes(groupId))
@@ -212,6 +219,7 @@ export class Instances {
     const { deployment, machineImage, network, faults, ingressOf, publicKeyOf } = this.#options
     const { id, volume, tags, type, zone, keyName } = instance
     const slow = faults.strike('slow-boot', (fault) => isAt(fault, instance))
+    const small = faults.strike('small-disk', (fault) => isAt(fault, instance))
     const publicKey = keyName ? (publicKeyOf(keyName) ?? '') : ''
     await createMachine({
       name: id,
@@ -236,6 +244,7 @@ export class Instances {
       },
       ingress: ingressOf(instance.groupIds),
       bootSeconds: slow?.seconds ?? 0,
+      diskMegabytes: small?.megabytes,
     })
     // Somebody may have terminated it meanwhile.
     if (this.find(id)?.state !== 'pending') return removeMachine(id, volume.id)

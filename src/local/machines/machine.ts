@@ -30,6 +30,8 @@ export type MachineSpec = {
   readonly ingress: readonly IngressRule[]
   /** How long it takes until sshd answers, beyond what it takes anyway. */
   readonly bootSeconds: number
+  /** Room below /job; as much as this computer has where absent. */
+  readonly diskMegabytes?: number | undefined
 }
 
 /** The volume of images that all machines share, read-only; image-store.ts fills it. */
@@ -57,6 +59,7 @@ export async function createMachine(spec: MachineSpec): Promise<void> {
     ...Object.fromEntries(Object.entries(spec.metadata).map(([path, text]) => [`metadata/${path}`, text])),
     ingress: ingressText(spec.ingress),
     ...(spec.bootSeconds > 0 && { 'boot-seconds': String(spec.bootSeconds) }),
+    ...(spec.diskMegabytes && { 'disk-megabytes': String(spec.diskMegabytes) }),
   }
   await copyInto(spec.name, files)
 }
@@ -126,6 +129,17 @@ export async function machineConsole(name: string): Promise<string> {
 /** Replaces the firewall rules of a running machine. */
 export async function setIngress(name: string, rules: readonly IngressRule[]): Promise<void> {
   await docker(['exec', '--interactive', name, '/usr/local/sbin/firewall'], ingressText(rules))
+}
+
+/** Cuts a running machine's cable, or mends it: what is sent is lost without a word, and nothing is closed. */
+export async function setReachable(name: string, reachable: boolean): Promise<void> {
+  const change = reachable ? '--delete' : '--insert'
+  for (const rule of [
+    ['INPUT', '--in-interface', 'eth0'],
+    ['OUTPUT', '--out-interface', 'eth0'],
+  ]) {
+    await docker(['exec', name, 'iptables', '--wait', change, ...rule, '--jump', 'DROP'])
+  }
 }
 
 /** Lets the metadata address answer with `text` at `path`, such as `meta-data/spot/instance-action`. */

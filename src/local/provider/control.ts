@@ -35,6 +35,11 @@ export function controlApi({ faults, instances }: LocalCloud): Hono {
     await instances.giveSpotNotice(context.req.param('id'), seconds)
     return context.body(null, 204)
   })
+  api.post('/instances/:id/network', async (context) => {
+    const { reachable } = z.object({ reachable: z.boolean() }).parse(await context.req.json())
+    await instances.setReachable(context.req.param('id'), reachable)
+    return context.body(null, 204)
+  })
   api.post('/instances/:id/kill', async (context) => {
     await instances.kill(context.req.param('id'))
     return context.body(null, 204)

@@ -45,6 +45,8 @@ export const faultSchema = z.discriminatedUnion('kind', [
   }),
   /** sshd answers only after this time. */
   z.strictObject({ kind: z.literal('slow-boot'), seconds: z.number().positive(), ...place, times }),
+  /** All that a job has below /job must fit into so much. */
+  z.strictObject({ kind: z.literal('small-disk'), megabytes: z.int().positive(), ...place, times }),
   z.strictObject({ kind: z.literal('fail'), ...step, message: z.string().optional(), times }),
   /** Doesn't answer until whoever asked has gone. */
   z.strictObject({ kind: z.literal('hang'), ...step, times }),
