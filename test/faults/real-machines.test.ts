@@ -65,7 +65,10 @@ function lostSteps(events: readonly Event[]): number {
   const moved = events.findIndex(attempt(2))
   const stepsOf = (some: readonly Event[]) =>
     some.flatMap(({ event, data }) => (event === 'step' ? [Number(data?.step)] : []))
-  return Math.max(...stepsOf(events.slice(0, moved))) + 1 - Math.min(...stepsOf(events.slice(moved)))
+  return Math.max(
+    0,
+    Math.max(...stepsOf(events.slice(0, moved))) + 1 - Math.min(...stepsOf(events.slice(moved))),
+  )
 }
 
 /** Ports that somebody is connected to the machine's sshd from. */

@@ -1,6 +1,7 @@
 /** The promises on real parts: real processes are killed, real containers die, and the ledger is still right. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Deployment, startDeployment } from './deployment.ts'
+import { measured } from './figures.ts'
 import type { Event } from './room.ts'
 
 let deployment: Deployment
@@ -35,7 +36,9 @@ async function sums(id: string): Promise<Record<string, number>> {
 const trainedSums = { charge: -1000, 'credit:trainer': 100, 'credit:dataset-creator': 50 }
 
 describe('on real parts', () => {
-  test('a worker killed in training is replaced: the training is re-attached, not begun anew', async () => {
+  test('a worker killed in training is replaced: the training is re-attached, not begun anew', async ({
+    task,
+  }) => {
     const first = deployment.startWorker('first')
     const id = await deployment.insertJob()
     await first.next(stepOf(id, 60))
@@ -43,28 +46,35 @@ describe('on real parts', () => {
     const killedAt = Date.now()
     const second = deployment.startWorker('second')
     await second.next((event) => event.job === id && event.event === 'step')
-    console.log(`resumed ${((Date.now() - killedAt) / 1000).toFixed(1)} s after the kill`)
+    measured(task, { crashPoints: 1, resumeSeconds: (Date.now() - killedAt) / 1000 })
     await second.next(ended(id))
     expect(await deployment.document(id)).toMatchObject({ status: 'COMPLETED' })
     const run = await deployment.clients.ports.runs.read(id)
     expect(run?.attempts).toHaveLength(1)
     expect(await sums(id)).toEqual(trainedSums)
     expect(await deployment.left()).toEqual([])
+    measured(task, { crashesSurvived: 1 })
     await second.stop()
   })
 
-  test('a machine killed in training is replaced: the next one goes on from the last checkpoint', async () => {
+  test('a machine killed in training is replaced: the next one goes on from the last checkpoint', async ({
+    task,
+  }) => {
     const worker = deployment.startWorker('third')
     const id = await deployment.insertJob()
     await worker.next(checkpointOf(id))
     const run = await deployment.clients.ports.runs.read(id)
-    const firstStep = worker.next(
+    const secondAttempt = worker.next(
       (event) => event.job === id && event.event === 'attempt' && event.data?.number === 2,
     )
     await deployment.trouble(`/instances/${run?.attempts[0]?.instanceId}/kill`)
-    await firstStep
+    const moved = await secondAttempt
     const resumed = await worker.next((event) => event.job === id && event.event === 'step')
     expect(Number(resumed.data?.step)).toBeGreaterThan(50)
+    const lastStep = deployment.events.findLast(
+      (event) => event.job === id && event.event === 'step' && event.heardAt < moved.heardAt,
+    )?.data?.step
+    measured(task, { faults: 1, lostSteps: Math.max(0, Number(lastStep) + 1 - Number(resumed.data?.step)) })
     await worker.next(ended(id))
     const failure = (await deployment.clients.ports.timeline.read(id)).find(({ kind }) => kind === 'failure')
     expect(failure?.data?.reason).toBe('machine-lost')
