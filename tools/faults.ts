@@ -43,7 +43,7 @@ const reportSchema = z.object({
     z.object({
       assertionResults: z.array(
         z.object({
-          title: z.string(),
+          fullName: z.string(),
           status: z.string(),
           duration: z.number().nullish(),
           meta: z.object({ figures: figuresSchema.optional() }).optional(),
@@ -65,8 +65,8 @@ try {
   const report = reportSchema.parse(JSON.parse(await readFile(file, 'utf8')))
   const rows = report.testResults.flatMap(({ assertionResults }) => assertionResults)
   console.log('\n| promise | kept | took |\n| --- | --- | --- |')
-  for (const { title, status, duration: took } of rows) {
-    console.log(`| ${title} | ${status === 'passed' ? 'yes' : '**no**'} | ${duration(took ?? 0)} |`)
+  for (const { fullName, status, duration: took } of rows) {
+    console.log(`| ${fullName.trim()} | ${status === 'passed' ? 'yes' : '**no**'} | ${duration(took ?? 0)} |`)
   }
   console.log('\n| measured | |\n| --- | --- |')
   for (const [label, value] of summed(rows.flatMap(({ meta }) => meta?.figures ?? []))) {
