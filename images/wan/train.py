@@ -1,4 +1,4 @@
-"""Trains a LoRA for WAN 2.1 or 2.2 text-to-video on images, each a clip of one frame.
+"""Trains a LoRA for WAN 2.1 or 2.2 text-to-video on clips, and on images: each a clip of one frame.
 
 WAN 2.2 has two experts: `transformer` denoises above the boundary, `transformer_2` below it. They take turns, a step
 each, and each gets a file of its own: <name>-high-noise and <name>-low-noise.
@@ -86,7 +86,7 @@ def expert_ranges(index):
 
 
 def encode_images(folder, device, samples):
-    """Latents `[16, 1, h/8, w/8]`, each channel with mean 0 and deviation 1."""
+    """Latents `[16, 1 + (frames - 1) / 4, h/8, w/8]`, each channel with mean 0 and deviation 1."""
     vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32).to(device)
     means, deviations = (
         torch.tensor(values, device=device).view(1, -1, 1, 1, 1)
@@ -94,7 +94,8 @@ def encode_images(folder, device, samples):
     )
     for pixels in data.decode(samples):
         with torch.no_grad():
-            latents = vae.encode(pixels[None, :, None].to(device)).latent_dist.mode()
+            frames = pixels.view(1, 3, -1, *pixels.shape[-2:])
+            latents = vae.encode(frames.to(device)).latent_dist.mode()
         yield {"latents": ((latents - means) / deviations)[0]}
 
 

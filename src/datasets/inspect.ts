@@ -38,7 +38,7 @@ export type CleanImage = {
 export type Inspected = CleanImage | { readonly problem: string }
 
 export const imageBounds = {
-  /** A photograph of 80 megapixels has about 40 MB as JPEG. */
+  /** A photograph of 80 megapixels has about 40 MB as JPEG, a clip of 30 s from a phone about as much. */
   maxBytes: 64 * 1024 * 1024,
   /** Decoded, this is 240 MB; a decompression bomb is more. */
   maxPixels: 80_000_000,

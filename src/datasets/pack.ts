@@ -1,5 +1,5 @@
 /**
- * The tar that a trainer gets: `00001.jpg` or `.png` with `00001.txt`, in order. The same images and
+ * The tar that a trainer gets: `00001.jpg`, `.png`, `.mp4` or `.webm` with `00001.txt`, in order. The same images and
  * captions give the same bytes, because the plan names the archive by its sum: times, owners and modes
  * are fixed. Written to disk as it comes, so that a large dataset needs no more memory than a small one.
  */
@@ -9,9 +9,20 @@ import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { pack } from 'tar-stream'
 
-export type Entry = { readonly bytes: Buffer; readonly extension: 'jpg' | 'png'; readonly caption: string }
+export type Entry = {
+  readonly bytes: Buffer
+  readonly extension: 'jpg' | 'png' | 'mp4' | 'webm'
+  readonly caption: string
+}
 
-export type Packed = { readonly size: number; readonly sha256: string; readonly images: number }
+export type Packed = {
+  readonly size: number
+  readonly sha256: string
+  /** Of the `images`, `clips` move. */
+  readonly images: number
+  readonly clips: number
+  readonly captions: readonly string[]
+}
 
 export async function packDataset(entries: AsyncIterable<Entry>, path: string): Promise<Packed> {
   const tar = pack()
@@ -27,10 +38,12 @@ export async function packDataset(entries: AsyncIterable<Entry>, path: string): 
   const written = pipeline(tar, measure, createWriteStream(path))
   written.catch(() => {}) // awaited below, unless the entries fail first
 
-  let images = 0
+  const captions: string[] = []
+  let clips = 0
   try {
     for await (const { bytes, extension, caption } of entries) {
-      const stem = String(++images).padStart(5, '0')
+      const stem = String(captions.push(caption)).padStart(5, '0')
+      if (extension === 'mp4' || extension === 'webm') clips++
       await add(tar, `${stem}.${extension}`, bytes)
       await add(tar, `${stem}.txt`, Buffer.from(caption))
     }
@@ -41,7 +54,7 @@ export async function packDataset(entries: AsyncIterable<Entry>, path: string): 
     await written.catch(() => {})
     throw error
   }
-  return { size, sha256: hash.digest('hex'), images }
+  return { size, sha256: hash.digest('hex'), images: captions.length, clips, captions }
 }
 
 /** Resolves when the entry has been taken, so that a slow disk holds back the decoder. */

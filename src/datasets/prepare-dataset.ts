@@ -1,5 +1,6 @@
 /**
- * From a dataset's document to the archive that a trainer gets, in the work bucket. Evidence that it is
+ * From a dataset's document to the archive that a trainer gets, in the work bucket: its images, and its clips
+ * where the family learns from them (what a file is, its bytes say and not its name). Evidence that it is
  * done: `dataset.json`, written after the archive. Everything that is wrong with the images is found in
  * one pass and told in one sentence, so that nobody has to mend a dataset one image at a time.
  */
@@ -9,10 +10,12 @@ import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import type { PrepareDataset, PreparedDataset } from '../pipeline/ports.ts'
+import type { Recipe } from '../recipes/recipe.ts'
 import { printable } from '../recipes/trainer-line.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
 import { cleanCaptions } from './captions.ts'
-import { type ImageLimits, type Inspected, imageBounds, inspectImage } from './inspect.ts'
+import { type Inspected, imageBounds, inspectImage } from './inspect.ts'
+import { clipContainer, type InspectedClip, inspectClip } from './inspect-clip.ts'
 import { type DatasetsBucket, locateImage } from './locate.ts'
 import { type Entry, packDataset } from './pack.ts'
 
@@ -24,6 +27,9 @@ export type PrepareOptions = {
   /** Where the archive is written before it is uploaded. Default: the system's temporary folder. */
   readonly temporaryFolder?: string
 }
+
+/** `leftOut` completes a sentence as `problem` does, but refuses this file and not the whole dataset. */
+type Found = Inspected | InspectedClip | { readonly leftOut: string }
 
 /** Problems that are told one by one; the rest is counted. */
 const mostTold = 3
@@ -45,7 +51,7 @@ export function datasetPreparer(options: PrepareOptions): PrepareDataset {
       const entries = cleanImages(dataset.images, captions, told)
       const packed = await packDataset(entries, path)
       await store.writeFile(ref, path, 'application/x-tar')
-      const prepared: PreparedDataset = { ref, ...packed, captions, warnings: told }
+      const prepared: PreparedDataset = { ref, ...packed, warnings: told }
       await store.write(evidenceOf(ref), JSON.stringify(prepared), 'application/json')
       return prepared
     } finally {
@@ -59,6 +65,7 @@ export function datasetPreparer(options: PrepareOptions): PrepareDataset {
       warnings: string[],
     ): AsyncGenerator<Entry> {
       const problems: string[] = []
+      let leftOut = 0
       let index = 0
       for await (const inspected of inOrder(images, atOnce, (image) => fetchAndInspect(image, limits))) {
         signal.throwIfAborted()
@@ -69,14 +76,20 @@ export function datasetPreparer(options: PrepareOptions): PrepareDataset {
           problems.push(`${name} ${inspected.problem}`)
           continue
         }
+        if ('leftOut' in inspected) {
+          warnings.push(`${name} ${inspected.leftOut}.`)
+          leftOut++
+          continue
+        }
         warnings.push(...inspected.warnings.map((warning) => `${name} ${warning}.`))
         if (problems.length === 0) yield { ...inspected, caption }
       }
       if (problems.length > 0) throw new Failure('bad-dataset', inOneSentence(problems))
+      if (leftOut > 0) checkCount(images.length - leftOut, limits.images, ' that this model can learn from')
     }
   }
 
-  async function fetchAndInspect(image: string, limits: ImageLimits): Promise<Inspected> {
+  async function fetchAndInspect(image: string, limits: Recipe['limits']): Promise<Found> {
     const located = locateImage(image, bucket)
     if ('problem' in located) return located
     const info = await store.info(located.ref)
@@ -87,7 +100,11 @@ export function datasetPreparer(options: PrepareOptions): PrepareDataset {
         problem: `has ${megabytes(info.size)} MB, at most ${megabytes(imageBounds.maxBytes)} can be read`,
       }
     }
-    return inspectImage(await store.read(located.ref, { maxBytes: imageBounds.maxBytes }), limits)
+    const bytes = await store.read(located.ref, { maxBytes: imageBounds.maxBytes })
+    const container = clipContainer(bytes)
+    if (container === undefined) return inspectImage(bytes, limits)
+    if (limits.clips) return inspectClip(bytes, container, limits.minSide, limits.clips)
+    return { leftOut: 'is a clip, and this model learns from images: it is left out' }
   }
 }
 
@@ -96,6 +113,7 @@ const preparedSchema = z.object({
   size: z.int().positive(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   images: z.int().positive(),
+  clips: z.int().min(0),
   captions: z.array(z.string()),
   warnings: z.array(z.string()),
 })
@@ -111,10 +129,10 @@ function evidenceOf(archive: ObjectRef): ObjectRef {
   return { ...archive, key: archive.key.replace(/\.tar$/, '.json') }
 }
 
-function checkCount(count: number, { min, max }: { readonly min: number; readonly max: number }): void {
+function checkCount(count: number, { min, max }: Recipe['limits']['images'], which = ''): void {
   if (count >= min && count <= max) return
   const needed = count < min ? `at least ${min} are needed` : `at most ${max} can be trained on`
-  throw new Failure('bad-dataset', `it has ${count} ${count === 1 ? 'image' : 'images'}; ${needed}`)
+  throw new Failure('bad-dataset', `it has ${count} ${count === 1 ? 'image' : 'images'}${which}; ${needed}`)
 }
 
 /** Results in the order of the items, with at most `atOnce` under way: what is done early waits. */

@@ -1,7 +1,7 @@
 /**
  * `npm run train -- --model WAN --data <folder> --out <folder>`: trains on this computer in the same container
  * as a job, without database, cloud or store: for people who tune recipes, and for comparing trainers.
- * `--data` holds images with captions beside them (`kite.jpg`, `kite.txt`). Without `--base` the base is tiny
+ * `--data` holds images, and clips for WAN, with captions beside them (`kite.jpg`, `kite.txt`). Without `--base` the base is tiny
  * and random, and so are the defaults; `--wish steps=200 --wish rank=8` changes any of them.
  */
 import { randomBytes } from 'node:crypto'
@@ -64,7 +64,7 @@ async function main(): Promise<void> {
     name: `${family.toLowerCase()}-${trainingId.slice(-6)}`,
     triggerWord: values.trigger ?? null,
     baseModel: { name: basename(base), sha256: sumOf(await Array.fromAsync(weightsIn(base))) },
-    dataset: { images: dataset.images, sha256: dataset.sha256 },
+    dataset: { images: dataset.images, clips: dataset.clips, sha256: dataset.sha256 },
     captions: dataset.captions,
     wishes: Object.fromEntries(values.wish.map(wish)),
     offering: values.base ? {} : tinyWishes,
@@ -94,7 +94,7 @@ async function prepareData(
 ) {
   const store = memoryStore()
   const names = (await readdir(folder))
-    .filter((name) => /\.(jpe?g|png|webp|gif|avif|tiff?)$/i.test(name))
+    .filter((name) => /\.(jpe?g|png|webp|gif|avif|tiff?|mp4|m4v|mov|webm)$/i.test(name))
     .sort()
   const captions: string[] = []
   for (const name of names) {

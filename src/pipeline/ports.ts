@@ -24,7 +24,9 @@ export type PreparedDataset = {
   readonly ref: ObjectRef
   readonly size: number
   readonly sha256: string
+  /** Of the `images`, `clips` move. */
   readonly images: number
+  readonly clips: number
   readonly captions: readonly string[]
   /** What was cleaned or left out, in sentences for the user. */
   readonly warnings: readonly string[]

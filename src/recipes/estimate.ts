@@ -18,14 +18,18 @@ const bootSeconds = 120
 const pullSeconds = 300
 /** Many ranges at once into one machine of 10 Gbit/s, with room for a slow day. */
 const stagingBytesPerSecond = 200e6
-/** Weights into memory, then each image through VAE and text encoders once. */
+/** Weights into memory, then each image, and each frame of a clip that the VAE makes, through the encoders once. */
 const loadSeconds = 60
-const cacheSecondsPerImage = 0.5
+const cacheSecondsPerFrame = 0.5
 const shippingSeconds = 60
 const teardownSeconds = 90
 
 export function estimateSeconds(plan: Plan, speed: GpuSpeed, effort: Effort): Estimate {
-  const area = plan.resolutions.reduce((sum, side) => sum + side ** 2, 0) / plan.resolutions.length
+  const { clips, images } = plan.dataset
+  const areas = plan.resolutions.map((side) => side ** 2)
+  const stillSamples = (images - clips) * areas.length
+  const clipArea = Math.min(...areas) * latentFrames(plan)
+  const area = (stillSamples * mean(areas) + clips * clipArea) / (stillSamples + clips)
   const sampleSeconds = effort.sampleSeconds * (area / 1024 ** 2)
   const stepSeconds = sampleSeconds * plan.batchSize * plan.gradientAccumulation
 
@@ -37,10 +41,19 @@ export function estimateSeconds(plan: Plan, speed: GpuSpeed, effort: Effort): Es
     (effort.sampleSeconds * (plan.samples.size / 1024) ** 2) *
     (plan.samples.guidance > 1 && plan.family !== 'FLUX' ? 2 / 3 : 1 / 3)
 
-  const cacheSeconds = plan.dataset.images * plan.resolutions.length * cacheSecondsPerImage
+  const cacheSeconds = (stillSamples + clips * latentFrames(plan)) * cacheSecondsPerFrame
   const onGpu = plan.steps * stepSeconds + draws * drawSeconds + cacheSeconds
   const trainSeconds = loadSeconds + onGpu / speed.timesL4
   const aroundSeconds =
     bootSeconds + pullSeconds + effort.baseBytes / stagingBytesPerSecond + shippingSeconds + teardownSeconds
   return { totalSeconds: Math.ceil(aroundSeconds + trainSeconds), trainSeconds: Math.ceil(trainSeconds) }
+}
+
+/** Frames that the VAE makes of a clip: one of the first, one more of each four. Each costs what an image does. */
+export function latentFrames(plan: Plan): number {
+  return (plan.clipFrames - 1) / 4 + 1
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
 }

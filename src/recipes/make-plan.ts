@@ -21,6 +21,8 @@ export type Defaults = {
   readonly schedule: Plan['schedule']['name']
   readonly sampleSteps: number
   readonly guidance: number
+  /** For families that are trained on clips too. */
+  readonly clipFrames?: number
 }
 
 /** Prodigy finds the step size itself; its authors want 1 (https://github.com/konstmish/prodigy). */
@@ -33,6 +35,7 @@ export function makePlan(family: Family, limits: WishLimits, defaults: Defaults,
   const rank = wished.rank ?? defaults.rank
   const optimizer = wished.optimizer ?? 'adamw8bit'
   const steps = wished.steps ?? defaults.steps(input.dataset.images)
+  const clips = input.dataset.clips ?? 0
   const resolutions = [...new Set(wished.resolutions ?? defaults.resolutions)].sort((a, b) => a - b)
 
   const plan: Plan = {
@@ -42,12 +45,13 @@ export function makePlan(family: Family, limits: WishLimits, defaults: Defaults,
     name: input.name,
     triggerWord: input.triggerWord,
     baseModel: input.baseModel,
-    dataset: input.dataset,
+    dataset: { ...input.dataset, clips },
     seed: wished.seed ?? seedOf(input.trainingId),
     steps,
     batchSize: wished.batchSize ?? 1,
     gradientAccumulation: wished.gradientAccumulation ?? 1,
     resolutions,
+    clipFrames: clips > 0 ? (wished.clipFrames ?? defaults.clipFrames ?? 1) : 1,
     adapter: {
       method: wished.method ?? 'lora',
       rank,

@@ -14,6 +14,13 @@ export const slugSchema = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])
 
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/)
 
+/** A video's encoder makes one frame of the first, and one more of each four that follow. */
+export const clipFramesSchema = z
+  .int()
+  .min(1)
+  .max(81)
+  .refine((frames) => frames % 4 === 1)
+
 export const planSchema = z.strictObject({
   version: z.literal(1),
   trainingId: z.string().regex(/^[0-9a-f]{24}$/),
@@ -23,8 +30,8 @@ export const planSchema = z.strictObject({
   triggerWord: z.string().min(1).max(64).nullable(),
   /** The base's name for people, and the sha256 of its file list: weights that differ are refused. */
   baseModel: z.strictObject({ name: z.string().min(1), sha256: sha256Schema }),
-  /** `images` counts the pairs in `/job/dataset`; `sha256` is over the tar that they came in. */
-  dataset: z.strictObject({ images: z.int().positive(), sha256: sha256Schema }),
+  /** `images` counts the pairs in `/job/dataset`, `clips` those among them that move; `sha256` is over their tar. */
+  dataset: z.strictObject({ images: z.int().positive(), clips: z.int().min(0), sha256: sha256Schema }),
   seed: z
     .int()
     .min(0)
@@ -35,6 +42,8 @@ export const planSchema = z.strictObject({
   gradientAccumulation: z.int().positive(),
   /** Areas to bucket by, as the side of the square in pixels; each image goes into every one it fills. */
   resolutions: z.array(z.int().min(32).max(2048)).min(1),
+  /** Most frames of a clip to train, at the family's own rate; 1 where there is none. */
+  clipFrames: clipFramesSchema,
   adapter: z.strictObject({
     method: z.enum(['lora', 'dora', 'lokr']),
     rank: z.int().min(1).max(256),

@@ -14,7 +14,8 @@ export type PlanInput = {
   readonly name: string
   readonly triggerWord: string | null
   readonly baseModel: { readonly name: string; readonly sha256: string }
-  readonly dataset: { readonly images: number; readonly sha256: string }
+  /** Of the `images`, `clips` move; none unless it is said. */
+  readonly dataset: { readonly images: number; readonly clips?: number; readonly sha256: string }
   readonly captions: readonly string[]
   readonly wishes: Wishes
   /** The offering's own defaults: beyond the recipe's, below the job's wishes. */
@@ -39,6 +40,12 @@ export type Recipe = {
     /** Shortest side of an image, in pixels, below which training is pointless. */
     readonly minSide: number
     readonly maxSide: number
+    /** Absent where a family is trained on images only. */
+    readonly clips?: {
+      readonly maxSeconds: number
+      /** Of one frame. */
+      readonly maxPixels: number
+    }
     readonly steps: { readonly min: number; readonly max: number }
     readonly rank: { readonly min: number; readonly max: number }
   }

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
-import { type Plan, planSchema } from './plan.ts'
+import { clipFramesSchema, type Plan, planSchema } from './plan.ts'
 import type { Wishes } from './recipe.ts'
 import { printable } from './trainer-line.ts'
 
@@ -23,6 +23,7 @@ export const operatorLimits: WishLimits = {
 export type Wished = Partial<{
   steps: number
   resolutions: number[]
+  clipFrames: number
   rank: number
   alpha: number
   method: Plan['adapter']['method']
@@ -78,6 +79,10 @@ function wishes({ steps, rank, resolution }: WishLimits): Record<string, Wish> {
       5,
       `whole numbers ${between(resolution)}`,
     ),
+    clipFrames: {
+      schema: clipFramesSchema,
+      allowed: 'a whole number from 1 to 81, one more than a multiple of 4',
+    },
     rank: whole(rank),
     alpha: number({ min: 0.01, max: 1024 }),
     method: oneOf(adapter.shape.method),

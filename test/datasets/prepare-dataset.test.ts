@@ -8,7 +8,9 @@ import { extract } from 'tar-stream'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Dataset } from '../../src/datasets/datasets.ts'
 import { datasetPreparer, inOrder } from '../../src/datasets/prepare-dataset.ts'
+import type { Recipe } from '../../src/recipes/recipe.ts'
 import { type MemoryStore, memoryStore } from '../../src/storage/memory-store.ts'
+import { mp4, webm } from '../support/clips.ts'
 
 const id = '0123456789abcdef01234567'
 const limits = {
@@ -204,6 +206,71 @@ describe('preparing a dataset', () => {
   })
 })
 
+describe('clips in a dataset', () => {
+  const moving = { ...limits, clips: { maxSeconds: 4, maxPixels: 640 * 480 } }
+
+  it('go to the trainer byte for byte where the family learns from them, whatever their names say', async () => {
+    const still = await picture().jpeg().toBuffer()
+    const files = [still, mp4(), webm()]
+    const prepared = await prepare(files, ['a', 'b', 'c'], id, moving)
+    expect(prepared).toMatchObject({ images: 3, clips: 2, captions: ['a', 'b', 'c'], warnings: [] })
+    const entries = await unpack(await store.read(prepared.ref))
+    expect([...entries.keys()].filter((name) => !name.endsWith('.txt'))).toEqual([
+      '00001.jpg',
+      '00002.mp4',
+      '00003.webm',
+    ])
+    expect([entries.get('00002.mp4'), entries.get('00003.webm')]).toEqual(files.slice(1))
+  })
+
+  it('are left out where the family learns from images, with their captions, and are named', async () => {
+    const still = await picture().jpeg().toBuffer()
+    const prepared = await prepare([mp4(), still], ['a', 'b'])
+    expect(prepared).toMatchObject({
+      images: 1,
+      clips: 0,
+      captions: ['b'],
+      warnings: ['image 1 (1.bin) is a clip, and this model learns from images: it is left out.'],
+    })
+    const entries = await unpack(await store.read(prepared.ref))
+    expect(entries.get('00001.txt')?.toString()).toBe('b')
+  })
+
+  it('leave a bad dataset where too little is left without them', async () => {
+    await expect(prepare([mp4(), webm()])).rejects.toMatchObject({
+      reason: 'bad-dataset',
+      message: 'it has 0 images that this model can learn from; at least 1 are needed',
+    })
+  })
+
+  it.each<[string, Buffer, string]>([
+    ['are too long', mp4({ seconds: 5 }), 'lasts 5 s: clips of at most 4 s can be trained'],
+    [
+      'have too many pixels',
+      webm({ width: 641, height: 480 }),
+      'has 641 × 480 pixels, more than can be trained',
+    ],
+    ['are too small', mp4({ height: 63 }), 'is too small: 320 × 63 pixels, at least 64 a side are needed'],
+    ['are cut off', mp4().subarray(0, -50), 'is cut off: the file is not whole'],
+    [
+      'are in an old coding',
+      mp4({ codec: 'mp4v' }),
+      'is coded in a way other than H.264, H.265, VP8, VP9 or AV1',
+    ],
+    ['only begin like one', Buffer.from('1a45dfa3', 'hex'), 'holds no video that can be read'],
+  ])('are refused where they %s', async (_, clip, problem) => {
+    await expect(prepare([clip], [], id, moving)).rejects.toMatchObject({
+      reason: 'bad-dataset',
+      message: `image 1 (1.bin) ${problem}`,
+    })
+  })
+
+  it('are not mistaken for still images in a container of the same kind', async () => {
+    const prepared = await prepare([await picture().avif().toBuffer()], ['a'], id, moving)
+    expect(prepared).toMatchObject({ images: 1, clips: 0 })
+  })
+})
+
 describe('work in order', () => {
   it('keeps the order and the bound', async () => {
     let underWay = 0
@@ -225,9 +292,10 @@ async function prepare(
   images: readonly Buffer[],
   captions: readonly string[] = images.map(() => 'c'),
   training = id,
+  within: Recipe['limits'] = limits,
 ) {
   await upload(images)
-  return datasetPreparer(options())(training, dataset(images.length, captions), limits, signal())
+  return datasetPreparer(options())(training, dataset(images.length, captions), within, signal())
 }
 
 async function upload(images: readonly Buffer[]): Promise<void> {

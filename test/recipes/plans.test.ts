@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { families, planSchema } from '../../src/recipes/plan.ts'
+import { families, type Plan, planSchema } from '../../src/recipes/plan.ts'
 import type { GpuSpeed, PlanInput } from '../../src/recipes/recipe.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { correct } from '../../src/recipes/speed.ts'
@@ -124,6 +124,30 @@ describe.each(families)('the %s recipe', (family) => {
       ),
       { numRuns: 500 },
     )
+  })
+})
+
+describe('a plan for clips', () => {
+  const clips = (count: number, wishes = {}) =>
+    recipes.WAN.plan({ ...input, dataset: { ...input.dataset, clips: count }, wishes })
+
+  it('trains 33 frames of each unless another number is wished for, and one where there are only images', () => {
+    expect([clips(4).clipFrames, clips(4, { clipFrames: 81 }).clipFrames, clips(0).clipFrames]).toEqual([
+      33, 81, 1,
+    ])
+    expect(() => clips(4, { clipFrames: 32 })).toThrow(
+      'clipFrames is 32, but must be a whole number from 1 to 81, one more than a multiple of 4',
+    )
+  })
+
+  it('takes longer with each clip and each frame, and more memory for many at high resolution', () => {
+    const seconds = (plan: Plan) => recipes.WAN.estimate(plan, l4).trainSeconds
+    expect(seconds(clips(10))).toBeGreaterThan(seconds(clips(5)))
+    expect(seconds(clips(5))).toBeGreaterThan(seconds(clips(0)))
+    expect(seconds(clips(5, { clipFrames: 81 }))).toBeGreaterThan(seconds(clips(5)))
+    const memory = (count: number, wishes = {}) => recipes.WAN.need(clips(count, wishes)).gpuMemoryGb
+    expect(memory(5)).toBe(memory(0))
+    expect(memory(5, { resolution: 768 })).toBeGreaterThan(memory(0, { resolution: 768 }))
   })
 })
 

@@ -29,12 +29,13 @@ def plan_for(base_sha256, **changes):
         "name": "tiny",
         "triggerWord": "sks",
         "baseModel": {"name": "tiny", "sha256": base_sha256},
-        "dataset": {"images": 6, "sha256": "0" * 64},
+        "dataset": {"images": 6, "clips": 0, "sha256": "0" * 64},
         "seed": 7,
         "steps": 6,
         "batchSize": 2,
         "gradientAccumulation": 1,
         "resolutions": [64],
+        "clipFrames": 1,
         "adapter": {"method": "lora", "rank": 4, "alpha": 2, "targets": "attention"},
         "optimizer": {"name": "adamw", "learningRate": 3e-3, "weightDecay": 0.01, "maxGradientNorm": 1},
         "schedule": {"name": "constant", "warmupSteps": 0},
@@ -56,20 +57,39 @@ def make(folder, base, plan):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plan.json").write_text(json.dumps(plan, indent=2))
     (folder / "base").symlink_to(base)
-    draw_dataset(folder / "dataset", plan["dataset"]["images"])
+    draw_dataset(folder / "dataset", plan["dataset"]["images"], plan["dataset"]["clips"])
     return folder
 
 
-def draw_dataset(folder, count):
-    """Shapes on coloured grounds in three aspect ratios."""
+def draw_dataset(folder, count, clips):
+    """Shapes on coloured grounds in three aspect ratios; the last `clips` of them move."""
     folder.mkdir()
     for number in range(count):
+        (folder / f"{number:04}.txt").write_text(f"a white shape on {colours[number % len(colours)]} ground")
+        if number >= count - clips:
+            draw_clip(folder / f"{number:04}.mp4", colours[number % len(colours)])
+            continue
         size = [(96, 96), (128, 80), (80, 128)][number % 3]
         image = Image.new("RGB", size, colours[number % len(colours)])
         corner = 10 + 4 * number
         ImageDraw.Draw(image).ellipse((corner, corner, corner + 40, corner + 30), fill="white", outline="black")
         image.save(folder / f"{number:04}.png")
-        (folder / f"{number:04}.txt").write_text(f"a white shape on {colours[number % len(colours)]} ground")
+
+
+def draw_clip(file, colour="navy", count=24, rate=24, size=(128, 80), codec="libx264", turned=0):
+    """`count` frames, `rate` of them a second, of a white square that goes from left to right."""
+    import av
+
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        if turned:
+            stream.set_display_rotation(turned)
+        for number in range(count):
+            image = Image.new("RGB", size, colour)
+            image.paste("white", (2 * number, 10, 2 * number + 20, 30))
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        container.mux(stream.encode())
 
 
 def run_command(folder, **options):

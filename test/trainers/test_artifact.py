@@ -22,7 +22,7 @@ class Trained:
     """A run in this very process, so that its models can be looked at afterwards."""
 
     def __init__(self, folder, train, monkeypatch):
-        monkeypatch.setattr(finish, "last_samples", lambda _job, models, _draw: setattr(self, "models", models))
+        monkeypatch.setattr(finish, "last_samples", lambda _job, models, *_: setattr(self, "models", models))
         self.job = Job(folder)
         self.job.read_plan()
         train.main(self.job)
@@ -95,6 +95,18 @@ def test_the_header_says_what_it_is_and_what_made_it(trained):
             metadata = opened.metadata()
         assert {name: metadata.get(name) for name in expected} == expected
         assert "a white shape on teal ground" in metadata["ss_tag_frequency"]
+
+
+@pytest.mark.skipif(jobs.family != "wan", reason="this family learns from images only")
+def test_a_clip_is_learned_beside_images(first_base, train, tmp_path, monkeypatch):
+    folder, digest = first_base
+    moving = {"dataset": {"images": 6, "clips": 2, "sha256": "0" * 64}, "clipFrames": 9}
+    trained = Trained(jobs.make(tmp_path / "job", folder, jobs.plan_for(digest, **changes | moving)), train, monkeypatch)
+    batches = [batch for batch in dataset_batches(trained.job, train) if batch["latents"].shape[2] == 3]
+    assert len(batches) == 2
+    (fresh,) = models_of(folder, train)
+    before, after = (evaluate(train, model, batches, 0, 1) for model in (fresh, *trained.models))
+    assert after < 0.97 * before
 
 
 def test_a_tiny_base_is_the_same_every_time(first_base, tmp_path):

@@ -18,6 +18,7 @@ class BaseModel:
 @dataclass(frozen=True)
 class Dataset:
     images: int
+    clips: int
     sha256: str
 
 
@@ -66,6 +67,7 @@ class Plan:
     batchSize: int
     gradientAccumulation: int
     resolutions: list[int]
+    clipFrames: int
     adapter: Adapter
     optimizer: Optimizer
     schedule: Schedule
@@ -90,6 +92,7 @@ def read(file):
     _require(re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", plan.name), "name", "is no file name")
     _require(0 <= plan.seed < 2**31, "seed", "must be between 0 and 2147483647")
     _require(plan.resolutions and min(plan.resolutions) >= 32, "resolutions", "must be 32 or more")
+    _require(plan.clipFrames >= 1 and plan.clipFrames % 4 == 1, "clipFrames", "must be one more than a multiple of 4")
     for name in ("steps", "batchSize", "gradientAccumulation", "checkpointEvery"):
         _require(getattr(plan, name) >= 1, name, "must be 1 or more")
     _require(plan.adapter.rank >= 1 and plan.adapter.alpha > 0, "adapter", "needs a rank and an alpha above 0")

@@ -31,7 +31,7 @@ export async function prepare(job: Job): Promise<Plan> {
     name: fileName(job.training.modelName ?? dataset.name, job.training.id),
     triggerWord: job.training.triggerWord ? printable(job.training.triggerWord).slice(0, 64) || null : null,
     baseModel: { name: base.name, sha256: base.sha256 },
-    dataset: { images: prepared.images, sha256: prepared.sha256 },
+    dataset: { images: prepared.images, clips: prepared.clips, sha256: prepared.sha256 },
     captions: prepared.captions,
     wishes: {
       ...job.training.wishes,
