@@ -23,8 +23,11 @@ export interface Budget {
     | { readonly granted: true }
     | { readonly granted: false; readonly period: 'day' | 'month'; readonly leftUsd: number }
   >
-  /** Puts the real cost in the reservation's place; once settled, a replay changes nothing. */
-  settle(key: string, usd: number): Promise<void>
+  /**
+   * Puts the real cost in the reservation's place. Returns the cost that counts: once settled, it stays, and a
+   * replay with another one changes nothing. 0 for what was never reserved, as nothing is ordered then.
+   */
+  settle(key: string, usd: number): Promise<number>
   /** Reserved and spent so far in the day and the month of `at`. */
   spending(at: Date): Promise<Spending>
 }

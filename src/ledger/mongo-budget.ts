@@ -72,7 +72,7 @@ export function mongoBudget(db: Db): Budget {
     async settle(key, usd) {
       const month = await months.findOne({ 'open.key': key })
       const reservation = month?.open.find((each) => each.key === key)
-      if (!month || !reservation) return
+      if (!month || !reservation) return usdOf(await costs.findOne({ _id: key }))
       const { day } = reservation
       const cost = { _id: key, month: month._id, day, micros: toMicros(usd), settledAt: new Date() }
       await ignoringDuplicates(costs.insertOne(cost))
@@ -81,6 +81,7 @@ export function mongoBudget(db: Db): Budget {
         $pull: { open: { key } },
         $inc: { [`settled.${day}`]: micros, version: 1 },
       } as Document)
+      return micros / 1e6
     },
     async spending(at) {
       const { month: name, day } = monthAndDay(at)
@@ -88,6 +89,10 @@ export function mongoBudget(db: Db): Budget {
       return { dayUsd: sums.day / 1e6, monthUsd: sums.month / 1e6 }
     },
   }
+}
+
+function usdOf(cost: Cost | null): number {
+  return (cost?.micros ?? 0) / 1e6
 }
 
 function amounts({ open, settled }: Month): readonly Amount[] {

@@ -51,10 +51,9 @@ async function clear(parts: Parts, trainingId: string, attempt: Attempt): Promis
   const held = await runs.acquire(trainingId, worker, leaseMs)
   if (!held) return
   const tornDownAt = await runs.now()
-  const costUsd = attemptCost(attempt, tornDownAt)
+  const costUsd = await budget.settle(attempt.name, attemptCost(attempt, tornDownAt))
   await runs.changeAttempt(held.lease, attempt.number, { tornDownAt, costUsd, suspectedLeak: false })
   await runs.release(held.lease)
-  await budget.settle(attempt.name, costUsd)
   await alerts.clear(`leak:${attempt.name}`, `${attempt.name} is gone.`)
 }
 

@@ -53,8 +53,8 @@ describeBoth('the budget', (world) => {
 
   test('the cost takes the place of the reservation, once', async () => {
     await budget.reserve({ key: 'one', usd: 9 }, limits, monday)
-    await budget.settle('one', 1.25)
-    await budget.settle('one', 7)
+    expect(await budget.settle('one', 1.25)).toBe(1.25)
+    expect(await budget.settle('one', 7)).toBe(1.25)
     expect(await budget.spending(monday)).toEqual({ dayUsd: 1.25, monthUsd: 1.25 })
   })
 
@@ -69,7 +69,7 @@ describeBoth('the budget', (world) => {
   })
 
   test('settling what was never reserved changes nothing', async () => {
-    await budget.settle('nobody', 5)
+    expect(await budget.settle('nobody', 5)).toBe(0)
     expect(await budget.spending(monday)).toEqual({ dayUsd: 0, monthUsd: 0 })
   })
 

@@ -62,9 +62,8 @@ async function release(job: Job, attempt: Attempt): Promise<void> {
     return
   }
   const tornDownAt = clock.now()
-  const costUsd = attemptCost(attempt, tornDownAt)
+  const costUsd = await budget.settle(attempt.name, attemptCost(attempt, tornDownAt))
   await job.changeAttempt(attempt.number, { tornDownAt, costUsd, suspectedLeak: false })
-  await budget.settle(attempt.name, costUsd)
   await alerts.clear(`leak:${attempt.name}`, `${attempt.name} is gone.`)
   await job.tell('attempt', `attempt ${attempt.number}: the machine is gone`, {
     number: attempt.number,
