@@ -26,6 +26,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.exit(130) // and the commands that were building something with it
   })
 }
+process.stdout.on('error', () => interrupted.abort(new Error('Nobody reads on; everything was taken down.')))
 const display = createDisplay(process.stdout)
 const started = performance.now()
 try {
