@@ -28,8 +28,10 @@ export type GoProgram = {
   readonly variables?: Readonly<Record<string, string>>
 }
 
+/** Builds the program as the file `output`, whose folder is made where it is missing. */
 export async function buildGoProgram(program: GoProgram, output: string, place: Place): Promise<void> {
   const go = await findGo(place)
+  await mkdir(dirname(output), { recursive: true })
   const folder = await mkdtemp(join(dirname(output), '.go-'))
   try {
     await writeFile(join(folder, 'go.mod'), goMod(program.modules))

@@ -1,0 +1,17 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it, onTestFinished } from 'vitest'
+import { cacheFolder } from '../../tools/setup/cache.ts'
+import { ask } from '../../tools/setup/command.ts'
+import { buildGoProgram } from '../../tools/setup/go.ts'
+
+it('a Go program is built into a folder that is not there yet, and nothing but the program is left', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'bellows-go-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const place = { cache: cacheFolder(), log: (part: string) => join(folder, `${part}.log`) }
+  const program = join(folder, 'bin', 'test2json')
+  await buildGoProgram({ modules: {}, package: 'cmd/test2json' }, program, place) // comes with Go: no download
+  expect(await readdir(join(folder, 'bin'))).toEqual(['test2json'])
+  expect(await ask([program, 'true'])).toContain('"Action":"pass"')
+})
