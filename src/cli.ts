@@ -45,9 +45,8 @@ program
   .action(async ({ dryRun = false }: { dryRun?: boolean }) => {
     const clients = await connectClients(readConfig(process.env))
     try {
-      const { machines, runs } = clients.ports
-      const at = await runs.now()
-      const report = await reap({ machines, runs, now: () => at, dryRun })
+      const { machines, runs, clock } = clients.ports
+      const report = await reap({ machines, runs, now: clock.now(), dryRun })
       for (const { thing, reason } of report.leaks)
         console.log(`${thing.kind} ${thing.id} (${thing.name}): ${reason}`)
       for (const name of report.released) console.log(`${name} is gone`)

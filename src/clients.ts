@@ -21,9 +21,9 @@ import type { AlertBook } from './notify/alerts.ts'
 import { createIndexes as createAlertIndexes, mongoAlerts } from './notify/mongo-alerts.ts'
 import { mongoWorkers } from './notify/mongo-workers.ts'
 import type { Workers } from './notify/workers.ts'
+import { type DatabaseClock, databaseClock } from './pipeline/database-clock.ts'
 import type { Ports } from './pipeline/ports.ts'
 import type { PipelineSettings } from './pipeline/settings.ts'
-import { systemClock } from './pipeline/system-clock.ts'
 import { defaultOfferings, offeringsSchema } from './recipes/offerings.ts'
 import { machineKeys } from './remote/keys.ts'
 import { sshRemote } from './remote/ssh-remote.ts'
@@ -36,7 +36,11 @@ import { mongoTimeline } from './trainings/mongo-timeline.ts'
 import { mongoTrainings } from './trainings/mongo-trainings.ts'
 
 export type Clients = {
-  readonly ports: Ports & { readonly alerts: AlertBook; readonly workers: Workers }
+  readonly ports: Ports & {
+    readonly alerts: AlertBook
+    readonly workers: Workers
+    readonly clock: DatabaseClock
+  }
   /** What `bellows sync` downloads; undefined where ComfyDeploy is told. */
   readonly comfyUiFolder: ComfyUiFolder | undefined
   close(): Promise<void>
@@ -56,13 +60,14 @@ export async function connectClients(config: Config): Promise<Clients> {
       ? comfyDeploy({ endpoint: config.COMFY_DEPLOY_URL, key: config.COMFY_DEPLOY_KEY })
       : undefined
 
+  const runs = mongoRuns(db)
   const keys = (name: string) => machineKeys(config.BELLOWS_SECRET, name)
   const ports = {
     trainings: mongoTrainings(db, {
       writeStepFields: config.BELLOWS_WRITE_STEP_FIELDS,
       ...(config.BELLOWS_ENVIRONMENT && { environment: config.BELLOWS_ENVIRONMENT }),
     }),
-    runs: mongoRuns(db),
+    runs,
     timeline: mongoTimeline(db),
     datasets: mongoDatasets(db),
     prepareDataset: datasetPreparer({
@@ -84,7 +89,7 @@ export async function connectClients(config: Config): Promise<Clients> {
     }),
     alerts: mongoAlerts(db),
     workers: mongoWorkers(db),
-    clock: systemClock,
+    clock: await databaseClock(runs),
   }
   return {
     ports,

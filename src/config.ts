@@ -152,6 +152,9 @@ export const settingsSchema = z.object({
   BELLOWS_MACHINE_CHECK_SECONDS: seconds
     .default(15)
     .describe('Between two looks at whether AWS still has a machine that is worked on'),
+  BELLOWS_REAP_MINUTES: minutes
+    .default(5)
+    .describe('Between two comparisons of what exists in the cloud with what should'),
   BELLOWS_GPU: flag.default(true).describe('Give the GPU to the container; off where machines have none'),
   BELLOWS_CONTAINER_MEMORY_GB: z.coerce
     .number()

@@ -24,7 +24,6 @@ import { startWeb } from './web/server.ts'
 import { statusOf } from './web/status.ts'
 
 const tickMs = 5_000
-const reapEveryMs = 5 * 60_000
 const beatEveryMs = 15_000
 
 export type Worker = {
@@ -47,7 +46,7 @@ export async function startWorker(config: Config, log: Logger, connect = connect
     concurrency: config.BELLOWS_CONCURRENCY,
     pollMs: config.BELLOWS_POLL_SECONDS * 1000,
     onLook: () => {
-      lastLookAt = new Date()
+      lastLookAt = ports.clock.now()
     },
     onEvent: (event) => {
       logEvent(log, event)
@@ -56,12 +55,15 @@ export async function startWorker(config: Config, log: Logger, connect = connect
     onError: (error, job) =>
       log.error({ err: error, ...(job && { job }) }, job ? 'job left unfinished' : 'no answer'),
   })
+  const isRecent = (look: Date | undefined): boolean =>
+    look !== undefined &&
+    ports.clock.now().getTime() - look.getTime() < 60_000 + config.BELLOWS_POLL_SECONDS * 3000
   const status = statusOf({
     worker: settings.worker,
     ports,
     budget: settings.budget,
     active: loop.active,
-    health: () => ({ healthy: isRecent(lastLookAt, config), active: loop.active().length, lastLookAt }),
+    health: () => ({ healthy: isRecent(lastLookAt), active: loop.active().length, lastLookAt }),
   })
   const web = await startWeb({
     host: config.BELLOWS_HOST,
@@ -93,7 +95,7 @@ export async function startWorker(config: Config, log: Logger, connect = connect
 /** Alerts leave often; leaks are looked for less often. */
 async function tick({ ports }: Clients, config: Config, log: Logger, signal: AbortSignal): Promise<void> {
   const channels = channelsOf(config.BELLOWS_WEBHOOKS ?? [])
-  let lastReap = Date.now()
+  let lastReap = performance.now()
   try {
     for await (const _ of setInterval(tickMs, undefined, { signal })) {
       const report = await sendAlerts(ports.alerts, channels).catch((error: Error) => ({
@@ -101,8 +103,8 @@ async function tick({ ports }: Clients, config: Config, log: Logger, signal: Abo
       }))
       for (const problem of report.problems) log.warn(problem)
       await watch(ports, config).catch((err: Error) => log.error({ err }, 'budgets could not be looked at'))
-      if (Date.now() - lastReap < reapEveryMs) continue
-      lastReap = Date.now()
+      if (performance.now() - lastReap < config.BELLOWS_REAP_MINUTES * 60_000) continue
+      lastReap = performance.now()
       const onLeak = (leak: Leak) => log.warn({ leak }, 'leak')
       await watchLeaks({ ...ports, worker: config.BELLOWS_WORKER, onLeak }).catch((err: Error) =>
         log.error({ err }, 'the reaper could not look'),
@@ -123,6 +125,7 @@ async function stayPresent(
 ): Promise<void> {
   const self = { name, startedAt: ports.clock.now() }
   while (!signal.aborted) {
+    await ports.clock.synchronise().catch(() => {}) // the last word of it stands until the next
     await watchWorkers(ports, self).catch((err: Error) => log.error({ err }, 'no word to the other workers'))
     await ports.clock.sleep(beatEveryMs, signal).catch(() => {})
   }
@@ -135,11 +138,6 @@ async function watch(ports: Clients['ports'], config: Config): Promise<void> {
   const limits = { dayUsd: config.BELLOWS_DAY_USD, monthUsd: config.BELLOWS_MONTH_USD }
   await watchBudget(ports, limits, ports.clock.now())
   await watchEndings(ports)
-}
-
-function isRecent(lastLookAt: Date | undefined, config: Config): boolean {
-  if (!lastLookAt) return false
-  return Date.now() - lastLookAt.getTime() < 60_000 + config.BELLOWS_POLL_SECONDS * 3000
 }
 
 async function main(): Promise<void> {

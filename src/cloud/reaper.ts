@@ -39,15 +39,15 @@ export type ReapReport = {
 export type ReapParts = ReapPolicy & {
   readonly machines: Pick<Machines, 'existing' | 'release'>
   readonly runs: Pick<Runs, 'read'>
-  readonly now: () => Date
+  /** By the clock that deadlines are written by. */
+  readonly now: Date
   /** Report only. */
   readonly dryRun?: boolean
   readonly onLeak?: (leak: Leak) => void
 }
 
 export async function reap(parts: ReapParts): Promise<ReapReport> {
-  const { machines, runs, dryRun = false } = parts
-  const at = parts.now()
+  const { machines, runs, now: at, dryRun = false } = parts
   const found = await machines.existing()
   const leaks = leaksAmong(found, await runsOf(found, runs), at, parts)
   for (const leak of leaks) parts.onLeak?.(leak)

@@ -2,14 +2,12 @@
  * Removes what jobs left in the cloud, and tells operators of what could not be removed until it is gone.
  * A machine whose teardown could not be proved is released again, also where the cloud lists nothing of it
  * any more: only a release that comes to its end is proof, and only then are its books closed.
- *
- * Ages and deadlines are judged by the database's clock: a worker whose own is wrong must not end the machines of
- * the others.
  */
 import type { Machines } from '../cloud/machines.ts'
 import { type Leak, reap } from '../cloud/reaper.ts'
 import type { Budget } from '../ledger/budget.ts'
 import { attemptCost } from '../pipeline/cost.ts'
+import type { Clock } from '../pipeline/ports.ts'
 import type { Attempt, Runs } from '../trainings/runs.ts'
 import type { Alerts } from './alerts.ts'
 
@@ -18,6 +16,7 @@ type Parts = {
   readonly runs: Runs
   readonly budget: Budget
   readonly alerts: Alerts
+  readonly clock: Pick<Clock, 'now'>
   /** Who writes, as leases name it. */
   readonly worker: string
   readonly onLeak?: (leak: Leak) => void
@@ -27,9 +26,8 @@ type Parts = {
 const leaseMs = 30_000
 
 export async function watchLeaks(parts: Parts): Promise<void> {
-  const { machines, runs, alerts, onLeak } = parts
-  const at = await runs.now()
-  const report = await reap({ machines, runs, now: () => at, ...(onLeak && { onLeak }) })
+  const { machines, runs, alerts, clock, onLeak } = parts
+  const report = await reap({ machines, runs, now: clock.now(), ...(onLeak && { onLeak }) })
   for (const { name, error } of report.failed) await raise(alerts, name, error)
   const failed = new Set(report.failed.map(({ name }) => name))
   for (const run of await runs.withMachines()) {
@@ -42,7 +40,7 @@ export async function watchLeaks(parts: Parts): Promise<void> {
 }
 
 async function clear(parts: Parts, trainingId: string, attempt: Attempt): Promise<void> {
-  const { machines, runs, budget, alerts, worker } = parts
+  const { machines, runs, budget, alerts, clock, worker } = parts
   try {
     await machines.release(attempt.name)
   } catch (error) {
@@ -50,7 +48,7 @@ async function clear(parts: Parts, trainingId: string, attempt: Attempt): Promis
   }
   const held = await runs.acquire(trainingId, worker, leaseMs)
   if (!held) return
-  const tornDownAt = await runs.now()
+  const tornDownAt = clock.now()
   const costUsd = await budget.settle(attempt.name, attemptCost(attempt, tornDownAt))
   await runs.changeAttempt(held.lease, attempt.number, { tornDownAt, costUsd, suspectedLeak: false })
   await runs.release(held.lease)

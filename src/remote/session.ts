@@ -63,12 +63,12 @@ export const openSession = async (
       for (let broken = 0; ; broken++) {
         caller.throwIfAborted()
         end.signal.throwIfAborted()
-        const started = Date.now()
+        const started = performance.now()
         try {
           return await work(await withAbort(connection(), caller))
         } catch (error) {
           if (!(error instanceof ConnectionLost)) throw error
-          if (Date.now() - started > 60_000) broken = 0
+          if (performance.now() - started > 60_000) broken = 0
           if (broken >= 4) throw new Failure('machine-lost', 'SSH breaks again and again', { cause: error })
         }
       }
@@ -86,7 +86,7 @@ const reach = async (
   signal: AbortSignal,
   tooLate: (last: Error) => Failure,
 ): Promise<Ssh> => {
-  const end = Date.now() + limits.connectMs
+  const end = performance.now() + limits.connectMs
   let strangerEnd: number | undefined
   for (let pause = 250; ; pause = Math.min(pause * 1.5, 5_000)) {
     try {
@@ -94,10 +94,10 @@ const reach = async (
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof Failure) {
-        strangerEnd ??= Date.now() + limits.strangerMs
-        if (Date.now() + pause > strangerEnd) throw error
+        strangerEnd ??= performance.now() + limits.strangerMs
+        if (performance.now() + pause > strangerEnd) throw error
       } else if (!(error instanceof ConnectionLost)) throw error
-      else if (Date.now() + pause > end) throw tooLate(error)
+      else if (performance.now() + pause > end) throw tooLate(error)
     }
     await sleep(pause, undefined, { signal }).catch(() => signal.throwIfAborted())
   }

@@ -62,6 +62,12 @@ export function r2Store(options: R2Options): Store {
     requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000 },
   })
 
+  /** Dated by the store's clock, as far as answers have told it: one that is dated too early or late is refused. */
+  const validFor = (seconds: number) => ({
+    expiresIn: seconds,
+    signingDate: new Date(Date.now() + client.config.systemClockOffset),
+  })
+
   const locate = (ref: ObjectRef) => ({ Bucket: buckets[ref.bucket], Key: ref.key })
   const attempt = <T>(doing: string, work: () => Promise<T>) =>
     retry(work, isTransient, options.retry).catch((error) => {
@@ -195,11 +201,10 @@ export function r2Store(options: R2Options): Store {
       await attempt(`removing ${name(ref)}`, () => client.send(new DeleteObjectCommand(locate(ref))))
     },
 
-    presignRead: (ref, seconds) =>
-      getSignedUrl(client, new GetObjectCommand(locate(ref)), { expiresIn: seconds }),
+    presignRead: (ref, seconds) => getSignedUrl(client, new GetObjectCommand(locate(ref)), validFor(seconds)),
 
     presignWrite: (ref, seconds) =>
-      getSignedUrl(client, new PutObjectCommand(locate(ref)), { expiresIn: seconds }),
+      getSignedUrl(client, new PutObjectCommand(locate(ref)), validFor(seconds)),
 
     async beginUpload(ref, size, contentType, seconds) {
       const begun = await begin(ref, size, contentType)
@@ -207,7 +212,7 @@ export function r2Store(options: R2Options): Store {
         getSignedUrl(
           client,
           new UploadPartCommand({ ...locate(ref), UploadId: begun.uploadId, PartNumber: index + 1 }),
-          { expiresIn: seconds },
+          validFor(seconds),
         )
       const urls = await Promise.all(Array.from({ length: partCount(size, begun.partBytes) }, sign))
       return { ...begun, urls }

@@ -64,7 +64,7 @@ async function leakyCloud() {
 
 test('the reaper releases what leaked, once a machine, and nothing else', async () => {
   const { machines, runs, known } = await leakyCloud()
-  const report = await reap({ machines, runs, now: () => later })
+  const report = await reap({ machines, runs, now: later })
   expect(report).toMatchObject({ found: 8, dryRun: false, released: [name], failed: [] })
   expect(report.leaks).toHaveLength(4)
   expect(new Set(machines.left().map((thing) => thing.name))).toEqual(new Set([known.name]))
@@ -76,7 +76,7 @@ test('a dry run reports the same leaks and removes nothing', async () => {
   const report = await reap({
     machines,
     runs,
-    now: () => later,
+    now: later,
     dryRun: true,
     onLeak: ({ thing }) => seen.push(thing.kind),
   })
@@ -98,7 +98,7 @@ test('what can’t be released is reported, and the rest is released all the sam
       },
     },
     runs: { read: async () => undefined },
-    now: () => later,
+    now: later,
   })
   expect(report.failed).toEqual([{ name, error: broken }])
   expect(report.released).toHaveLength(1)

@@ -218,19 +218,14 @@ describe.concurrent('a clock that jumps an hour ahead', () => {
   test('makes a worker neither take the job of another nor end its machine', { timeout: 5 * minute }, async ({
     task,
   }) => {
-    const { room } = await roomAt('clock', quiet)
+    const { room } = await roomAt('clock', quiet, { BELLOWS_REAP_MINUTES: '0.1' })
     const right = room.startWorker('right')
     const id = await room.insertJob({ steps: 3000 })
     await right.next(stepAfter(60))
-    const wrong = room.startWorker('wrong', [
-      '--import',
-      './test/faults/jumping-clock.ts',
-      'test/faults/watched-worker.ts',
-    ])
-    await wrong.next(({ msg }) => msg === 'ready')
-    const looked = reaped(wrong)
-    process.kill(wrong.pid, 'SIGUSR2') // its reaper's five minutes are over at once
-    await looked
+    const wrong = room.startWorker('wrong', [...jumping, 'test/faults/watched-worker.ts'])
+    await wrong.next(isReady)
+    process.kill(wrong.pid, 'SIGUSR2')
+    await reaped(wrong)
     await right.next(ended)
     expect(
       room.events.filter(({ worker, job, msg }) => worker === 'wrong' && (job || msg === 'leak')),
@@ -240,6 +235,36 @@ describe.concurrent('a clock that jumps an hour ahead', () => {
     measured(task, await afterwards(room, id))
   })
 
+  test('changes nothing for the job that the worker trains, nor for the next', {
+    timeout: 5 * minute,
+  }, async ({ task }) => {
+    const { room } = await roomAt('early', quiet)
+    const worker = room.startWorker('early', [...jumping, 'src/worker.ts'])
+    await worker.next(isReady)
+    const first = await room.insertJob({ steps: 600 })
+    await worker.next(stepAfter(60))
+    process.kill(worker.pid, 'SIGUSR2')
+    await worker.next(ended)
+    const next = await room.insertJob()
+    await worker.next(ended)
+    for (const id of [first, next]) {
+      expect(await room.document(id)).toMatchObject({ status: 'COMPLETED' })
+      const run = await room.clients.ports.runs.read(id)
+      expect(run?.attempts).toHaveLength(1)
+      const now = (await room.clients.ports.runs.now()).getTime()
+      for (const { orderedAt, tornDownAt } of run?.attempts ?? []) {
+        expect(orderedAt.getTime()).toBeLessThan(now)
+        expect(tornDownAt?.getTime()).toBeLessThan(now)
+      }
+    }
+    await room.stopWorkers()
+    const { broken, figures } = await verdictOn(room, [first, next])
+    expect(broken).toEqual([])
+    measured(task, { ...figures, faults: 1 })
+  })
+
+  const jumping = ['--import', './test/faults/jumping-clock.ts']
+  const isReady = ({ msg }: Event) => msg === 'ready'
   const reaped = async (worker: TestWorker) => {
     const called = (name: string) => (event: Event) =>
       event.event === 'call' && String(event.data?.call).startsWith(name)
