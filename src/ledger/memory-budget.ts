@@ -26,8 +26,9 @@ export function memoryBudget(): Budget {
     async settle(key, usd) {
       const entry = entries.get(key)
       if (!entry) return 0
-      if (!entry.settled) entries.set(key, { ...entry, micros: toMicros(usd), settled: true })
-      return (entries.get(key) ?? entry).micros / 1e6
+      const micros = entry.settled ? entry.micros : toMicros(usd)
+      entries.set(key, { ...entry, micros, settled: true })
+      return micros / 1e6
     },
     async spending(at) {
       const { day, month } = sums(at)
