@@ -43,6 +43,9 @@ endAfter(request.lastResortMs)
 type Outputs = Record<string, unknown>
 
 const diagnostics: string[] = []
+
+/** The summary of an operation shows no secret: decrypting them takes as long as a small operation. */
+const quietly = { onEvent, color: 'never', showSecrets: false } as const
 try {
   say({ line: 'result', ...(await perform(request)) })
 } catch (error) {
@@ -74,9 +77,9 @@ async function perform(request: StackRequest): Promise<Omit<StackLine & { line: 
     return {}
   }
   const stack = await Stack.select(name, workspace)
-  if (operation === 'refresh') await stack.refresh({ onEvent, color: 'never', clearPendingCreates: true })
+  if (operation === 'refresh') await stack.refresh({ ...quietly, clearPendingCreates: true })
   if (operation === 'cancel') await stack.cancel()
-  if (operation === 'destroy') await stack.destroy({ onEvent, color: 'never', remove: true })
+  if (operation === 'destroy') await stack.destroy({ ...quietly, remove: true })
   return operation === 'outputs' ? { outputs: plain(await stack.outputs()) } : {}
 }
 
@@ -88,10 +91,10 @@ async function up(workspace: LocalWorkspace, { stack: name, program, wanted }: S
   const stack = await Stack.create(name, workspace).catch(async (error) => {
     if (!(error instanceof StackAlreadyExistsError)) throw error
     const before = await Stack.select(name, workspace)
-    await before.refresh({ onEvent, color: 'never', clearPendingCreates: true })
+    await before.refresh({ ...quietly, clearPendingCreates: true })
     return before
   })
-  const { outputs } = await stack.up({ onEvent, color: 'never' })
+  const { outputs } = await stack.up(quietly)
   return { outputs: plain(outputs) }
 }
 
