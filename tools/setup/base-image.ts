@@ -65,7 +65,7 @@ export function baseDockerfile(withBundle: boolean): string {
   return `${lines.join('\n')}\n`
 }
 
-async function getDebian(context: string, place: Place, { say, heavy }: Work): Promise<void> {
+async function getDebian(context: string, place: Place, { say }: Work): Promise<void> {
   const log = place.log('base-image')
   const official = `debian:${suite}-slim`
   const pull = async () => {
@@ -77,7 +77,7 @@ async function getDebian(context: string, place: Place, { say, heavy }: Work): P
       { doing: `pulling ${official}`, hosts: ['https://registry-1.docker.io'], make: pull },
       {
         doing: 'making Debian with debootstrap',
-        make: (folder) => heavy(() => bootstrapDebian(folder, place)),
+        make: (folder) => bootstrapDebian(folder, place),
       },
     ],
     join(context, 'debian'),

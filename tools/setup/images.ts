@@ -61,16 +61,16 @@ export async function buildImage(
   recipe: ImageRecipe,
   baseInputs: string,
   place: Place,
-  { say, heavy }: Work,
+  { say }: Work,
 ): Promise<string> {
   const tag = `${recipe.repository}:${hashInputs(recipe.inputs, [baseInputs])}`
   if (await exists(tag)) return tag
   await withLock(`image ${tag}`, async () => {
     if (await exists(tag)) return
     say('building')
-    await heavy(() =>
-      run(['docker', ...buildCommand(recipe, tag)], { log: place.log(recipe.repository.replace('/', '-')) }),
-    )
+    await run(['docker', ...buildCommand(recipe, tag)], {
+      log: place.log(recipe.repository.replace('/', '-')),
+    })
     await removeOlder(recipe.repository, tag)
   })
   return tag

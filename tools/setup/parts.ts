@@ -11,7 +11,7 @@ export type Part<T> = Promise<T>
 export type Work = {
   /** What is going on, for whoever watches. A part that says nothing was there already. */
   say(doing: string): void
-  /** Waits for its turn: at most two works that fill a core for minutes go on at once. */
+  /** Waits for its turn: at most two works that fill a core for minutes, as compilers do, go on at once. */
   heavy<T>(work: () => Promise<T>): Promise<T>
 }
 
