@@ -4,14 +4,20 @@
  * tests fail with the sentence that says what to install.
  */
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './tools/longest-first.ts'
 
 const minute = 60_000
+
+/** Files at once: beside the computing, there is much waiting. */
+const maxWorkers = 2
+
 const simulated = ['test/faults/**/*.test.ts']
 const real = ['test/{contract,integration,browser}/**/*.test.ts', 'test/faults/real*.test.ts']
 
 export default defineConfig({
   test: {
     allowOnly: false,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
@@ -26,6 +32,7 @@ export default defineConfig({
           name: 'faults',
           include: simulated,
           exclude: real,
+          maxWorkers,
           testTimeout: 5 * minute,
         },
       },
@@ -34,7 +41,7 @@ export default defineConfig({
           name: 'real',
           include: real,
           globalSetup: ['test/support/set-up.ts'],
-          fileParallelism: false,
+          maxWorkers,
           testTimeout: 5 * minute,
           hookTimeout: 5 * minute,
         },

@@ -1,5 +1,5 @@
 /**
- * `npm test`: gets what is missing, then runs every check and every test there is. Its last line is
+ * `npm test`: gets what is missing, then runs every check and every test there is, the trainers' beside the others. Its last line is
  * `N passed, N failed`, over all of them, and it fails when one does.
  */
 import { check } from './check.ts'
@@ -22,6 +22,9 @@ process.exitCode = total.failed > 0 ? 1 : 0
 async function testEverything(): Promise<Count> {
   const { images } = await setUp()
   const checked = await check()
-  const { count } = await runVitest(['faults', 'real'], true)
-  return sum([checked, count, await runTrainerTests(images.trainers)])
+  const [{ count }, trainers] = await Promise.all([
+    runVitest(['faults', 'real'], true),
+    runTrainerTests(images.trainers),
+  ])
+  return sum([checked, count, trainers])
 }

@@ -22,7 +22,6 @@ export async function runTrainerTests(images: Readonly<Partial<Record<Family, st
 }
 
 async function runFamily(family: Family, image: string | undefined): Promise<Count> {
-  console.log(`\nThe ${family} trainer's tests`)
   if (!image) return failure(`There is no image of the ${family} trainer.`)
   const tag = `bellows/trainer-${family.toLowerCase()}-tests:${image.split(':').at(-1)}`
   const build = await execa('docker', buildArguments(image, tag), { reject: false, all: true })
@@ -31,10 +30,9 @@ async function runFamily(family: Family, image: string | undefined): Promise<Cou
     reject: false,
     timeout: runLimitMs,
     all: true,
-    stdout: ['pipe', 'inherit'],
-    stderr: ['pipe', 'inherit'],
   })
   const count = countPytest(run.all ?? '')
+  console.log(`\nThe ${family} trainer's tests\n${run.all ?? run.message}`)
   const tooFew = count.passed + count.failed < fewestTests
   if (tooFew) console.log(`Only ${count.passed + count.failed} tests of at least ${fewestTests} were run.`)
   return atLeastOneFailed(count, run.failed || tooFew)

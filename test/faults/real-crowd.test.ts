@@ -8,7 +8,7 @@ import { measured } from './figures.ts'
 import { verdictOn } from './real-promises.ts'
 import type { Event } from './room.ts'
 
-const jobs = Number(process.env.FAULTS_JOBS ?? 6)
+const jobs = Number(process.env.FAULTS_JOBS ?? 4)
 const minute = 60_000
 let deployment: Deployment
 

@@ -103,9 +103,10 @@ test(
 )
 
 test('a child that is deaf to SIGINT is killed with all that it started', seconds(90), async () => {
-  using real = engine({ deadlinesMs: { up: 4_000 }, graceMs: 500 })
+  using real = engine()
+  const impatient = pulumiStacks({ ...real.options, deadlinesMs: { up: 4_000 }, graceMs: 500 })
   const before = stackProcesses()
-  const deaf = real.stacks.up('one', { inputs: { message: '', hang: true, deaf: true } })
+  const deaf = impatient.up('one', { inputs: { message: '', hang: true, deaf: true } })
   await expect(deaf).rejects.toMatchObject({ kind: 'overran' })
   expect(stackProcesses()).toEqual(before)
   // Whether or not its lock was left behind, its holder is dead: the stack is usable.

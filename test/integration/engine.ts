@@ -16,7 +16,7 @@ export function engine(change: Partial<StacksOptions> = {}) {
   mkdirSync(state)
   const options: StacksOptions = {
     pulumi: toolbox.pulumi,
-    pulumiHome: path.join(folder, 'home'),
+    pulumiHome: path.join(toolbox.cache, 'pulumi-home'),
     backendUrl: pathToFileURL(state).href,
     passphrase: new Secret('a passphrase for tests'),
     project: 'bellows-machines-test',

@@ -1,11 +1,13 @@
 /**
  * The trainers' images as the local machines have them: one volume that each machine mounts read-only, so
  * that an image is there as soon as a machine is, whatever its size. Loading one takes about half a minute
- * a gigabyte, once for each image id; a list in the volume says which ids are there.
+ * a gigabyte, once for each image id; a list in the volume says which ids are there. Of two clouds that start at
+ * once, one fills it.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { pipeline } from 'node:stream/promises'
+import { withLock } from '../../../tools/setup/lock.js'
 import { docker } from './docker.ts'
 import { imageStoreVolume } from './machine.ts'
 
@@ -15,7 +17,11 @@ export type FillOptions = {
 }
 
 /** Returns the images that had to be loaded: none the second time. Each must exist in this computer's Docker. */
-export async function fillImageStore(
+export function fillImageStore(images: readonly string[], options: FillOptions): Promise<readonly string[]> {
+  return withLock(imageStoreVolume, () => fill(images, options))
+}
+
+async function fill(
   images: readonly string[],
   { machineImage, onLoad }: FillOptions,
 ): Promise<readonly string[]> {
