@@ -9,7 +9,7 @@ import { LongestFirst } from './tools/longest-first.ts'
 const minute = 60_000
 
 /** Files at once: beside the computing, there is much waiting. */
-const maxWorkers = 2
+const maxWorkers = 3
 
 const simulated = ['test/faults/**/*.test.ts']
 const real = ['test/{contract,integration,browser}/**/*.test.ts', 'test/faults/real*.test.ts']

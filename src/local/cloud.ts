@@ -140,6 +140,7 @@ async function startProvider(
       env: {
         PATH: process.env.PATH,
         HOME: process.env.HOME,
+        NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
         STORE_SECRET_ACCESS_KEY: secretAccessKey.reveal(),
       },
       stdio: ['ignore', 'pipe', log.fd],

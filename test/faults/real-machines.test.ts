@@ -139,18 +139,22 @@ describe.concurrent('a disk', () => {
     expect(lost).toBeLessThanOrEqual(2 * resumable.checkpointEvery)
   })
 
-  test('that is too small on every machine ends the job with that word, refunded', {
-    timeout: 4 * minute,
-  }, async ({ task }) => {
-    const { room, place } = await roomAt('small', { type: 'g6.xlarge', zone: 'us-east-1b' })
-    await deployment.trouble('/faults', { kind: 'small-disk', megabytes: 40, times: 2, ...place })
-    const worker = room.startWorker('small')
-    const id = await room.insertJob()
-    await worker.next(ended)
-    expect(await reasonsOf(room, id)).toEqual(['disk-full', 'disk-full'])
-    expect((await room.document(id))?.failureReason).toMatch(/disk was full.*points have been returned/)
-    measured(task, await afterwards(room, id))
-  })
+  test.runIf(long)(
+    'that is too small on every machine ends the job with that word, refunded',
+    {
+      timeout: 4 * minute,
+    },
+    async ({ task }) => {
+      const { room, place } = await roomAt('small', { type: 'g6.xlarge', zone: 'us-east-1b' })
+      await deployment.trouble('/faults', { kind: 'small-disk', megabytes: 40, times: 2, ...place })
+      const worker = room.startWorker('small')
+      const id = await room.insertJob()
+      await worker.next(ended)
+      expect(await reasonsOf(room, id)).toEqual(['disk-full', 'disk-full'])
+      expect((await room.document(id))?.failureReason).toMatch(/disk was full.*points have been returned/)
+      measured(task, await afterwards(room, id))
+    },
+  )
 
   const fillDisk = (instance: string) =>
     docker([

@@ -43,7 +43,16 @@ function node24(root) {
   throw new Error('There is no packaged Node 24 for this computer: install Node 24 or later and try again.')
 }
 
-/** @param {string} root */
+/**
+ * With what Node has compiled already kept beside the packages: a worker starts in half the time.
+ *
+ * @param {string} root
+ */
 function environment(root) {
-  return { ...process.env, PATH: `${join(root, 'node_modules', '.bin')}:${process.env.PATH}` }
+  const packages = join(root, 'node_modules')
+  return {
+    NODE_COMPILE_CACHE: join(packages, '.cache', 'bellows', 'compiled'),
+    ...process.env,
+    PATH: `${join(packages, '.bin')}:${process.env.PATH}`,
+  }
 }

@@ -24,7 +24,7 @@ export function startProcess(
 ): RunningProcess {
   const child: ChildProcessByStdio<null, Readable, Readable> = spawn(process.execPath, argv, {
     cwd: root,
-    env: { ...environment },
+    env: { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   })
