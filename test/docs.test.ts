@@ -1,6 +1,6 @@
 /** What the documents show of the program is the program. */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { endings } from '../src/pipeline/endings.ts'
 
@@ -25,4 +25,26 @@ test('the operations guide lists every ending with what follows from it', () => 
   )
   const shown = section('docs/operations.md', 'endings').trim().split('\n').slice(2)
   expect(shown).toEqual(rows)
+})
+
+test('every link from one document to another leads somewhere', () => {
+  /** As GitHub makes the name of a heading's anchor. */
+  const anchor = (heading: string) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, '')
+      .trim()
+      .replaceAll(' ', '-')
+  const anchorsOf = (path: string) =>
+    [...read(path).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchor(heading))
+  const documents = globSync(['*.md', 'docs/**/*.md', 'bench/*.md'], { cwd: join(import.meta.dirname, '..') })
+  const broken = documents.flatMap((path) =>
+    [...read(path).matchAll(/\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)/g)].flatMap(([, to = '', name]) => {
+      const target = to ? join(dirname(path), to) : path
+      if (!existsSync(join(import.meta.dirname, '..', target))) return [`${path}: ${target}`]
+      return name && !anchorsOf(target).includes(name) ? [`${path}: ${target}#${name}`] : []
+    }),
+  )
+  expect(documents.length).toBeGreaterThan(5)
+  expect(broken).toEqual([])
 })
