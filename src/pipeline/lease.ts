@@ -1,13 +1,14 @@
 /**
  * Holding on to a job. A heartbeat extends the lease and looks whether the owner has cancelled. The
- * lease is taken for lost when the database says so, or when it could not be reached for as long as the
- * lease lasts (measured here by waits, not by the wall clock, which may jump).
+ * lease is taken for lost when the database says so, or when no heartbeat came through for as long as it
+ * lasts, however long each of them waits for a database that is away.
  */
 import type { Lease } from '../trainings/runs.ts'
 import { LeaseLost } from '../trainings/runs.ts'
 import { Cancelled } from './job.ts'
 import type { Ports } from './ports.ts'
 import type { PipelineSettings } from './settings.ts'
+import { startWatchdog } from './watchdog.ts'
 
 /** Beats until `stop` aborts; aborts `job` when the job must not go on here. */
 export async function keepLease(
@@ -17,23 +18,24 @@ export async function keepLease(
   job: AbortController,
   stop: AbortSignal,
 ): Promise<void> {
-  let unheardMs = 0
-  while (!stop.aborted) {
-    try {
+  const silence = startWatchdog(ports.clock, settings.leaseMs, () => job.abort(new LeaseLost(lease)))
+  try {
+    while (!(job.signal.reason instanceof LeaseLost)) {
       await ports.clock.sleep(settings.heartbeatMs, stop)
-    } catch {
-      return
+      await beat().catch((error) => {
+        if (error instanceof LeaseLost) job.abort(error)
+      })
     }
-    try {
-      await ports.runs.renew(lease, settings.leaseMs)
-      unheardMs = 0
-      const training = await ports.trainings.read(lease.trainingId)
-      if (!training || training.status === 'CANCELLED') job.abort(new Cancelled('cancelled by its owner'))
-    } catch (error) {
-      unheardMs += settings.heartbeatMs
-      if (error instanceof LeaseLost) job.abort(error)
-      else if (unheardMs >= settings.leaseMs) job.abort(new LeaseLost(lease))
-      if (job.signal.reason instanceof LeaseLost) return
-    }
+  } catch (error) {
+    if (!stop.aborted) throw error
+  } finally {
+    silence.stop()
+  }
+
+  async function beat(): Promise<void> {
+    await ports.runs.renew(lease, settings.leaseMs)
+    silence.feed()
+    const training = await ports.trainings.read(lease.trainingId)
+    if (!training || training.status === 'CANCELLED') job.abort(new Cancelled('cancelled by its owner'))
   }
 }

@@ -1,5 +1,5 @@
 /** Takes a training's lease, works on it, and lets go: the frame around `trainLora`. */
-import { type Lease, LeaseLost } from '../trainings/runs.ts'
+import type { Lease } from '../trainings/runs.ts'
 import type { JobEvent } from './events.ts'
 import { Cancelled, type Job, openJob } from './job.ts'
 import { keepLease } from './lease.ts'
@@ -40,13 +40,13 @@ export async function runJob(
   } finally {
     stopBeating.abort()
     await beating
-    if (!(abort.signal.reason instanceof LeaseLost)) await letGo(lease, ports)
+    await letGo(lease, ports)
     const ended = job?.run.endedAt !== undefined
     job?.show('released', ended ? 'ended' : 'left to be taken up again', { ended })
   }
 }
 
-/** A lease that can't be released ends by itself. */
+/** A lease that can't be released ends by itself; one that another has by now stays his. */
 async function letGo(lease: Lease, { runs }: Ports): Promise<true> {
   await runs.release(lease).catch(() => {})
   return true
