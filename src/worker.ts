@@ -5,7 +5,7 @@
  * The first SIGTERM or SIGINT stops claiming, gives the steps under way some time, then hands the jobs over;
  * a second one stops at once. Either way no machine is forgotten: whoever starts next goes on.
  */
-import { setInterval } from 'node:timers/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { type Clients, connectClients, pipelineSettings } from './clients.ts'
 import type { Leak } from './cloud/reaper.ts'
@@ -19,6 +19,7 @@ import { watchEndings } from './notify/watch-endings.ts'
 import { watchLeaks } from './notify/watch-leaks.ts'
 import { watchWorkers } from './notify/watch-workers.ts'
 import { startClaimLoop } from './pipeline/claim-loop.ts'
+import type { Clock } from './pipeline/ports.ts'
 import { sweepScratch } from './pipeline/scratch.ts'
 import { startWeb } from './web/server.ts'
 import { statusOf } from './web/status.ts'
@@ -78,45 +79,45 @@ export async function startWorker(config: Config, log: Logger, connect = connect
     tick(clients, config, log, ticking.signal),
     stayPresent(clients, config.BELLOWS_WORKER, log, ticking.signal),
   ])
+  const cleaning = cleanUp(clients, config, log, ticking.signal)
   log.info({ url: web.url }, 'ready')
 
   return {
     url: web.url,
     async stop(graceMs = config.BELLOWS_SHUTDOWN_SECONDS * 1000) {
+      const graceIsOver = pause(graceMs, undefined, { ref: false })
       await loop.stop(graceMs)
       ticking.abort()
       await ticks
+      await Promise.race([cleaning, graceIsOver]) // what it is at is left to the next worker
       await web.close()
       await clients.close()
     },
   }
 }
 
-/** Alerts leave often; leaks are looked for less often. */
 async function tick({ ports }: Clients, config: Config, log: Logger, signal: AbortSignal): Promise<void> {
   const channels = channelsOf(config.BELLOWS_WEBHOOKS ?? [])
-  let lastReap = performance.now()
-  try {
-    for await (const _ of setInterval(tickMs, undefined, { signal })) {
-      const report = await sendAlerts(ports.alerts, channels).catch((error: Error) => ({
-        problems: [error.message],
-      }))
-      for (const problem of report.problems) log.warn(problem)
-      await watch(ports, config).catch((err: Error) => log.error({ err }, 'budgets could not be looked at'))
-      if (performance.now() - lastReap < config.BELLOWS_REAP_MINUTES * 60_000) continue
-      lastReap = performance.now()
-      const onLeak = (leak: Leak) => log.warn({ leak }, 'leak')
-      await watchLeaks({ ...ports, worker: config.BELLOWS_WORKER, onLeak }).catch((err: Error) =>
-        log.error({ err }, 'the reaper could not look'),
-      )
-      await sweepScratch(ports).catch((err: Error) => log.error({ err }, 'scratch files could not be swept'))
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error
-  }
+  await every(tickMs, ports.clock, signal, async () => {
+    const report = await sendAlerts(ports.alerts, channels).catch((error: Error) => ({
+      problems: [error.message],
+    }))
+    for (const problem of report.problems) log.warn(problem)
+    await watch(ports, config).catch((err: Error) => log.error({ err }, 'budgets could not be looked at'))
+  })
 }
 
-/** Apart from the tick, which a leak that is slow to go may hold up for minutes. */
+/** Apart from the tick: a leak that is slow to go takes minutes, in which its alert must leave. */
+async function cleanUp({ ports }: Clients, config: Config, log: Logger, signal: AbortSignal): Promise<void> {
+  await every(config.BELLOWS_REAP_MINUTES * 60_000, ports.clock, signal, async () => {
+    const onLeak = (leak: Leak) => log.warn({ leak }, 'leak')
+    await watchLeaks({ ...ports, worker: config.BELLOWS_WORKER, onLeak }).catch((err: Error) =>
+      log.error({ err }, 'the reaper could not look'),
+    )
+    await sweepScratch(ports).catch((err: Error) => log.error({ err }, 'scratch files could not be swept'))
+  })
+}
+
 async function stayPresent(
   { ports }: Clients,
   name: string,
@@ -132,6 +133,19 @@ async function stayPresent(
   await ports.workers
     .leave(name)
     .catch((err: Error) => log.error({ err }, 'the other workers will miss this one'))
+}
+
+/** Again and again until the signal aborts; one at a time. */
+async function every(
+  milliseconds: number,
+  clock: Clock,
+  signal: AbortSignal,
+  work: () => Promise<void>,
+): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(milliseconds, signal).catch(() => {})
+    if (!signal.aborted) await work()
+  }
 }
 
 async function watch(ports: Clients['ports'], config: Config): Promise<void> {

@@ -4,6 +4,7 @@ import type { Instance, Resource } from '../provider/state.ts'
 import { keyPair, keyPairType } from '../provider/types/key-pair.ts'
 import { groupType, securityGroup } from '../provider/types/security-group.ts'
 import { accountId, catalog, spotPrice, zones, zonesOf } from './catalog.ts'
+import { isAt } from './instances.ts'
 import type { Query } from './query.ts'
 import { tagSet, type Xml } from './xml.ts'
 
@@ -33,11 +34,13 @@ export const actions: Readonly<Record<string, Action>> = {
     }
   },
 
-  async TerminateInstances(query, { instances }) {
+  async TerminateInstances(query, { instances, faults }) {
     const wanted = query.list('InstanceId')
     if (wanted.length === 0) query.required('InstanceId.1')
     const found = instances.list().filter((each) => wanted.includes(each.id))
     refuseUnknown(query, 'InvalidInstanceID', 'instance', wanted, found)
+    const refused = faults.strike('refuse-end', (fault) => found.some((each) => isAt(fault, each)))
+    if (refused) throw query.refusal(refused.code, refused.message ?? 'You may not end this instance.')
     // EC2 answers at once and goes on by itself.
     for (const { id } of found)
       instances.terminate(id).catch((error) => console.error(`${id} is not gone`, error))

@@ -325,7 +325,7 @@ type Place = {
   readonly market?: string | undefined
 }
 
-const isAt = (fault: Place, order: Required<Place>): boolean =>
+export const isAt = (fault: Place, order: Required<Place>): boolean =>
   (fault.type ?? order.type) === order.type &&
   (fault.zone ?? order.zone) === order.zone &&
   (fault.market ?? order.market) === order.market

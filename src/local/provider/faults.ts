@@ -15,6 +15,8 @@ const place = {
 const step = {
   /** Pulumi's type token; every type where absent. */
   resource: z.string().optional(),
+  /** Pulumi's stack; every one where absent. */
+  stack: z.string().optional(),
   operation: z.enum(['create', 'read', 'update', 'delete']),
   /** `after`: it was done in the cloud, and nobody hears of it. */
   moment: z.enum(['before', 'after']),
@@ -48,7 +50,15 @@ export const faultSchema = z.discriminatedUnion('kind', [
   /** All that a job has below /job must fit into so much. */
   z.strictObject({ kind: z.literal('small-disk'), megabytes: z.int().positive(), ...place, times }),
   z.strictObject({ kind: z.literal('fail'), ...step, message: z.string().optional(), times }),
-  /** Doesn't answer until whoever asked has gone. */
+  /** EC2 refuses to end an instance there with this code, such as `UnauthorizedOperation`. */
+  z.strictObject({
+    kind: z.literal('refuse-end'),
+    code: z.string(),
+    message: z.string().optional(),
+    ...place,
+    times,
+  }),
+  /** Doesn't answer until it is cleared, or whoever asked has gone. */
   z.strictObject({ kind: z.literal('hang'), ...step, times }),
 ])
 
@@ -58,17 +68,29 @@ type Kind<K extends Fault['kind']> = Extract<Fault, { kind: K }>
 
 export class Faults {
   #staged: StagedFault[] = []
+  /** By id, for who waits for the end of it; also of those that have struck as often as they shall. */
+  readonly #over = new Map<string, AbortController>()
 
   /** Returns the id by which it can be cleared. */
   stage(fault: Fault): string {
     const id = randomUUID()
+    this.#over.set(id, new AbortController())
     this.#staged.push({ ...faultSchema.parse(fault), id })
     return id
   }
 
   /** All of them where no id is given. */
   clear(id?: string): void {
+    for (const each of id === undefined ? this.#over.keys() : [id]) {
+      this.#over.get(each)?.abort()
+      this.#over.delete(each)
+    }
     this.#staged = id === undefined ? [] : this.#staged.filter((each) => each.id !== id)
+  }
+
+  /** Aborts when the fault is cleared. */
+  over({ id }: Pick<StagedFault, 'id'>): AbortSignal {
+    return this.#over.get(id)?.signal ?? AbortSignal.abort()
   }
 
   list(): readonly StagedFault[] {
@@ -76,7 +98,10 @@ export class Faults {
   }
 
   /** The fault of this kind that fits, counted as having struck. */
-  strike<K extends Fault['kind']>(kind: K, fits: (fault: Kind<K>) => boolean): Kind<K> | undefined {
+  strike<K extends Fault['kind']>(
+    kind: K,
+    fits: (fault: Kind<K>) => boolean,
+  ): (Kind<K> & Pick<StagedFault, 'id'>) | undefined {
     const found = this.#staged.find((each) => each.kind === kind && fits(each as unknown as Kind<K>))
     if (found && 'times' in found && found.times !== undefined) {
       const left = found.times - 1
@@ -84,6 +109,6 @@ export class Faults {
         each !== found ? [each] : left > 0 ? [{ ...found, times: left }] : [],
       )
     }
-    return found as Kind<K> | undefined
+    return found as (Kind<K> & StagedFault) | undefined
   }
 }

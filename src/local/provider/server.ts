@@ -87,13 +87,16 @@ function handlers(cloud: LocalCloud) {
       const response = new protocol.CreateResponse()
       if (request.getPreview()) return response.setProperties(encode(inputs))
       const type = typeOf(request.getUrn())
-      const { id, outputs } = await troubled(cloud, type, 'create', gone, () => type.create(inputs, cloud))
+      const create = () => type.create(inputs, cloud)
+      const { id, outputs } = await troubled(cloud, request.getUrn(), 'create', gone, create)
       return response.setId(id).setProperties(encode(outputs))
     },
 
     async read({ request, gone }: Call<requests.ReadRequest>) {
       const type = typeOf(request.getUrn())
-      const made = await troubled(cloud, type, 'read', gone, () => type.read(request.getId(), cloud))
+      const made = await troubled(cloud, request.getUrn(), 'read', gone, () =>
+        type.read(request.getId(), cloud),
+      )
       const response = new protocol.ReadResponse()
       if (!made) return response.setId('')
       const given = Object.keys(decode(request.getInputs()))
@@ -107,13 +110,13 @@ function handlers(cloud: LocalCloud) {
       if (request.getPreview()) return response.setProperties(encode(inputs))
       const type = typeOf(request.getUrn())
       const update = () => type.update(request.getId(), inputs, cloud)
-      const { outputs } = await troubled(cloud, type, 'update', gone, update)
+      const { outputs } = await troubled(cloud, request.getUrn(), 'update', gone, update)
       return response.setProperties(encode(outputs))
     },
 
     async delete({ request, gone }: Call<requests.DeleteRequest>) {
       const type = typeOf(request.getUrn())
-      await troubled(cloud, type, 'delete', gone, () => type.delete(request.getId(), cloud))
+      await troubled(cloud, request.getUrn(), 'delete', gone, () => type.delete(request.getId(), cloud))
       return empty()
     },
 
@@ -154,15 +157,24 @@ type Operation = Extract<Fault, { kind: 'fail' }>['operation']
 /** Does the work, with the troubles that were staged for it. */
 async function troubled<Result>(
   { faults }: LocalCloud,
-  { type }: ResourceType,
+  urn: string,
   operation: Operation,
   gone: AbortSignal,
   work: () => Promise<Result>,
 ): Promise<Result> {
+  const stack = urn.split(':')[2]
+  const { type } = typeOf(urn)
   const trouble = async (moment: 'before' | 'after') => {
     const fits = (fault: Extract<Fault, { kind: 'fail' | 'hang' }>) =>
-      fault.operation === operation && fault.moment === moment && (fault.resource ?? type) === type
-    if (faults.strike('hang', fits)) await untilAborted(gone)
+      fault.operation === operation &&
+      fault.moment === moment &&
+      (fault.resource ?? type) === type &&
+      (fault.stack ?? stack) === stack
+    const hang = faults.strike('hang', fits)
+    if (hang) {
+      await untilAborted(AbortSignal.any([gone, faults.over(hang)]))
+      if (gone.aborted) throw new Error('whoever asked has gone')
+    }
     const failure = faults.strike('fail', fits)
     if (failure)
       throw new Error(failure.message ?? `${operation} ${type}: the connection was reset by the peer`)
@@ -173,11 +185,10 @@ async function troubled<Result>(
   return result
 }
 
-const untilAborted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => {
-    const leave = () => reject(new Error('whoever asked has gone'))
-    if (signal.aborted) leave()
-    else signal.addEventListener('abort', leave, { once: true })
+const untilAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
   })
 
 /** Plain functions as gRPC handlers: a thrown error becomes the status that the engine prints. */

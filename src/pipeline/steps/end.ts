@@ -86,7 +86,11 @@ export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
   }
   await removeScratch(store, id, keepsCheckpoint)
   await trainings.freePlace(id)
-  await job.reach('torn down', 'nothing is left of its machines')
+  const suspected = job.run.attempts.filter(({ suspectedLeak }) => suspectedLeak).map(({ name }) => name)
+  await job.reach(
+    'torn down',
+    suspected.length > 0 ? `left to the reaper: ${suspected.join(', ')}` : 'nothing is left of its machines',
+  )
   await job.tell('outcome', outcome.sentence || 'trained', {
     ending: outcome.ending,
     refundPoints: outcome.refundPoints,
