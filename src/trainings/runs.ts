@@ -33,7 +33,7 @@ export type Lease = { readonly trainingId: string; readonly owner: string; reado
 export class LeaseLost extends Error {
   constructor(lease: Lease) {
     super(
-      `${lease.owner} no longer holds training ${lease.trainingId} (token ${lease.token}): another worker does`,
+      `${lease.owner} no longer holds training ${lease.trainingId} (token ${lease.token}): it has run out, or another worker has it`,
     )
     this.name = 'LeaseLost'
   }

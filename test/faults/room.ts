@@ -71,9 +71,13 @@ export async function openRoom({ cloud, name: deployment, images, settings = {} 
     })
   }
 
-  /** `program`: what Node is started with; default: the worker. */
-  function startWorker(name: string, program: readonly string[] = ['src/worker.ts']): TestWorker {
-    const worker = startProcess(program, { ...environment, BELLOWS_WORKER: name })
+  /** `program`: what Node is started with; default: the worker. `others`: settings of this worker alone. */
+  function startWorker(
+    name: string,
+    program: readonly string[] = ['src/worker.ts'],
+    others: Readonly<Record<string, string>> = {},
+  ): TestWorker {
+    const worker = startProcess(program, { ...environment, ...others, BELLOWS_WORKER: name })
     createInterface({ input: worker.stderr }).on('line', (line) => log.push(line))
     createInterface({ input: worker.stdout }).on('line', (line) => {
       log.push(line)
