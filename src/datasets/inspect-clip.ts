@@ -44,10 +44,11 @@ export async function inspectClip(
     Height: height,
     Duration: seconds = general?.Duration,
   } = video ?? {}
-  if (!width || !height || !seconds) return { problem: 'holds no video that can be read' }
+  if (!width || !height) return { problem: 'holds no video that can be read' }
   const size = `${width} × ${height} pixels`
   if (!codecs.has(codec)) return { problem: 'is coded in a way other than H.264, H.265, VP8, VP9 or AV1' }
-  if (seconds > limits.maxSeconds) {
+  // What a browser records does not say how long it is; only its beginning is trained anyway.
+  if (seconds && seconds > limits.maxSeconds) {
     return {
       problem: `lasts ${Math.ceil(seconds)} s: clips of at most ${limits.maxSeconds} s can be trained`,
     }

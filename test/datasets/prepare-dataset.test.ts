@@ -211,16 +211,18 @@ describe('clips in a dataset', () => {
 
   it('go to the trainer byte for byte where the family learns from them, whatever their names say', async () => {
     const still = await picture().jpeg().toBuffer()
-    const files = [still, mp4(), webm()]
-    const prepared = await prepare(files, ['a', 'b', 'c'], id, moving)
-    expect(prepared).toMatchObject({ images: 3, clips: 2, captions: ['a', 'b', 'c'], warnings: [] })
+    const files = [still, mp4(), webm(), webm({ seconds: null })]
+    const prepared = await prepare(files, ['a', 'b', 'c', 'd'], id, moving)
+    expect(prepared).toMatchObject({ images: 4, clips: 3, captions: ['a', 'b', 'c', 'd'], warnings: [] })
     const entries = await unpack(await store.read(prepared.ref))
     expect([...entries.keys()].filter((name) => !name.endsWith('.txt'))).toEqual([
       '00001.jpg',
       '00002.mp4',
       '00003.webm',
+      '00004.webm',
     ])
-    expect([entries.get('00002.mp4'), entries.get('00003.webm')]).toEqual(files.slice(1))
+    const clips = ['00002.mp4', '00003.webm', '00004.webm'].map((name) => entries.get(name))
+    expect(clips).toEqual(files.slice(1))
   })
 
   it('are left out where the family learns from images, with their captions, and are named', async () => {

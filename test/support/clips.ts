@@ -1,7 +1,8 @@
 /** Clips as far as their containers go: what a header says is true, what would be decoded is zeros. */
 
 export type ClipFacts = {
-  readonly seconds?: number
+  /** A WebM that was recorded live, as browsers do, does not say: null. */
+  readonly seconds?: number | null
   readonly width?: number
   readonly height?: number
   /** Of the video's coding, as the container names it. */
@@ -10,7 +11,7 @@ export type ClipFacts = {
 
 /** An MP4 whose index comes first, so that it can be cut off behind it. */
 export function mp4({ seconds = 2, width = 320, height = 240, codec = 'avc1' }: ClipFacts = {}): Buffer {
-  const frames = seconds * 16
+  const frames = Number(seconds) * 16
   const sample = Buffer.alloc(10)
   const movie = (chunkAt: number) => box('moov', full('mvhd', 0, 0, 16, frames, ...zeros(20)), track(chunkAt))
   const track = (chunkAt: number) =>
@@ -42,13 +43,11 @@ export function mp4({ seconds = 2, width = 320, height = 240, codec = 'avc1' }: 
 
 /** A WebM that says what it is, and holds one frame of nothing. */
 export function webm({ seconds = 2, width = 320, height = 240, codec = 'V_VP9' }: ClipFacts = {}): Buffer {
-  const duration = Buffer.alloc(4)
-  duration.writeFloatBE(seconds * 1000)
   return Buffer.concat([
     element('1a45dfa3', element('4282', Buffer.from('webm'))),
     element(
       '18538067',
-      element('1549a966', element('2ad7b1', number(1_000_000)), element('4489', duration)),
+      element('1549a966', element('2ad7b1', number(1_000_000)), ...duration(seconds)),
       element(
         '1654ae6b',
         element(
@@ -62,6 +61,13 @@ export function webm({ seconds = 2, width = 320, height = 240, codec = 'V_VP9' }
       element('1f43b675', element('e7', number(0)), element('a3', Buffer.from([0x81, 0, 0, 0x80, 0, 0]))),
     ),
   ])
+}
+
+function duration(seconds: number | null): readonly Buffer[] {
+  if (seconds === null) return []
+  const milliseconds = Buffer.alloc(4)
+  milliseconds.writeFloatBE(seconds * 1000)
+  return [element('4489', milliseconds)]
 }
 
 function picture(codec: string, width: number, height: number): Buffer {

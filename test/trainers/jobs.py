@@ -78,18 +78,20 @@ def draw_dataset(folder, count, clips):
 
 def draw_clip(file, colour="navy", count=24, rate=24, size=(128, 80), codec="libx264", turned=0):
     """`count` frames, `rate` of them a second, of a white square that goes from left to right."""
-    import av
+    from imageio_ffmpeg import get_ffmpeg_exe
 
-    with av.open(str(file), "w") as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        if turned:
-            stream.set_display_rotation(turned)
+    upright = file.with_stem(f"{file.stem}-upright") if turned else file
+    raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}", "-framerate", str(rate)]
+    quietly = [get_ffmpeg_exe(), "-loglevel", "error", "-y"]
+    with subprocess.Popen([*quietly, *raw, "-i", "pipe:0", "-c:v", codec, "-pix_fmt", "yuv420p", upright], stdin=subprocess.PIPE) as ffmpeg:
         for number in range(count):
             image = Image.new("RGB", size, colour)
             image.paste("white", (2 * number, 10, 2 * number + 20, 30))
-            container.mux(stream.encode(av.VideoFrame.from_image(image)))
-        container.mux(stream.encode())
+            ffmpeg.stdin.write(image.tobytes())
+    assert ffmpeg.returncode == 0
+    if turned:
+        subprocess.run([*quietly, "-display_rotation", str(turned), "-i", upright, "-c", "copy", file], check=True)
+        upright.unlink()
 
 
 def run_command(folder, **options):
