@@ -3,7 +3,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** Seconds that the slowest test files take, measured on 2 cores on 2026-11-24. */
 const seconds: Readonly<Record<string, number>> = {
-  'test/faults/real.test.ts': 172,
+  'test/faults/real.test.ts': 250,
   'test/integration/demo.test.ts': 150,
   'test/faults/real-crowd.test.ts': 110,
   'test/integration/local-machine.test.ts': 112,

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type DatabaseProxy, type Fits, startDatabaseProxy } from './database-proxy.ts'
 import { type Deployment, startDeployment } from './deployment.ts'
 import { measured } from './figures.ts'
+import { long } from './long.ts'
 import { verdictOn } from './real-promises.ts'
 import type { Event, Room, TestWorker } from './room.ts'
 import type { Document } from './wire-messages.ts'
@@ -72,7 +73,7 @@ async function afterwards({ room }: Stage, id: string, faults: number) {
 }
 
 describe.concurrent('a primary that steps down in training, and again later', () => {
-  test(
+  test.runIf(long)(
     'for less than a lease lasts: the job waits for it while its model is registered',
     {
       timeout: 4 * minute,
@@ -111,7 +112,7 @@ describe.concurrent('a primary that steps down in training, and again later', ()
 })
 
 describe.concurrent('a database', () => {
-  test(
+  test.runIf(long)(
     'that nobody reaches for longer than a lease lasts: the training goes on, and is attached to again',
     {
       timeout: 4 * minute,

@@ -1,16 +1,15 @@
 /**
  * Trouble with machines, on real ones: cables that are cut, disks that fill up, boots that drag on, orders that hang.
- * Those that take longest wait for `npm run faults`, which sets FAULTS_LONG.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { docker } from '../../src/local/machines/docker.ts'
 import { type Deployment, startDeployment } from './deployment.ts'
 import { measured } from './figures.ts'
+import { long } from './long.ts'
 import { verdictOn } from './real-promises.ts'
 import type { Event, Room, TestWorker } from './room.ts'
 
 const minute = 60_000
-const long = process.env.FAULTS_LONG === 'true'
 let deployment: Deployment
 
 beforeAll(async () => {
@@ -196,26 +195,30 @@ describe.concurrent('the stand-in for AWS', () => {
     },
   )
 
-  test('loses a machine while it boots: EC2 says why, and the next one does the work', {
-    timeout: 5 * minute,
-  }, async ({ task }) => {
-    const { room, place } = await roomAt('dead', { type: 'g5.xlarge', zone: 'us-east-1b' })
-    await deployment.trouble('/faults', { kind: 'slow-boot', seconds: 600, times: 1, ...place })
-    const worker = room.startWorker('dead')
-    const id = await room.insertJob()
-    await worker.next(({ msg }) => msg?.startsWith('waiting for i-') === true)
-    const run = await room.clients.ports.runs.read(id)
-    const first = run?.attempts[0]
-    await deployment.trouble(`/instances/${first?.instanceId}/kill`)
-    expect(await room.clients.ports.machines.state(first?.name ?? '')).toMatchObject({
-      state: 'terminated',
-      reason: expect.stringContaining('Server.InternalError'),
-    })
-    await worker.next(ended)
-    expect(await reasonsOf(room, id)).toHaveLength(2)
-    expect(await room.document(id)).toMatchObject({ status: 'COMPLETED' })
-    measured(task, await afterwards(room, id))
-  })
+  test.runIf(long)(
+    'loses a machine while it boots: EC2 says why, and the next one does the work',
+    {
+      timeout: 5 * minute,
+    },
+    async ({ task }) => {
+      const { room, place } = await roomAt('dead', { type: 'g5.xlarge', zone: 'us-east-1b' })
+      await deployment.trouble('/faults', { kind: 'slow-boot', seconds: 600, times: 1, ...place })
+      const worker = room.startWorker('dead')
+      const id = await room.insertJob()
+      await worker.next(({ msg }) => msg?.startsWith('waiting for i-') === true)
+      const run = await room.clients.ports.runs.read(id)
+      const first = run?.attempts[0]
+      await deployment.trouble(`/instances/${first?.instanceId}/kill`)
+      expect(await room.clients.ports.machines.state(first?.name ?? '')).toMatchObject({
+        state: 'terminated',
+        reason: expect.stringContaining('Server.InternalError'),
+      })
+      await worker.next(ended)
+      expect(await reasonsOf(room, id)).toHaveLength(2)
+      expect(await room.document(id)).toMatchObject({ status: 'COMPLETED' })
+      measured(task, await afterwards(room, id))
+    },
+  )
 })
 
 describe.concurrent('a clock that jumps an hour ahead', () => {
@@ -239,33 +242,37 @@ describe.concurrent('a clock that jumps an hour ahead', () => {
     measured(task, await afterwards(room, id))
   })
 
-  test('changes nothing for the job that the worker trains, nor for the next', {
-    timeout: 5 * minute,
-  }, async ({ task }) => {
-    const { room } = await roomAt('early', quiet)
-    const worker = room.startWorker('early', [...jumping, 'src/worker.ts'])
-    await worker.next(isReady)
-    const first = await room.insertJob({ steps: 600 })
-    await worker.next(stepAfter(60))
-    process.kill(worker.pid, 'SIGUSR2')
-    await worker.next(ended)
-    const next = await room.insertJob()
-    await worker.next(ended)
-    for (const id of [first, next]) {
-      expect(await room.document(id)).toMatchObject({ status: 'COMPLETED' })
-      const run = await room.clients.ports.runs.read(id)
-      expect(run?.attempts).toHaveLength(1)
-      const now = (await room.clients.ports.runs.now()).getTime()
-      for (const { orderedAt, tornDownAt } of run?.attempts ?? []) {
-        expect(orderedAt.getTime()).toBeLessThan(now)
-        expect(tornDownAt?.getTime()).toBeLessThan(now)
+  test.runIf(long)(
+    'changes nothing for the job that the worker trains, nor for the next',
+    {
+      timeout: 5 * minute,
+    },
+    async ({ task }) => {
+      const { room } = await roomAt('early', quiet)
+      const worker = room.startWorker('early', [...jumping, 'src/worker.ts'])
+      await worker.next(isReady)
+      const first = await room.insertJob({ steps: 600 })
+      await worker.next(stepAfter(60))
+      process.kill(worker.pid, 'SIGUSR2')
+      await worker.next(ended)
+      const next = await room.insertJob()
+      await worker.next(ended)
+      for (const id of [first, next]) {
+        expect(await room.document(id)).toMatchObject({ status: 'COMPLETED' })
+        const run = await room.clients.ports.runs.read(id)
+        expect(run?.attempts).toHaveLength(1)
+        const now = (await room.clients.ports.runs.now()).getTime()
+        for (const { orderedAt, tornDownAt } of run?.attempts ?? []) {
+          expect(orderedAt.getTime()).toBeLessThan(now)
+          expect(tornDownAt?.getTime()).toBeLessThan(now)
+        }
       }
-    }
-    await room.stopWorkers()
-    const { broken, figures } = await verdictOn(room, [first, next])
-    expect(broken).toEqual([])
-    measured(task, { ...figures, faults: 1 })
-  })
+      await room.stopWorkers()
+      const { broken, figures } = await verdictOn(room, [first, next])
+      expect(broken).toEqual([])
+      measured(task, { ...figures, faults: 1 })
+    },
+  )
 
   const jumping = ['--import', './test/faults/jumping-clock.ts']
   const isReady = ({ msg }: Event) => msg === 'ready'

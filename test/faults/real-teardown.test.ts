@@ -1,7 +1,6 @@
 /**
  * Machines that are hard to get rid of, on real parts: the engine hangs, EC2 refuses. The job ends with its model, the
- * operators are told, and the reaper goes on until nothing is left. What takes longest waits for `npm run faults`, which
- * sets FAULTS_LONG.
+ * operators are told, and the reaper goes on until nothing is left.
  */
 import { EventEmitter, on } from 'node:events'
 import { Hono } from 'hono'
@@ -10,11 +9,11 @@ import { listen } from '../../src/local/listen.ts'
 import type { Notice } from '../../src/notify/alerts.ts'
 import { type Deployment, startDeployment } from './deployment.ts'
 import { measured } from './figures.ts'
+import { long } from './long.ts'
 import { verdictOn } from './real-promises.ts'
 import type { Event, Room } from './room.ts'
 
 const minute = 60_000
-const long = process.env.FAULTS_LONG === 'true'
 let deployment: Deployment
 
 beforeAll(async () => {

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Deployment, startDeployment } from './deployment.ts'
 import { measured } from './figures.ts'
+import { long } from './long.ts'
 import type { Event } from './room.ts'
 
 let deployment: Deployment
@@ -107,7 +108,7 @@ describe('on real parts', () => {
     await worker.stop()
   })
 
-  test('an offer without capacity is passed over for the next', async () => {
+  test.runIf(long)('an offer without capacity is passed over for the next', async () => {
     await deployment.trouble('/faults', { kind: 'refuse', code: 'InsufficientInstanceCapacity', times: 1 })
     const worker = deployment.startWorker('fifth')
     const id = await deployment.insertJob()

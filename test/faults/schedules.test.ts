@@ -13,7 +13,7 @@ import { type Call, createWorld, type World } from './world.ts'
 
 const minute = 60_000
 const hour = 60 * minute
-const schedules = Number(process.env.FAULTS_SCHEDULES ?? 60)
+const schedules = Number(process.env.FAULTS_SCHEDULES ?? 40)
 const firstSeed = Number(process.env.FAULTS_SEED ?? 1)
 
 const { random: unseeded } = Math
