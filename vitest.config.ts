@@ -43,7 +43,7 @@ export default defineConfig({
           globalSetup: ['test/support/set-up.ts'],
           maxWorkers,
           testTimeout: 5 * minute,
-          hookTimeout: 5 * minute,
+          hookTimeout: 10 * minute, // the first loads the trainers' images for the machines, the others wait for it
         },
       },
     ],

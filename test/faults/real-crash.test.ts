@@ -19,7 +19,7 @@ let deployment: Deployment
 
 beforeAll(async () => {
   deployment = await startDeployment({ BELLOWS_CONCURRENCY: '1' })
-}, 5 * minute)
+})
 
 afterAll(() => deployment?.stop(), 2 * minute)
 

@@ -14,7 +14,7 @@ let deployment: Deployment
 
 beforeAll(async () => {
   deployment = await startDeployment({ BELLOWS_CONCURRENCY: '2', BELLOWS_PULUMI_CONCURRENCY: '1' })
-}, 5 * minute)
+})
 
 afterAll(() => deployment?.stop(), 2 * minute)
 

@@ -14,7 +14,7 @@ let deployment: Deployment
 
 beforeAll(async () => {
   deployment = await startDeployment()
-}, 5 * minute)
+})
 
 afterAll(() => deployment?.stop(), 2 * minute)
 

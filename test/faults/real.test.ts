@@ -9,7 +9,7 @@ let deployment: Deployment
 
 beforeAll(async () => {
   deployment = await startDeployment({ BELLOWS_CONTAINER_MEMORY_GB: '0.2' })
-}, 300_000)
+})
 
 // A worker that a failed test left behind would take the next test's job.
 afterEach(() => deployment.killWorkers())

@@ -15,7 +15,8 @@ let standIn: StandIn
 
 beforeAll(async () => {
   standIn = await startStandIn(deployment)
-}, 180_000)
+  await fillImageStore(['bellows/base:trixie'], { machineImage })
+})
 
 afterAll(() => standIn?.remove(), 120_000)
 
@@ -62,7 +63,6 @@ describe('a machine', () => {
   test('is made, reached by its own key only, runs containers, and leaves nothing', {
     timeout: 120_000,
   }, async () => {
-    await fillImageStore(['bellows/base:trixie'], { machineImage })
     expect(await fillImageStore(['bellows/base:trixie'], { machineImage })).toEqual([])
 
     const outputs = await standIn.up(standIn.inputs(name))

@@ -28,7 +28,7 @@ beforeAll(async () => {
   const dockerfile = join(images, 'tiny-trainer/Dockerfile')
   const base = ['--build-arg', 'BASE=bellows/base:trixie']
   await docker('build', '--network', 'host', ...base, '--tag', image, '--file', dockerfile, images)
-}, 300_000)
+})
 
 const cleanups: (() => Promise<void>)[] = []
 afterEach(async () => {
