@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import type { Family } from '../src/recipes/plan.ts'
 import { makeBaseImage } from './setup/base-image.ts'
 import { cacheFolder } from './setup/cache.ts'
+import { clip } from './setup/clip.ts'
 import { docker } from './setup/docker.ts'
 import { buildImage, type ImageRecipe, machineImage, tinyTrainerImage, trainerImage } from './setup/images.ts'
 import { type Mongo, mongo } from './setup/mongo.ts'
@@ -39,6 +40,8 @@ export type Toolbox = {
   readonly bases: Readonly<Partial<Record<Family, string>>>
   /** Folder with the demo's pictures, `captions.json` and `LICENCES.md`. */
   readonly photographs: string
+  /** An MP4, for the family that learns from clips. */
+  readonly clip: string
 }
 
 export type PartName = Exclude<keyof Toolbox, 'cache'>
@@ -51,6 +54,7 @@ export const everything = [
   'versitygw',
   'mongo',
   'photographs',
+  'clip',
 ] as const satisfies readonly PartName[]
 
 const imagesFolder = fileURLToPath(new URL('../images', import.meta.url))
@@ -91,13 +95,25 @@ function startParts(place: Place, { part }: Setup, wanted: readonly PartName[]):
     parts.languageHost = command.then(dirname)
     parts.languageHost.catch(() => {}) // the command's part tells
   }
-  if (wants('images', 'bases')) Object.assign(parts, startImages(place, part))
+  const made = wants('images', 'bases', 'clip') ? startImages(place, part) : undefined
+  Object.assign(parts, made)
   if (wants('versitygw')) parts.versitygw = part('S3 server', (work) => versitygw(place, work))
-  if (wants('photographs')) parts.photographs = part('photographs', (work) => photographs(place, work))
+  const pictures = wants('photographs', 'clip')
+    ? part('photographs', (work) => photographs(place, work))
+    : undefined
+  if (pictures) parts.photographs = pictures
+  if (pictures && made && wants('clip')) {
+    const needs = [pictures, made.images]
+    parts.clip = part(
+      'clip',
+      async (work) => clip(await pictures, (await made.images).trainers.WAN, place, work),
+      needs,
+    )
+  }
   return parts
 }
 
-function startImages(place: Place, part: Setup['part']): Pick<Parts, 'images' | 'bases'> {
+function startImages(place: Place, part: Setup['part']): Required<Pick<Parts, 'images' | 'bases'>> {
   const running = part('Docker', (work) => docker(place, work))
   const debian = part('base image', (work) => makeBaseImage(place, work), [running])
   const image = (name: string, recipe: ImageRecipe, after: Part<unknown> = debian) =>

@@ -121,22 +121,26 @@ describe.concurrent('a cable that is cut in training', () => {
 })
 
 describe.concurrent('a disk', () => {
-  test('that fills up in training is left for another machine, which goes on from the checkpoint', {
-    timeout: 4 * minute,
-  }, async ({ task }) => {
-    const { room, place } = await roomAt('full', { type: 'g6.xlarge', zone: 'us-east-1a' })
-    await deployment.trouble('/faults', { kind: 'small-disk', megabytes: 100, times: 1, ...place })
-    const worker = room.startWorker('full')
-    const id = await room.insertJob(resumable)
-    await worker.next(isCheckpoint)
-    await fillDisk(await instanceOf(room, id))
-    await worker.next(ended)
-    expect(await reasonsOf(room, id)).toEqual(['disk-full', undefined])
-    expect(await room.document(id)).toMatchObject({ status: 'COMPLETED' })
-    const lost = lostSteps(room.events)
-    measured(task, { ...(await afterwards(room, id)), lostSteps: lost })
-    expect(lost).toBeLessThanOrEqual(2 * resumable.checkpointEvery)
-  })
+  test.runIf(long)(
+    'that fills up in training is left for another machine, which goes on from the checkpoint',
+    {
+      timeout: 4 * minute,
+    },
+    async ({ task }) => {
+      const { room, place } = await roomAt('full', { type: 'g6.xlarge', zone: 'us-east-1a' })
+      await deployment.trouble('/faults', { kind: 'small-disk', megabytes: 100, times: 1, ...place })
+      const worker = room.startWorker('full')
+      const id = await room.insertJob(resumable)
+      await worker.next(isCheckpoint)
+      await fillDisk(await instanceOf(room, id))
+      await worker.next(ended)
+      expect(await reasonsOf(room, id)).toEqual(['disk-full', undefined])
+      expect(await room.document(id)).toMatchObject({ status: 'COMPLETED' })
+      const lost = lostSteps(room.events)
+      measured(task, { ...(await afterwards(room, id)), lostSteps: lost })
+      expect(lost).toBeLessThanOrEqual(2 * resumable.checkpointEvery)
+    },
+  )
 
   test.runIf(long)(
     'that is too small on every machine ends the job with that word, refunded',

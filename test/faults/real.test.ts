@@ -120,17 +120,20 @@ describe('on real parts', () => {
     await worker.stop()
   })
 
-  test('a job whose container is killed for its memory is refunded and leaves no machine', async () => {
-    const worker = deployment.startWorker('sixth')
-    const id = await deployment.insertJob({ triggerWord: 'fault-out-of-memory' })
-    await worker.next(ended(id))
-    const document = await deployment.document(id)
-    expect(document).toMatchObject({ status: 'FAILED' })
-    expect(document?.failureReason).toMatch(/ran out of memory.*points have been returned/)
-    expect(await sums(id)).toEqual({ charge: -1000, refund: 1000 })
-    expect(await deployment.left()).toEqual([])
-    await worker.stop()
-  })
+  test.runIf(long)(
+    'a job whose container is killed for its memory is refunded and leaves no machine',
+    async () => {
+      const worker = deployment.startWorker('sixth')
+      const id = await deployment.insertJob({ triggerWord: 'fault-out-of-memory' })
+      await worker.next(ended(id))
+      const document = await deployment.document(id)
+      expect(document).toMatchObject({ status: 'FAILED' })
+      expect(document?.failureReason).toMatch(/ran out of memory.*points have been returned/)
+      expect(await sums(id)).toEqual({ charge: -1000, refund: 1000 })
+      expect(await deployment.left()).toEqual([])
+      await worker.stop()
+    },
+  )
 
   test('a job that its owner cancels in training is gone from its machine within 30 s, and refunded pro rata', async () => {
     const worker = deployment.startWorker('seventh')

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { baseDockerfile } from '../../tools/setup/base-image.ts'
+import { moments } from '../../tools/setup/clip.ts'
 import { buildArguments, goMod } from '../../tools/setup/go.ts'
 import { buildCommand, machineImage, tinyTrainerImage, trainerImage } from '../../tools/setup/images.ts'
 import { captions, licences } from '../../tools/setup/photographs.ts'
@@ -53,5 +54,16 @@ it('every picture has a caption, an author, a licence and a row of its own', () 
   for (const { file, author, title } of all) {
     expect(author && title).toBeTruthy()
     expect(licences()).toMatch(new RegExp(`\\b${file.replace('.', '\\.')}\\b`))
+  }
+})
+
+it('no moment of the clip shows a part of another', () => {
+  expect(moments).toHaveLength(24)
+  for (const [index, { left, top, width, height }] of moments.entries()) {
+    const beside = moments[index + 1]
+    const next = beside && beside.top === top ? beside.left : 1024
+    const below = moments[index + 6]?.top ?? 510
+    expect(left + width).toBeLessThanOrEqual(next)
+    expect(top + height).toBeLessThanOrEqual(below)
   }
 })

@@ -175,6 +175,11 @@ async function unpack({ name, sha256 }: Photograph, packages: string, place: Pla
   return picture
 }
 
+/** File name of one that is known by its package's name. */
+export function photographOf(name: string): string {
+  return `${collection.findIndex((each) => each.name === name) + 1}.jpg`
+}
+
 function crops() {
   return collection.flatMap((of) => (of.crops ?? []).map((crop) => ({ ...crop, of })))
 }

@@ -41,6 +41,8 @@ export async function printReceipt(
   display.line(
     `training     ${manifest.training.steps} steps, ${manifest.training.seconds.toFixed(1)} s, final loss ${manifest.training.finalLoss.toFixed(4)}`,
   )
+  const { images, clips } = manifest.plan.dataset
+  if (clips > 0) display.line(`dataset      ${images - clips} images and ${clips} clip`)
 
   let before = run.startedAt.getTime()
   const steps = phases.flatMap((phase) => {

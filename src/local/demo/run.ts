@@ -85,6 +85,8 @@ export async function runDemo(
   }
 }
 
+const clipCaption = 'an early film, a cat that walks and then runs in front of a grid'
+
 /** Base models into their bucket; an account with points and somebody's dataset. */
 async function fill(
   toolbox: Toolbox,
@@ -99,11 +101,11 @@ async function fill(
     await publishBase(ports.store, folder, { name: tinyBase(family), family, licence: 'Apache-2.0' })
   }
   const photographs = await readPhotographs(toolbox.photographs)
-  const seeded = await withDatabase(environment, (db) =>
-    seed(db, ports.store, toolbox.photographs, photographs),
-  )
+  const clips = families.includes('WAN') ? [{ path: toolbox.clip, caption: clipCaption }] : []
+  const seeded = await withDatabase(environment, (db) => seed(db, ports.store, [...photographs, ...clips]))
   display.line(
-    `Uploaded ${photographs.length} photographs with captions; the demo account has ${openingBalance} points.`,
+    `Uploaded ${photographs.length} photographs${clips.length > 0 ? ' and a clip' : ''} with captions; ` +
+      `the demo account has ${openingBalance} points.`,
   )
   return seeded
 }

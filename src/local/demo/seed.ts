@@ -1,9 +1,9 @@
 /**
- * What the existing system would hold: an account with points, somebody else's dataset of photographs, and a
+ * What the existing system would hold: an account with points, somebody else's dataset of photographs (and a clip), and a
  * job, inserted exactly as the UI does it. That insert is the button.
  */
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, extname, join } from 'node:path'
 import { type Db, ObjectId } from 'mongodb'
 import { z } from 'zod'
 import { mongoLedger } from '../../ledger/mongo-ledger.ts'
@@ -22,22 +22,24 @@ const photographsSchema = z
   )
   .min(3)
 
-export type Photographs = z.infer<typeof photographsSchema>
+/** An image or a clip on this computer. */
+export type Picture = { readonly path: string; readonly caption: string }
 
-export async function readPhotographs(folder: string): Promise<Photographs> {
-  return photographsSchema.parse(JSON.parse(await readFile(join(folder, 'captions.json'), 'utf8')))
+export async function readPhotographs(folder: string): Promise<readonly Picture[]> {
+  const all = photographsSchema.parse(JSON.parse(await readFile(join(folder, 'captions.json'), 'utf8')))
+  return all.map(({ file, caption }) => ({ path: join(folder, file), caption }))
 }
 
 export type Seeded = { readonly trainer: ObjectId; readonly creator: ObjectId; readonly datasetId: ObjectId }
 
 export const openingBalance = 500_000
 
-export async function seed(db: Db, store: Store, folder: string, photographs: Photographs): Promise<Seeded> {
+export async function seed(db: Db, store: Store, pictures: readonly Picture[]): Promise<Seeded> {
   const [trainer, creator, datasetId] = [new ObjectId(), new ObjectId(), new ObjectId()]
-  const key = (file: string) => `photographs/${datasetId.toHexString()}/${file}`
-  for (const { file } of photographs) {
-    const type = file.endsWith('.png') ? 'image/png' : 'image/jpeg'
-    await store.writeFile({ bucket: 'datasets', key: key(file) }, join(folder, file), type)
+  const key = (path: string) => `photographs/${datasetId.toHexString()}/${basename(path)}`
+  for (const { path } of pictures) {
+    const type = extname(path) === '.mp4' ? 'video/mp4' : 'image/jpeg'
+    await store.writeFile({ bucket: 'datasets', key: key(path) }, path, type)
   }
   const now = new Date()
   await db.collection('datasets').insertOne({
@@ -46,12 +48,12 @@ export async function seed(db: Db, store: Store, folder: string, photographs: Ph
     ownerAccountId: creator,
     createdAt: now,
     updatedAt: now,
-    images: photographs.map(({ file }) => key(file)),
+    images: pictures.map(({ path }) => key(path)),
     captionSets: [
       {
         _id: new ObjectId(),
         method: 'manual',
-        captions: photographs.map(({ caption }) => caption),
+        captions: pictures.map(({ caption }) => caption),
         createdBy: creator,
         createdAt: now,
       },
