@@ -42,7 +42,7 @@ test('a real worker may die before, in or after each of its calls: another goes 
   const results = await Promise.all(sample.map((point, index) => queue.add(() => dieAt(point, index))))
   const seconds = (Date.now() - began) / 1000
 
-  const died = results.filter(({ resumeSeconds }) => resumeSeconds !== undefined)
+  const died = results.filter(({ reached }) => reached)
   const broken = results.flatMap(({ broken }) => broken)
   const resumeSeconds = Math.max(0, ...died.map((each) => each.resumeSeconds ?? 0))
   const sum = (count: (result: Result) => number) => results.reduce((total, each) => total + count(each), 0)
@@ -87,7 +87,9 @@ type Result = {
   readonly broken: readonly string[]
   readonly leaks: number
   readonly doubleCharges: number
-  /** Undefined if the worker did not come to this point. */
+  /** Whether the worker came to this point. */
+  readonly reached: boolean
+  /** Undefined where nothing was left to take up. */
   readonly resumeSeconds: number | undefined
 }
 
@@ -98,23 +100,25 @@ async function dieAt({ side, call, milliseconds }: Point, index: number): Promis
   const first = room.startWorker('first', [program, side, call, String(milliseconds)])
   const killedAt = await Promise.race([first.failed.catch(() => Date.now()), done.then(() => undefined)])
   const taken = room.next(({ worker, event }) => worker === 'second' && event === 'phase')
-  if (killedAt) room.startWorker('second')
-  const heard = killedAt ? await Promise.race([taken, done]) : undefined
-  await done
+  const over = (await room.clients.ports.runs.read(id))?.endedAt !== undefined // before the worker could say so
+  if (killedAt && !over) room.startWorker('second')
+  const heard = killedAt && !over ? await Promise.race([taken, done]) : undefined
+  if (!over) await done
   await room.stopWorkers()
   const { broken, figures } = await verdictOn(room, [id])
   const status = (await room.document(id))?.status
   const where = `${side} ${call}`
   const sentences = [...broken, ...(status === 'COMPLETED' ? [] : [`${id}: ${status}`])]
-  console.log(
-    `${where}: ${heard && killedAt ? `${((heard.heardAt - killedAt) / 1000).toFixed(1)} s` : 'not reached'}`,
-  )
+  const resumeSeconds = heard && killedAt && (heard.heardAt - killedAt) / 1000
+  const told = resumeSeconds === undefined ? 'nothing was left to do' : `${resumeSeconds.toFixed(1)} s`
+  console.log(`${where}: ${killedAt ? told : 'not reached'}`)
   await room.close()
   return {
     broken: sentences.map((sentence) => `${where}: ${sentence}`),
     leaks: figures.leaks ?? 0,
     doubleCharges: figures.doubleCharges ?? 0,
-    resumeSeconds: heard && killedAt && (heard.heardAt - killedAt) / 1000,
+    reached: killedAt !== undefined,
+    resumeSeconds,
   }
 }
 
