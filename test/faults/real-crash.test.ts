@@ -11,7 +11,7 @@ import { measured } from './figures.ts'
 import { verdictOn } from './real-promises.ts'
 import type { Event } from './room.ts'
 
-const chosen = process.env.FAULTS_CRASHES ?? '3'
+const chosen = process.env.FAULTS_CRASHES ?? '2'
 const atOnce = 4
 const minute = 60_000
 const program = 'test/faults/watched-worker.ts'

@@ -109,6 +109,7 @@ def test_a_clip_is_learned_beside_images(first_base, train, tmp_path, monkeypatc
     assert after < 0.97 * before
 
 
+@pytest.mark.skipif(jobs.family != "sdxl", reason="one for all: the seed is set before any family's parts are made")
 def test_a_tiny_base_is_the_same_every_time(first_base, tmp_path):
     assert jobs.tiny_base(jobs.bases[0], tmp_path / "again") == first_base[1]
 
