@@ -26,6 +26,8 @@ const list = z.string().transform((value) =>
     .filter(Boolean),
 )
 
+const secrets = list.transform((values) => values.map((value) => new Secret(value)))
+
 /** `us-east-1a=subnet-0abc,us-east-1b=subnet-0def`. */
 const subnets = list.transform((entries, context) => {
   const pairs = entries.map((entry) => entry.split('='))
@@ -201,7 +203,7 @@ export const settingsSchema = z.object({
 
   BELLOWS_HOST: z.string().default('127.0.0.1').describe('Address of the status page'),
   BELLOWS_PORT: count.max(65535).default(8080).describe('… and its port'),
-  BELLOWS_WEBHOOKS: list
+  BELLOWS_WEBHOOKS: secrets
     .optional()
     .describe('Where alerts go: `slack:https://…`, `telegram:<token>@<chat>`, `json:https://…`'),
   BELLOWS_LOG_LEVEL: z

@@ -70,7 +70,8 @@ try {
   }
   console.log('\n| promise | kept | took |\n| --- | --- | --- |')
   for (const { fullName, status, duration: took } of rows) {
-    console.log(`| ${fullName.trim()} | ${status === 'passed' ? 'yes' : '**no**'} | ${duration(took ?? 0)} |`)
+    const kept = { passed: 'yes', skipped: 'not tried' }[status] ?? '**no**'
+    console.log(`| ${fullName.trim()} | ${kept} | ${duration(took ?? 0)} |`)
   }
   console.log('\n| measured | |\n| --- | --- |')
   for (const [label, value] of summed(rows.flatMap(({ meta }) => meta?.figures ?? []))) {

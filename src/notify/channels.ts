@@ -2,9 +2,9 @@ import { Secret } from '../secret.ts'
 import { type Channel, jsonWebhook, slackWebhook, telegramWebhook } from './webhook.ts'
 
 /** `slack:https://…`, `json:https://…`, `telegram:<bot token>@<chat id>`; throws on anything else. */
-export function channelsOf(entries: readonly string[]): readonly Channel[] {
+export function channelsOf(entries: readonly Secret[]): readonly Channel[] {
   return entries.map((entry, index) => {
-    const [kind, ...rest] = entry.split(':')
+    const [kind, ...rest] = entry.reveal().split(':')
     const target = rest.join(':')
     const name = `${kind}-${index + 1}`
     if (kind === 'slack') return slackWebhook({ name, url: new Secret(target) })
@@ -18,7 +18,7 @@ export function channelsOf(entries: readonly string[]): readonly Channel[] {
       })
     }
     throw new Error(
-      `BELLOWS_WEBHOOKS, entry ${index + 1}: "${kind}:…" is not slack:, json: or telegram:token@chat`,
+      `BELLOWS_WEBHOOKS, entry ${index + 1}, is not of the form slack:https://…, json:https://… or telegram:<token>@<chat>`,
     )
   })
 }
