@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type BaseFile, sumOf, weightsIn } from '../src/recipes/bases.ts'
-import { families } from '../src/recipes/plan.ts'
+import { familyNamed } from '../src/recipes/plan.ts'
 import { planText } from '../src/recipes/plan-text.ts'
 import { setUp } from '../tools/toolbox.ts'
 import { measure } from './container.ts'
@@ -44,8 +44,7 @@ try {
 }
 
 async function bench(): Promise<string> {
-  const family = families.find((each) => each === values.model.toUpperCase())
-  if (!family) throw new Error(`There is no model ${values.model}; choose one of ${families.join(', ')}.`)
+  const family = familyNamed(values.model)
   const settings = settingsFor(family, values.gpu, wished())
   const script = exampleScript(family)
 

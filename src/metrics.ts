@@ -30,8 +30,8 @@ export function createMetrics(active: () => number): Metrics {
   })
   const failures = new Counter({
     name: 'bellows_failures_total',
-    help: 'Failures by reason',
-    labelNames: ['reason'],
+    help: 'Failures by reason: of an attempt on a machine, which another may put right, or of a whole job',
+    labelNames: ['reason', 'of'],
     registers,
   })
   const cost = new Counter({
@@ -51,7 +51,8 @@ export function createMetrics(active: () => number): Metrics {
     record({ kind, phase, data = {} }) {
       if (kind === 'phase') phases.inc({ phase })
       else if (kind === 'outcome') endings.inc({ ending: String(data.ending) })
-      else if (kind === 'failure') failures.inc({ reason: String(data.reason) })
+      else if (kind === 'failure')
+        failures.inc({ reason: String(data.reason), of: 'faults' in data ? 'job' : 'attempt' })
       else if (kind === 'attempt' && typeof data.costUsd === 'number') cost.inc(data.costUsd)
       else if (kind === 'step' && typeof data.secondsPerStep === 'number') step.observe(data.secondsPerStep)
     },

@@ -18,7 +18,8 @@ if (families.length === 0) {
 
 const interrupted = new AbortController()
 let settingUp = true
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+// SIGHUP: its terminal was closed
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     interrupted.abort(new Error('Interrupted; everything was taken down.'))
     if (!settingUp) return

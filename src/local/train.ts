@@ -16,7 +16,7 @@ import { datasetPreparer } from '../datasets/prepare-dataset.ts'
 import { checkArtifact } from '../models/artifact.ts'
 import { parseResult } from '../models/manifest.ts'
 import { sumOf, weightsIn } from '../recipes/bases.ts'
-import { families, type Plan } from '../recipes/plan.ts'
+import { familyNamed, type Plan } from '../recipes/plan.ts'
 import { planText } from '../recipes/plan-text.ts'
 import { recipes } from '../recipes/registry.ts'
 import { parseTrainerLine } from '../recipes/trainer-line.ts'
@@ -48,8 +48,7 @@ try {
 }
 
 async function main(): Promise<void> {
-  const family = families.find((each) => each === values.model.toUpperCase())
-  if (!family) throw new Error(`There is no model ${values.model}; choose one of ${families.join(', ')}.`)
+  const family = familyNamed(values.model)
   if (!values.data || !values.out)
     throw new Error('Say where the images are (--data) and where the LoRA goes (--out).')
 
@@ -122,6 +121,8 @@ async function prepareData(
   return prepared
 }
 
+const ends = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
 /** In the container that a machine would run, in the foreground. */
 async function train(image: string, base: string, plan: Plan): Promise<void> {
   const name = `bellows-train-${plan.trainingId}`
@@ -138,7 +139,7 @@ async function train(image: string, base: string, plan: Plan): Promise<void> {
   const [program = 'docker', ...rest] = argv
   const container = execa(program, rest, { reject: false, buffer: { stdout: false } })
   const stop = () => void execa('docker', ['stop', '--time', '60', name], { reject: false })
-  process.once('SIGINT', stop)
+  for (const signal of ends) process.once(signal, stop)
   for await (const text of createInterface({ input: container.stdout })) {
     const line = parseTrainerLine(text)
     if (line?.type === 'step') {
@@ -150,7 +151,7 @@ async function train(image: string, base: string, plan: Plan): Promise<void> {
     else if (line?.type === 'warning' || line?.type === 'error') display.line(line.message)
   }
   const { exitCode, stderr } = await container
-  process.off('SIGINT', stop)
+  for (const signal of ends) process.off(signal, stop)
   if (exitCode !== 0)
     throw new Error(`The trainer ended with ${exitCode}.\n${stderr.split('\n').slice(-15).join('\n')}`)
 }

@@ -3,6 +3,7 @@
  * defaults. What is frozen here is all that a trainer is told.
  */
 import { createHash } from 'node:crypto'
+import { Failure } from '../failure.ts'
 import { type Family, type Plan, planSchema } from './plan.ts'
 import type { PlanInput } from './recipe.ts'
 import { operatorLimits, readWishes, type WishLimits } from './wishes.ts'
@@ -85,7 +86,14 @@ export function makePlan(family: Family, limits: WishLimits, defaults: Defaults,
     },
     checkpointEvery: wished.checkpointEvery ?? 250,
   }
+  refuseLokrOnNf4(plan)
   return freeze(planSchema.parse(plan))
+}
+
+/** peft's LoKr takes the shape of a layer from its weight, and nf4 packs a weight into one column. */
+function refuseLokrOnNf4({ adapter, quantization }: Plan): void {
+  if (adapter.method !== 'lokr' || quantization !== 'nf4') return
+  throw new Failure('bad-request', "LoKr can't be trained on a base in nf4; choose int8 or none, or LoRA")
 }
 
 /** The same training gets the same seed, whoever plans it. */

@@ -79,6 +79,13 @@ describe.each(families)('the %s recipe', (family) => {
     refused.toThrow(sentence)
   })
 
+  it('refuses LoKr on a base in nf4, which no trainer can do', () => {
+    expect(() => plan({ method: 'lokr', quantization: 'nf4' })).toThrow(
+      "LoKr can't be trained on a base in nf4",
+    )
+    expect(plan({ method: 'lokr', quantization: 'int8' }).adapter.method).toBe('lokr')
+  })
+
   it('needs a machine that exists, and less of one when the base is quantised', () => {
     const memory = (quantization: string) => recipe.need(plan({ quantization })).gpuMemoryGb
     expect(memory('nf4')).toBeLessThanOrEqual(24)

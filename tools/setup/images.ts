@@ -21,17 +21,21 @@ export type ImageRecipe = {
   readonly buildArguments?: Readonly<Record<string, string>>
 }
 
-/** `folder` is the project's `images/`. A family that has no Dockerfile has no recipe. */
-export function trainerImage(folder: string, family: Family): ImageRecipe | undefined {
+/** `folder` is the project's `images/`. A family that has no Dockerfile has no recipe. Machines with a GPU need `cuda`. */
+export function trainerImage(
+  folder: string,
+  family: Family,
+  device: 'cpu' | 'cuda' = 'cpu',
+): ImageRecipe | undefined {
   const name = family.toLowerCase()
   const dockerfile = join(folder, name, 'Dockerfile')
   if (!existsSync(dockerfile)) return undefined
   return {
-    repository: `bellows/trainer-${name}`,
+    repository: device === 'cpu' ? `bellows/trainer-${name}` : `bellows/trainer-${name}-cuda`,
     dockerfile,
     context: folder,
     inputs: [join(folder, 'common'), join(folder, name)],
-    buildArguments: { DEVICE: 'cpu' },
+    buildArguments: { DEVICE: device },
   }
 }
 

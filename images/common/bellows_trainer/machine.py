@@ -21,11 +21,8 @@ def accelerator(job):
     for library in (diffusers, transformers):
         # What is left of stderr when a run fails should say why, not how far a bar had come.
         library.utils.logging.disable_progress_bar()
+    refuse_without_gpu(plan)
     cuda = torch.cuda.is_available()
-    if not cuda and plan.quantization != "none":
-        raise InputFault(f"A base in {plan.quantization} needs a GPU, and this machine has none.")
-    if not cuda and plan.optimizer.name == "adamw8bit":
-        raise InputFault("8-bit AdamW needs a GPU, and this machine has none.")
     if cuda:
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
@@ -40,20 +37,25 @@ def accelerator(job):
     )
 
 
+def refuse_without_gpu(plan):
+    if torch.cuda.is_available():
+        return
+    if plan.quantization != "none":
+        raise InputFault(f"A base in {plan.quantization} needs a GPU, and this machine has none.")
+    if plan.optimizer.name == "adamw8bit":
+        raise InputFault("8-bit AdamW needs a GPU, and this machine has none.")
+
+
 def weights_type(plan):
     return torch.bfloat16 if plan.precision == "bf16" else torch.float32
 
 
 def frozen(model_class, job, device, subfolder):
     """The model that the adapter goes into, straight from the mapped file to the device."""
-    options = {"dtype": weights_type(job.plan), "use_safetensors": True}
+    options = {"dtype": weights_type(job.plan), "use_safetensors": True, "device_map": str(device)}
     if job.plan.quantization != "none":
         options["quantization_config"] = _quantization(job.plan)
-    if device.type == "cuda":
-        options["device_map"] = str(device)
     model = model_class.from_pretrained(job.base, subfolder=subfolder, **options)
-    if device.type != "cuda":
-        model.to(device)
     model.requires_grad_(False)
     if job.plan.gradientCheckpointing:
         model.enable_gradient_checkpointing()

@@ -96,6 +96,7 @@ def read(file):
     for name in ("steps", "batchSize", "gradientAccumulation", "checkpointEvery"):
         _require(getattr(plan, name) >= 1, name, "must be 1 or more")
     _require(plan.adapter.rank >= 1 and plan.adapter.alpha > 0, "adapter", "needs a rank and an alpha above 0")
+    _require(plan.adapter.method != "lokr" or plan.quantization != "nf4", "adapter", "can't be LoKr on a base in nf4")
     _require(plan.optimizer.learningRate > 0, "optimizer.learningRate", "must be above 0")
     _require(0 <= plan.captionDropout <= 1, "captionDropout", "must be between 0 and 1")
     _require(plan.ema is None or 0 < plan.ema < 1, "ema", "must be between 0 and 1")

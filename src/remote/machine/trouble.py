@@ -21,9 +21,13 @@ def disk_trouble(error: OSError, path: str) -> Trouble:
     return Trouble(reason, f'{path} could not be written: {os.strerror(error.errno or 0)}')
 
 
+# Bytes that stay free for logs and results.
+reserve = 64 << 20
+
+
 def check_disk(root: str, needed: int) -> None:
-    """Before anything is fetched: 64 MiB must be left over for logs and results."""
+    """Before anything is fetched."""
     disk = os.statvfs(root)
     free = disk.f_bavail * disk.f_frsize
-    if needed + (64 << 20) > free:
-        raise Trouble('disk-full', f'{needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free')
+    if needed + reserve > free:
+        raise Trouble('disk-full', f'{(needed + reserve) / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free')
