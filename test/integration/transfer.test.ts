@@ -144,7 +144,7 @@ test('what does not fit on the disk is refused before a byte is asked for', asyn
   const { store, download, offer } = await setUp()
   const end = await helper(download({ ...offer('file', randomBytes(10)), size: 1e15 }))
   expect(end).toMatchObject({ event: 'failed', reason: 'disk-full' })
-  expect(end.detail).toMatch(/1000000.00 GB are needed/)
+  expect(end.detail).toMatch(/1000000.07 GB are needed/)
   expect(store.requests).toEqual([])
 })
 
