@@ -1,5 +1,6 @@
 /** One contender's run, in a container that is shut in as a machine's is. */
 import { readFile } from 'node:fs/promises'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { runTrainer, trainerUser } from '../src/remote/argv.ts'
@@ -49,9 +50,9 @@ export function runArguments(
   settings: Settings,
   { image, job, bench, base }: Place,
 ): readonly string[] {
-  const memoryBytes = (settings.gpu ? 120 : 6) * 1024 ** 3
+  const memoryBytes = settings.trueSize ? Math.floor(totalmem() * 0.9) : 6 * 1024 ** 3
   // The tiny models' crumbs of work go slower on two threads, whoever trains them.
-  const environment: Readonly<Record<string, string>> = settings.gpu ? {} : { OMP_NUM_THREADS: '1' }
+  const environment: Readonly<Record<string, string>> = settings.trueSize ? {} : { OMP_NUM_THREADS: '1' }
   const here: Readonly<Record<string, readonly string[]>> = {
     '--detach': ['--entrypoint', 'python3'],
     [trainerUser]: [`${process.getuid?.()}:${process.getgid?.()}`],

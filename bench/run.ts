@@ -4,11 +4,12 @@
  */
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type BaseFile, sumOf, weightsIn } from '../src/recipes/bases.ts'
 import { familyNamed } from '../src/recipes/plan.ts'
 import { planText } from '../src/recipes/plan-text.ts'
+import { cudaTrainer } from '../tools/cuda-images.ts'
 import { setUp } from '../tools/toolbox.ts'
 import { measure } from './container.ts'
 import { contendersFor, planFor } from './contenders.ts'
@@ -19,11 +20,13 @@ import { examplesImage } from './image.ts'
 import { type Settings, settingsFor, type Wished } from './settings.ts'
 import { table } from './table.ts'
 import { textLengthOf } from './text-length.ts'
+import { trueBase } from './true-base.ts'
 
 const { values } = parseArgs({
   options: {
     model: { type: 'string', default: 'SDXL' },
     base: { type: 'string' },
+    'true-size': { type: 'boolean', default: false },
     gpu: { type: 'boolean', default: false },
     script: { type: 'string' },
     rounds: { type: 'string', default: '3' },
@@ -45,12 +48,19 @@ try {
 
 async function bench(): Promise<string> {
   const family = familyNamed(values.model)
-  const settings = settingsFor(family, values.gpu, wished())
+  const trueSize = values.gpu || values['true-size'] || values.base !== undefined
+  const settings = settingsFor(family, values.gpu, wished(), trueSize)
   const script = exampleScript(family)
 
   const toolbox = await setUp(['images', 'bases', 'photographs'])
-  const [trainer, base] = [toolbox.images.trainers[family], values.base ?? toolbox.bases[family]]
-  if (!trainer || !base) throw new Error(`The set-up has made no trainer for ${family}.`)
+  const trainer = settings.gpu ? await cudaTrainer(family) : toolbox.images.trainers[family]
+  if (!trainer) throw new Error(`The set-up has made no trainer for ${family}.`)
+  const base = values.base
+    ? resolve(values.base)
+    : settings.trueSize
+      ? await trueBase(settings, trainer, toolbox.cache)
+      : toolbox.bases[family]
+  if (!base) throw new Error(`The set-up has made no base for ${family}.`)
   const images = { trainer, examples: await examplesImage(trainer, settings.gpu) }
   const file = values.script
     ? await givenScript(script, values.script)

@@ -11,6 +11,8 @@ export type Settings = {
   readonly precision: Plan['precision']
   readonly gradientCheckpointing: boolean
   readonly gpu: boolean
+  /** A base as large as the published one; else a tiny one. */
+  readonly trueSize: boolean
 }
 
 /** Steps at the beginning that don't count: memory is still being allocated, kernels chosen. */
@@ -37,8 +39,8 @@ const forTrueSizes = {
 export type Wished = Partial<Pick<Settings, 'steps' | 'batchSize' | 'resolution' | 'rank'>>
 
 /** @throws when there would be no step left to measure */
-export function settingsFor(family: Family, gpu: boolean, wished: Wished): Settings {
-  const settings = { ...(gpu ? forTrueSizes : forTinyBases), ...wished, family, gpu }
+export function settingsFor(family: Family, gpu: boolean, wished: Wished, trueSize = gpu): Settings {
+  const settings = { ...(trueSize ? forTrueSizes : forTinyBases), ...wished, family, gpu, trueSize }
   if (settings.steps <= warmUpSteps + 1) {
     throw new Error(`The first ${warmUpSteps} steps don't count: --steps must be ${warmUpSteps + 2} or more.`)
   }

@@ -2,15 +2,16 @@
  * `npm run train -- --model WAN --data <folder> --out <folder>`: trains on this computer in the same container
  * as a job, without database, cloud or store: for people who tune recipes, and for comparing trainers.
  * `--data` holds images, and clips for WAN, with captions beside them (`kite.jpg`, `kite.txt`). Without `--base` the base is tiny
- * and random, and so are the defaults; `--wish steps=200 --wish rank=8` changes any of them.
+ * and random, and so are the defaults; `--wish steps=200 --wish rank=8` changes any of them. `--gpu` takes the image for CUDA.
  */
 import { randomBytes } from 'node:crypto'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { basename, join, parse } from 'node:path'
+import { tmpdir, totalmem } from 'node:os'
+import { basename, join, parse, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { execa } from 'execa'
+import { cudaTrainer } from '../../tools/cuda-images.ts'
 import { setUp } from '../../tools/toolbox.ts'
 import { datasetPreparer } from '../datasets/prepare-dataset.ts'
 import { checkArtifact } from '../models/artifact.ts'
@@ -31,10 +32,12 @@ const { values } = parseArgs({
     data: { type: 'string' },
     out: { type: 'string' },
     base: { type: 'string' },
+    gpu: { type: 'boolean', default: false },
     trigger: { type: 'string' },
     wish: { type: 'string', multiple: true, default: [] },
   },
 })
+const ends = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const display = createDisplay(process.stdout)
 const job = await mkdtemp(join(tmpdir(), 'bellows-train-'))
 try {
@@ -53,7 +56,8 @@ async function main(): Promise<void> {
     throw new Error('Say where the images are (--data) and where the LoRA goes (--out).')
 
   const toolbox = await setUp(['images', 'bases'])
-  const [image, base] = [toolbox.images.trainers[family], values.base ?? toolbox.bases[family]]
+  const image = values.gpu ? await cudaTrainer(family) : toolbox.images.trainers[family]
+  const base = values.base ? resolve(values.base) : toolbox.bases[family]
   if (!image || !base) throw new Error(`The set-up has made no trainer for ${family}.`)
 
   const trainingId = randomBytes(12).toString('hex')
@@ -121,19 +125,17 @@ async function prepareData(
   return prepared
 }
 
-const ends = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-
 /** In the container that a machine would run, in the foreground. */
 async function train(image: string, base: string, plan: Plan): Promise<void> {
   const name = `bellows-train-${plan.trainingId}`
-  const memoryBytes = 4 * 1024 ** 3
+  const memoryBytes = values.base ? Math.floor(totalmem() * 0.9) : 4 * 1024 ** 3
   const here: Readonly<Record<string, readonly string[]>> = {
     '--detach': ['--rm'],
     // Whoever trains here owns the files, and may keep the weights to themselves.
     [trainerUser]: [`${process.getuid?.()}:${process.getgid?.()}`],
     '/job:/job': [`${job}:/job`, '--volume', `${base}:/job/base:ro`],
   }
-  const argv = runTrainer({ name, image, memoryBytes, gpu: false, environment: {} })
+  const argv = runTrainer({ name, image, memoryBytes, gpu: values.gpu, environment: {} })
     .slice(2) // no sudo here
     .flatMap((word) => here[word] ?? [word])
   const [program = 'docker', ...rest] = argv

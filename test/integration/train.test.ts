@@ -1,0 +1,52 @@
+/** `npm run train`: the trainer without the pipeline, as somebody who tunes a recipe starts it. */
+
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { expect, onTestFinished, test } from 'vitest'
+import { toolbox } from '../support/toolbox.ts'
+
+const root = join(import.meta.dirname, '../..')
+
+const train = (...options: readonly string[]) =>
+  execa(process.execPath, ['src/local/train.ts', ...options], {
+    cwd: root,
+    reject: false,
+    stdin: 'ignore',
+    all: true,
+  })
+
+test('a folder of images and captions becomes a LoRA that the gate lets pass, with the plan beside it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'bellows-train-test-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const [data, out] = [join(folder, 'data'), join(folder, 'out')]
+  await mkdir(data)
+  for (const number of [1, 2, 3]) {
+    await cp(join(toolbox.photographs, `${number}.jpg`), join(data, `${number}.jpg`))
+    await writeFile(join(data, `${number}.txt`), 'a redkite over a hill')
+  }
+  const { exitCode, all } = await train(
+    ...['--model', 'flux', '--data', data, '--out', out, '--trigger', 'redkite'],
+    ...['--wish', 'steps=12', '--wish', 'rank=8', '--wish', 'samplePrompts=["redkite"]'],
+  )
+  expect(exitCode, all).toBe(0)
+  const plan = JSON.parse(await readFile(join(out, 'plan.json'), 'utf8'))
+  expect(plan).toMatchObject({ family: 'FLUX', steps: 12, triggerWord: 'redkite', adapter: { rank: 8 } })
+  expect(all).toMatch(/^12 steps in [\d.]+ s, final loss [\d.]+$/m)
+  const result = JSON.parse(await readFile(join(out, 'result.json'), 'utf8'))
+  expect(result.samples).toHaveLength(1)
+  expect(result.files.map(({ name }: { name: string }) => name)).toEqual([`${plan.name}.safetensors`])
+})
+
+test('what is missing or unknown is said in one line', async () => {
+  const [noData, noModel, noWish] = await Promise.all([
+    train('--model', 'SDXL'),
+    train('--model', 'SD3', '--data', '.', '--out', '.'),
+    train('--model', 'SDXL', '--data', toolbox.photographs, '--out', '.', '--wish', 'rank=0'),
+  ])
+  expect(noData.all).toBe('Say where the images are (--data) and where the LoRA goes (--out).')
+  expect(noModel.all).toBe('There is no model SD3; choose one of SDXL, FLUX, WAN.')
+  expect(noWish.all).toContain('rank is 0, but must be a whole number from 1 to 128')
+  expect([noData.exitCode, noModel.exitCode, noWish.exitCode]).toEqual([1, 1, 1])
+})
