@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { EC2Client } from '@aws-sdk/client-ec2'
 import { type Db, MongoClient } from 'mongodb'
 import { pulumiMachines } from './cloud/pulumi-machines.ts'
-import { pulumiStacks } from './cloud/stacks.ts'
+import { pulumiStacks, type Stacks } from './cloud/stacks.ts'
 import type { Config } from './config.ts'
 import { readOfferingsFile } from './config.ts'
 import { mongoDatasets } from './datasets/mongo-datasets.ts'
@@ -60,6 +60,7 @@ export async function connectClients(config: Config): Promise<Clients> {
       ? comfyDeploy({ endpoint: config.COMFY_DEPLOY_URL, key: config.COMFY_DEPLOY_KEY })
       : undefined
 
+  const stacks = stacksOf(config)
   const runs = mongoRuns(db)
   const keys = (name: string) => machineKeys(config.BELLOWS_SECRET, name)
   const ports = {
@@ -80,7 +81,7 @@ export async function connectClients(config: Config): Promise<Clients> {
     ledger: mongoLedger(db),
     budget: mongoBudget(db),
     store,
-    machines: machinesOf(config, ec2, keys),
+    machines: machinesOf(config, stacks, ec2, keys),
     remote: sshRemote({
       keysFor: keys,
       user: config.BELLOWS_SSH_USER,
@@ -95,6 +96,7 @@ export async function connectClients(config: Config): Promise<Clients> {
     ports,
     comfyUiFolder: deploy ? undefined : folder,
     async close() {
+      await stacks.close()
       ec2.destroy()
       await mongo.close()
     },
@@ -182,8 +184,8 @@ function ec2Of(config: Config): EC2Client {
   })
 }
 
-function machinesOf(config: Config, ec2: EC2Client, keys: (name: string) => ReturnType<typeof machineKeys>) {
-  const stacks = pulumiStacks({
+function stacksOf(config: Config): Stacks {
+  return pulumiStacks({
     pulumi: config.PULUMI_COMMAND,
     pulumiHome: config.PULUMI_HOME ?? join(homedir(), '.pulumi'),
     backendUrl: config.PULUMI_BACKEND_URL,
@@ -201,6 +203,14 @@ function machinesOf(config: Config, ec2: EC2Client, keys: (name: string) => Retu
     environment: pulumiEnvironment(config),
     atOnce: config.BELLOWS_PULUMI_CONCURRENCY,
   })
+}
+
+function machinesOf(
+  config: Config,
+  stacks: Stacks,
+  ec2: EC2Client,
+  keys: (name: string) => ReturnType<typeof machineKeys>,
+) {
   return pulumiMachines({
     deployment: config.BELLOWS_DEPLOYMENT,
     bases: [

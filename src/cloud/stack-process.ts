@@ -29,14 +29,15 @@ const orphanGraceMs = 10_000
 
 process.on('SIGINT', () => {})
 
-const lines = createInterface({ input: process.stdin })
-const [first] = (await once(lines, 'line')) as [string]
-const request = JSON.parse(first) as StackRequest
 let orphaned = false
 process.stdin.once('end', () => {
   orphaned = true
   endAfter(0)
 })
+process.on('exit', removeFolderIfOrphaned)
+const lines = createInterface({ input: process.stdin })
+const [first] = (await once(lines, 'line')) as [string]
+const request = JSON.parse(first) as StackRequest
 process.stdout.on('error', () => {}) // who would read it is gone
 endAfter(request.lastResortMs)
 
@@ -52,7 +53,6 @@ try {
   say({ line: 'fault', fault: faultOf(error) })
   process.exitCode = 1
 }
-removeFolderIfOrphaned()
 process.exit()
 
 async function perform(request: StackRequest): Promise<Omit<StackLine & { line: 'result' }, 'line'>> {

@@ -9,7 +9,7 @@
 import { hostname } from 'node:os'
 import PQueue from 'p-queue'
 import { isAlive } from './process-session.ts'
-import { type Lock, runStackChild, type StackChildOptions, StackError } from './stack-child.ts'
+import { type Lock, type Result, runStackChild, type StackChildOptions, StackError } from './stack-child.ts'
 import type { StackOperation, StackSummary, Wanted } from './stack-messages.ts'
 
 export type StacksOptions = StackChildOptions & {
@@ -38,13 +38,33 @@ export interface Stacks {
   /** Undefined where there is no such stack. */
   outputs(stack: string, call?: StackCall): Promise<Outputs | undefined>
   list(call?: StackCall): Promise<readonly StackSummary[]>
+  /**
+   * Interrupts what is under way and waits until no process and no folder of it is left. Its calls never settle: whoever
+   * made them is about to end, and must not take that for a failure of the cloud.
+   */
+  close(): Promise<void>
 }
 
 export function pulumiStacks(options: StacksOptions): Stacks {
   const queue = new PQueue({ concurrency: options.atOnce ?? 2 })
 
-  const once = (operation: StackOperation, stack: string, signal?: AbortSignal, wanted?: Wanted) =>
-    runStackChild(options, { operation, stack, ...(wanted && { wanted }) }, signal)
+  const closing = new AbortController()
+  const underWay = new Set<Promise<Result>>()
+
+  const once = async (operation: StackOperation, stack: string, signal?: AbortSignal, wanted?: Wanted) => {
+    const signals = [closing.signal, ...(signal ? [signal] : [])]
+    const request = { operation, stack, ...(wanted && { wanted }) }
+    const child = runStackChild(options, request, AbortSignal.any(signals))
+    underWay.add(child)
+    try {
+      return await child
+    } catch (error) {
+      if (closing.signal.aborted) return await new Promise<never>(() => {})
+      throw error
+    } finally {
+      underWay.delete(child)
+    }
+  }
 
   /** The operations on one stack take turns, so that one which is still ending does not lock out the next. */
   const turns = new Map<string, Promise<unknown>>()
@@ -96,6 +116,10 @@ export function pulumiStacks(options: StacksOptions): Stacks {
         name,
         updatedAt: updatedAt === undefined ? undefined : new Date(updatedAt),
       })),
+    async close() {
+      closing.abort()
+      await Promise.allSettled(underWay)
+    },
   }
 }
 

@@ -54,6 +54,7 @@ function setUp(deployment = 'test') {
     remove: async (stack) => void known.delete(stack),
     outputs: async (stack) => known.get(stack),
     list: async () => [...known.keys()].map((stack) => ({ name: stack, updatedAt: new Date() })),
+    close: async () => {},
   }
   const machines = pulumiMachines({
     deployment,

@@ -167,6 +167,34 @@ test('a locked stack is left to its holder until that one’s lease is over', se
   await ended
 })
 
+test(
+  'a worker that ends leaves nothing of an operation under way, and takes it for no failure',
+  seconds(60),
+  async () => {
+    const holding = Promise.withResolvers<void>()
+    using real = engine({
+      onLine: (_stack, _operation, line) => {
+        if (line.line === 'resource' && line.doing === 'hang') holding.resolve()
+      },
+    })
+    const before = stackProcesses()
+    let settled = false
+    const settle = () => {
+      settled = true
+    }
+    real.stacks.up('one', { inputs: { message: '', hang: true } }).then(settle, settle)
+    await holding.promise
+    real.stacks.list().then(settle, settle)
+    await real.stacks.close()
+    expect(stackProcesses()).toEqual(before)
+    expect(real.leftovers()).toEqual([])
+    expect(settled).toBe(false)
+    const next = pulumiStacks(real.options)
+    await next.destroy('one')
+    expect(await next.list()).toEqual([])
+  },
+)
+
 test('when a worker is killed its operation ends by itself, and leaves no lock', seconds(60), async () => {
   using real = engine()
   const program = fileURLToPath(new URL('./programs/worker.ts', import.meta.url))
