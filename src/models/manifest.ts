@@ -39,6 +39,8 @@ const manifestSchema = z.object({
   shippedAt: dateSchema,
   /** Base model and dataset, with their sums, are in it. */
   plan: planSchema,
+  /** The container image that trained it. */
+  image: z.string().min(1),
 })
 
 export type Manifest = Readonly<z.infer<typeof manifestSchema>>
@@ -71,6 +73,7 @@ export function parseResult(text: string): TrainerResult {
 
 export type ManifestInput = {
   readonly plan: Plan
+  readonly image: string
   readonly result: TrainerResult
   readonly models: readonly ShippedFile[]
   readonly samples: readonly ShippedFile[]
@@ -80,7 +83,7 @@ export type ManifestInput = {
 }
 
 export function buildManifest(input: ManifestInput): Manifest {
-  const { plan, result, models, samples, shippedAt, fewestSteps } = input
+  const { plan, image, result, models, samples, shippedAt, fewestSteps } = input
   if (result.steps < fewestSteps) {
     throw new Failure('bad-artifact', `only ${result.steps} of ${plan.steps} steps were trained`)
   }
@@ -93,6 +96,7 @@ export function buildManifest(input: ManifestInput): Manifest {
     training: { steps, seconds, finalLoss, finishedAt },
     shippedAt,
     plan,
+    image,
   })
 }
 

@@ -6,6 +6,12 @@ import { z } from 'zod'
 import { familySchema, type Plan } from './plan.ts'
 import { operatorLimits, readWishes } from './wishes.ts'
 
+/** As far as it is safe as an argument; Docker checks the rest of its grammar. */
+const imageSchema = z
+  .string()
+  .max(255)
+  .regex(/^[a-z0-9][\w./:@-]*$/i)
+
 export const offeringSchema = z
   .strictObject({
     family: familySchema,
@@ -18,7 +24,9 @@ export const offeringSchema = z
     /** On top of `usd`, before the fee: for trainings whose length the user may wish. */
     usdPerThousandSteps: z.number().min(0).max(1_000).optional(),
     /** Another image that obeys the container's contract. */
-    image: z.string().min(1).max(255).optional(),
+    image: imageSchema.optional(),
+    /** Images that a job may name in its place; one that ends with `/` stands for all below it. */
+    jobImages: z.array(imageSchema).optional(),
     /** The most that the machines of a job may cost. */
     maxCostUsd: z.number().positive().optional(),
     /** Defaults over the recipe's; a job's own wishes go before them. */
@@ -57,6 +65,11 @@ export const defaultOfferings: Offerings = {
   'sdxl-lora': { family: 'SDXL', base: 'sdxl', usd: 2, maxCostUsd: 2, wishes: {} },
   'flux-lora': { family: 'FLUX', base: 'flux', usd: 6, maxCostUsd: 6, wishes: {} },
   'wan-lora': { family: 'WAN', base: 'wan', usd: 12, maxCostUsd: 12, wishes: {} },
+}
+
+export function mayNameImage({ jobImages = [] }: Offering, image: unknown): image is string {
+  const { success, data } = imageSchema.safeParse(image)
+  return success && jobImages.some((each) => (each.endsWith('/') ? data.startsWith(each) : data === each))
 }
 
 /** `platformFee` is a share, such as 0.2. Whole points, rounded up. */

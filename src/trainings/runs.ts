@@ -78,6 +78,8 @@ export type Run = {
   readonly id: string
   readonly phase: Phase
   readonly plan?: Plan
+  /** That trains the plan; settled together with it. */
+  readonly image?: string
   /** Of the plan's base, where that is known. */
   readonly base?: BaseSize
   /** Points charged, once the ledger has them. */

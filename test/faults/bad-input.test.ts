@@ -92,6 +92,12 @@ test.each<[string, Fields, RegExp]>([
   ['names its dataset as an object', { datasetId: { $ne: null } }, /datasetId is an object/],
   ['names no offering', { offeringId: missing }, /offeringId is missing/],
   ['names its offering as a number', { offeringId: 7 }, /offeringId is the number 7/],
+  [
+    'names an image that its offering does not allow',
+    { trainerImage: 'evil.example/x' },
+    /its trainerImage is "evil\.example\/x", which the offering "sdxl-lora" does not allow/,
+  ],
+  ['names an image that is no text', { trainerImage: { $ne: '' } }, /its trainerImage is no text/],
   ['names no base model', { baseModel: missing }, /baseModel is missing/],
   ['names its base model as a list', { baseModel: ['SDXL'] }, /baseModel is a list/],
   ['has a model name that is an object', { modelName: { $gt: '' } }, /modelName is an object/],

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { manifestKey, parseManifest } from '../../src/models/manifest.ts'
+import type { Offering } from '../../src/recipes/offerings.ts'
 import { goodTrainer } from './good-trainer.ts'
 import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'
-import { offers } from './settings.ts'
+import { offers, settings } from './settings.ts'
 import { createWorld } from './world.ts'
 
 const hour = 3_600_000
@@ -36,6 +38,23 @@ test('a queued document becomes a model, and nothing is left', async () => {
     'credited',
     'torn down',
   ])
+})
+
+test('a job trains in the image that it names, where its offering allows that, and the manifest says so', async () => {
+  const offering = { ...settings.offerings['sdxl-lora'], jobImages: ['registry.example/lab/'] } as Offering
+  const world = createWorld({ settings: { offerings: { 'sdxl-lora': offering } } })
+  await world.install()
+  const own = await insertJob(world, { trainerImage: 'registry.example/lab/sdxl:3' })
+  const usual = await insertJob(world)
+  world.startWorker('worker')
+  await world.clock.runUntil(() => allEnded(world, [own, usual]), hour)
+  expect(await brokenPromises(world, [own, usual])).toEqual([])
+  const imageOf = async (id: string) => {
+    const manifest = await world.store.read({ bucket: 'models', key: manifestKey(id) })
+    return parseManifest(manifest.toString()).image
+  }
+  expect(await imageOf(own)).toBe('registry.example/lab/sdxl:3')
+  expect(await imageOf(usual)).toBe('trainer')
 })
 
 test('the trainer finds the list of its weights, as sha256sum prints it, under the sum that its plan names', async () => {

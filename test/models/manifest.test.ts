@@ -27,6 +27,7 @@ describe('the manifest', () => {
   it('comes back from its text as it was, dates included', () => {
     const manifest = buildManifest({
       plan,
+      image: 'trainer:1',
       result,
       models: [shipped],
       samples: [],
@@ -39,7 +40,14 @@ describe('the manifest', () => {
   })
 
   it('is not made of a training that stopped early, unless it was asked to', () => {
-    const input = { plan, result: { ...result, steps: 99 }, models: [shipped], samples: [], shippedAt }
+    const input = {
+      plan,
+      image: 'trainer:1',
+      result: { ...result, steps: 99 },
+      models: [shipped],
+      samples: [],
+      shippedAt,
+    }
     expect(() => buildManifest({ ...input, fewestSteps: 100 })).toThrow('only 99 of 100 steps were trained')
     expect(buildManifest({ ...input, fewestSteps: 1 }).training.steps).toBe(99)
   })

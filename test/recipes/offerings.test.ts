@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { defaultOfferings, offeringsSchema, pricePoints } from '../../src/recipes/offerings.ts'
+import {
+  defaultOfferings,
+  mayNameImage,
+  offeringSchema,
+  offeringsSchema,
+  pricePoints,
+} from '../../src/recipes/offerings.ts'
 
 const rates = { pointsPerUsd: 10_000, platformFee: 0.2 }
 const plan = { steps: 1500 }
@@ -21,7 +27,23 @@ describe('offerings', () => {
     expect(price({ usd: 1, usdPerThousandSteps: 2 })).toBe(48_000)
   })
 
+  it.each<[string, unknown, boolean]>([
+    ['one that is named', 'registry.example/trainer:2', true],
+    ['another tag of it', 'registry.example/trainer:3', false],
+    ['one below a folder', 'registry.example/lab/flux@sha256:00', true],
+    ['a folder of another host', 'registry.example.evil.example/lab/flux', false],
+    ['an option', '--privileged', false],
+    ['two words', 'registry.example/lab/flux --privileged', false],
+    ['no text', { $ne: '' }, false],
+  ])('let a job name its own image from what they list: %s', (_, image, allowed) => {
+    const jobImages = ['registry.example/trainer:2', 'registry.example/lab/']
+    const offering = offeringSchema.parse({ family: 'SDXL', base: 'b', usd: 1, jobImages })
+    expect(mayNameImage(offering, image)).toBe(allowed)
+    expect(mayNameImage({ ...offering, jobImages: undefined }, image)).toBe(false)
+  })
+
   it.each<[string, object]>([
+    ['an image that is an option', { usd: 1, image: '--privileged' }],
     ['no price', {}],
     ['two prices', { pricePoints: 1, usd: 1 }],
     ['a price by steps on top of a whole one', { pricePoints: 1, usdPerThousandSteps: 1 }],

@@ -6,7 +6,7 @@ import type { Dataset } from '../../datasets/datasets.ts'
 import { Failure } from '../../failure.ts'
 import { sizeOf } from '../../recipes/base-size.ts'
 import { type Base, readBase } from '../../recipes/bases.ts'
-import type { Offering } from '../../recipes/offerings.ts'
+import { mayNameImage, type Offering } from '../../recipes/offerings.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { type Family, families } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
@@ -18,6 +18,7 @@ export async function prepare(job: Job): Promise<Plan> {
   const { datasets, prepareDataset, store } = job.ports
 
   const { ownerAccountId, datasetId, offering, family } = checkRequest(job)
+  const image = chooseImage(job, offering, family)
   const recipe = recipes[family]
   const dataset = checkDataset(await datasets.read(datasetId), datasetId, ownerAccountId)
   const base = await readBase(store, offering.base)
@@ -40,7 +41,7 @@ export async function prepare(job: Job): Promise<Plan> {
     offering: offering.wishes,
   })
   const size = sizeOf(base)
-  await job.change({ plan, ...(size && { base: size }) })
+  await job.change({ plan, image, ...(size && { base: size }) })
   for (const warning of prepared.warnings) await job.tell('warning', warning)
   return plan
 }
@@ -77,6 +78,24 @@ function checkRequest(job: Job): {
     )
   }
   return { ownerAccountId, datasetId, offering, family }
+}
+
+/** The job's own where its offering allows it, else the offering's, else the family's. */
+function chooseImage({ training, settings }: Job, offering: Offering, family: Family): string {
+  const { trainerImage } = training.wishes
+  if (trainerImage === undefined || trainerImage === null) return offering.image ?? settings.images[family]
+  if (mayNameImage(offering, trainerImage)) return trainerImage
+  const named = typeof trainerImage === 'string' ? quoted(trainerImage) : 'no text'
+  throw new Failure(
+    'bad-request',
+    `its trainerImage is ${named}, which the offering ${quoted(training.offeringId)} does not allow`,
+  )
+}
+
+/** Of a job that has a plan. */
+export function imageOf({ run }: Job): string {
+  if (run.image === undefined) throw new Failure('internal', 'its plan was made without a trainer image')
+  return run.image
 }
 
 function checkDataset(dataset: Dataset | undefined, id: string, accountId: string): Dataset {

@@ -16,6 +16,7 @@ import type { ObjectRef } from '../../storage/store.ts'
 import type { Job } from '../job.ts'
 import { throttle } from '../throttle.ts'
 import { onMachine } from './on-machine.ts'
+import { imageOf } from './prepare.ts'
 
 export type Shipped = Manifest
 
@@ -46,6 +47,7 @@ export async function ship(job: Job, host: Host, plan: Plan): Promise<Shipped> {
 
     const manifest = buildManifest({
       plan,
+      image: imageOf(job),
       result,
       models: shippedModels,
       samples: shippedSamples,

@@ -12,8 +12,8 @@ import type { Job } from '../job.ts'
 import { throttle } from '../throttle.ts'
 import { checkpointKey, findCheckpoint } from './checkpoint.ts'
 import { onMachine } from './on-machine.ts'
+import { imageOf } from './prepare.ts'
 import type { OpenHost } from './provision.ts'
-import { imageOf } from './train.ts'
 
 /** URLs live somewhat longer than the limit of the step that uses them. */
 const spareSeconds = 600
@@ -30,7 +30,7 @@ export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void>
       job.show('activity', message)
     }
     show('pulling the trainer image')
-    return host.pull(imageOf(job, plan), show, signal)
+    return host.pull(imageOf(job), show, signal)
   })
   came = 'the image'
   await onMachine(job, 'staging', look, async (signal) => {

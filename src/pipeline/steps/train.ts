@@ -4,7 +4,7 @@
  * stop early (spot notice, broken GPU, silence, an idle GPU, the deadline), and leaving a machine that is gone.
  */
 import { Failure } from '../../failure.ts'
-import type { Family, Plan } from '../../recipes/plan.ts'
+import type { Plan } from '../../recipes/plan.ts'
 import { parseTrainerLine, type TrainerLine } from '../../recipes/trainer-line.ts'
 import type { Host, Notice, TrainerExit } from '../../remote/host.ts'
 import type { Attempt } from '../../trainings/runs.ts'
@@ -16,14 +16,10 @@ import { throttle } from '../throttle.ts'
 import { startWatchdog } from '../watchdog.ts'
 import { saveCheckpoint } from './checkpoint.ts'
 import { type Complaint, consoleOf, explainExit, stoppedExitCode, withEvidence } from './explain.ts'
+import { imageOf } from './prepare.ts'
 
 /** Kernel messages of a GPU that is broken (NVIDIA's Xid catalogue): memory, row remapping, off the bus. */
 const brokenGpu: ReadonlySet<number> = new Set([48, 63, 64, 79])
-
-export function imageOf(job: Job, plan: Plan): string {
-  const offering = job.settings.offerings[job.training.offeringId ?? '']
-  return offering?.image ?? job.settings.images[plan.family satisfies Family]
-}
 
 export async function train(job: Job, host: Host, plan: Plan, attempt: Attempt): Promise<void> {
   if (job.hasReached('trained') && (await host.trainerState(attempt.name, job.signal)) === 'exited') {
@@ -32,7 +28,7 @@ export async function train(job: Job, host: Host, plan: Plan, attempt: Attempt):
   await host.startTrainer(
     {
       name: attempt.name,
-      image: imageOf(job, plan),
+      image: imageOf(job),
       memoryBytes: job.settings.containerMemoryBytes,
       gpu: job.settings.gpu,
       environment: {},
