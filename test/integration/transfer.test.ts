@@ -61,6 +61,27 @@ test('what is there with the right sum is not fetched again, and what has a wron
   expect(read('wrong')).toEqual(content)
 })
 
+test('what the machine’s image has under its sum is copied and not fetched, unless the sum is wrong', async () => {
+  const [shelved, damaged, other] = [randomBytes(3 * mebibyte), randomBytes(1000), randomBytes(10)]
+  const { store, root, download, offer, read } = await setUp(undefined, {
+    [`weights/${sha256(shelved)}`]: shelved,
+    [`weights/${sha256(damaged)}`]: Buffer.alloc(1000),
+  })
+  const files = [offer('base/shelved', shelved), offer('base/damaged', damaged), offer('base/other', other)]
+  const run = startHelper({ ...download(...files), shelf: join(root, 'weights') })
+  expect(await run.ended).toEqual({ event: 'done' })
+  expect(store.requests.sort()).toEqual(['GET /base/damaged bytes=0-999', 'GET /base/other bytes=0-9'])
+  expect(['shelved', 'damaged', 'other'].map((name) => sha256(read(`base/${name}`)))).toEqual(
+    files.map((file) => file.sha256),
+  )
+  expect(readdirSync(join(root, 'base')).sort()).toEqual(['damaged', 'other', 'shelved'])
+  const total = shelved.length + damaged.length + other.length
+  expect(run.events.findLast(({ event }) => event === 'progress')).toMatchObject({
+    bytes: total,
+    totalBytes: total,
+  })
+})
+
 test('errors of the store and cut connections are waited out, going on from the byte that came last', async () => {
   const content = randomBytes(40 * mebibyte)
   const { store, download, offer, read } = await setUp((request, response, count) => {

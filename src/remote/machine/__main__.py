@@ -15,7 +15,7 @@ import sys
 import threading
 
 import files
-from download import download
+from download import SHELF, download
 from trouble import Trouble
 from upload import upload, upload_folder
 from watch import watch
@@ -47,7 +47,7 @@ def run(job):
         case 'list':
             return files.list_folder(root, job['folder'], say)
         case 'download':
-            return download(root, job['files'], say, pause=job.get('pause', 0.2))
+            return download(root, job['files'], say, job.get('pause', 0.2), job.get('shelf', SHELF))
         case 'upload':
             return upload(root, job, say, pause=job.get('pause', 0.2))
         case 'upload-folder':

@@ -165,6 +165,16 @@ def list_folder(root: str, folder: str, report) -> dict:
     return {}
 
 
+def copy(source, target) -> tuple[int, str]:
+    """Size and sha256 of what was copied."""
+    digest, size = hashlib.sha256(), 0
+    while block := source.read(BLOCK):
+        digest.update(block)
+        target.write(block)
+        size += len(block)
+    return size, digest.hexdigest()
+
+
 def sha256_of(stream) -> str:
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(BLOCK))
