@@ -23,7 +23,7 @@ export async function runTrainerTests(images: Readonly<Partial<Record<Family, st
 
 async function runFamily(family: Family, image: string | undefined): Promise<Count> {
   if (!image) return failure(`There is no image of the ${family} trainer.`)
-  const tag = image.replace(/:(?=[^:]*$)/, '-tests:')
+  const tag = image.replace(':', '-tests:')
   const build = await execa('docker', buildArguments(image, tag), { reject: false, all: true })
   if (build.failed) return failure(build.all)
   const run = await execa('docker', runArguments(family, tag), {

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { membersOf } from '../../src/cloud/process-session.ts'
 import type { StackError } from '../../src/cloud/stack-child.ts'
-import type { StackLine } from '../../src/cloud/stack-messages.ts'
+import type { StackLine, StackOperation } from '../../src/cloud/stack-messages.ts'
 import { pulumiStacks } from '../../src/cloud/stacks.ts'
 import { startObjectStore } from '../../src/local/object-store.ts'
 import { Secret } from '../../src/secret.ts'
@@ -115,12 +115,7 @@ test('a child that is deaf to SIGINT is killed with all that it started', second
 
 test('an abort ends the operation with the signal’s reason', seconds(60), async () => {
   const controller = new AbortController()
-  using real = engine({
-    onLine: (_stack, _operation, line) => {
-      if (line.line === 'resource' && line.doing === 'hang')
-        controller.abort(new Error('cancelled by its owner'))
-    },
-  })
+  using real = engine({ onLine: whenItHangs(() => controller.abort(new Error('cancelled by its owner'))) })
   const aborted = real.stacks.up(
     'one',
     { inputs: { message: '', hang: true } },
@@ -147,11 +142,7 @@ test('operations on one stack take turns, and those on others go side by side', 
 test('a locked stack is left to its holder until that one’s lease is over', seconds(60), async () => {
   const holding = Promise.withResolvers<void>()
   const controller = new AbortController()
-  using real = engine({
-    onLine: (_stack, _operation, line: StackLine) => {
-      if (line.line === 'resource' && line.doing === 'hang') holding.resolve()
-    },
-  })
+  using real = engine({ onLine: whenItHangs(holding.resolve) })
   const holder = real.stacks.up('one', { inputs: { message: '', hang: true } }, { signal: controller.signal })
   const ended = holder.catch(() => {})
   await holding.promise
@@ -172,11 +163,7 @@ test(
   seconds(60),
   async () => {
     const holding = Promise.withResolvers<void>()
-    using real = engine({
-      onLine: (_stack, _operation, line) => {
-        if (line.line === 'resource' && line.doing === 'hang') holding.resolve()
-      },
-    })
+    using real = engine({ onLine: whenItHangs(holding.resolve) })
     const before = stackProcesses()
     let settled = false
     const settle = () => {
@@ -209,6 +196,13 @@ test('when a worker is killed its operation ends by itself, and leaves no lock',
   await real.stacks.destroy('one')
   expect(await real.stacks.list()).toEqual([])
 })
+
+/** For `onLine`: the program has come to the resource that never ends. */
+function whenItHangs(then: () => void) {
+  return (_stack: string, _operation: StackOperation, line: StackLine) => {
+    if (line.line === 'resource' && line.doing === 'hang') then()
+  }
+}
 
 /** Children of this process, or of another, that run an operation. */
 function stackProcesses(parent = process.pid): readonly number[] {

@@ -1,19 +1,9 @@
 /** The whole product as a newcomer starts it: the demo checks its own receipt, and fails where something in it isn't true. */
-import { join } from 'node:path'
-import { execa } from 'execa'
 import { expect, test } from 'vitest'
 import { families } from '../../src/recipes/plan.ts'
+import { runProgram } from '../support/program.ts'
 
-const root = join(import.meta.dirname, '../..')
-
-function demo(...options: readonly string[]) {
-  return execa(process.execPath, ['src/local/demo.ts', ...options], {
-    cwd: root,
-    reject: false,
-    stdin: 'ignore',
-    all: true,
-  })
-}
+const demo = (...options: readonly string[]) => runProgram('src/local/demo.ts', ...options)
 
 test('each family is trained from a job in the database to a model in ComfyUI, and nothing is left', async () => {
   const { exitCode, all } = await demo('--model', 'all')

@@ -1,21 +1,12 @@
 /** `npm run train`: the trainer without the pipeline, as somebody who tunes a recipe starts it. */
-
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { execa } from 'execa'
 import { expect, onTestFinished, test } from 'vitest'
+import { runProgram } from '../support/program.ts'
 import { toolbox } from '../support/toolbox.ts'
 
-const root = join(import.meta.dirname, '../..')
-
-const train = (...options: readonly string[]) =>
-  execa(process.execPath, ['src/local/train.ts', ...options], {
-    cwd: root,
-    reject: false,
-    stdin: 'ignore',
-    all: true,
-  })
+const train = (...options: readonly string[]) => runProgram('src/local/train.ts', ...options)
 
 test('a folder of images and captions becomes a LoRA that the gate lets pass, with the plan beside it', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'bellows-train-test-'))

@@ -18,12 +18,21 @@ export async function tinyBase(family: Family, image: string, place: Place, { sa
   })
 }
 
-/** As the user that we are, so that the files are ours. */
 export function tinyBaseCommand(family: Family, image: string, folder: string): readonly string[] {
+  return baseCommand(image, folder, ['-m', 'bellows_trainer.tiny_base', family, '/base'])
+}
+
+/** A program for Python that fills `/base`, as the user that we are, so that the files are ours. */
+export function baseCommand(
+  image: string,
+  folder: string,
+  program: readonly string[],
+  options: readonly string[] = [],
+): readonly string[] {
   return [
     'run',
     ...['--rm', '--init', '--network', 'none', '--user', `${getuid?.() ?? 0}:${getgid?.() ?? 0}`],
-    ...['--env', 'HOME=/tmp', '--volume', `${folder}:/base`, '--workdir', '/tmp'],
-    ...['--entrypoint', 'python3', image, '-m', 'bellows_trainer.tiny_base', family, '/base'],
+    ...['--env', 'HOME=/tmp', '--volume', `${folder}:/base`, '--workdir', '/tmp', ...options],
+    ...['--entrypoint', 'python3', image, ...program],
   ]
 }

@@ -22,17 +22,10 @@ def main():
 
 
 def sdxl(folder):
-    from diffusers import AutoencoderKL, EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
+    from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=1,
-        norm_num_groups=4,
-        sample_size=64,
-    )
+    vae = image_vae(**tiny_vae)
     scaled_from_data(vae)
     unet = UNet2DConditionModel(
         sample_size=16,
@@ -49,14 +42,23 @@ def sdxl(folder):
         cross_attention_dim=64,
         norm_num_groups=8,
     )
+    tokenizer = clip_tokenizer()
+    first = CLIPTextModel(clip_config(tokenizer, **tiny_clip(tokenizer)))
+    second = CLIPTextModelWithProjection(clip_config(tokenizer, **tiny_clip(tokenizer)))
+    save_sdxl(folder, vae, unet, first, second, tokenizer)
+
+
+def save_sdxl(folder, vae, unet, first, second, tokenizer):
+    """With the published base's schedule; both encoders share the tokenizer."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+
     schedule = EulerDiscreteScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="leading"
     )
-    tokenizer = clip_tokenizer()
     StableDiffusionXLPipeline(
         vae=vae,
-        text_encoder=CLIPTextModel(clip_config(tokenizer)),
-        text_encoder_2=CLIPTextModelWithProjection(clip_config(tokenizer)),
+        text_encoder=first,
+        text_encoder_2=second,
         tokenizer=tokenizer,
         tokenizer_2=tokenizer,
         unet=unet,
@@ -65,20 +67,31 @@ def sdxl(folder):
     write_vocabulary(tokenizer, folder / "tokenizer", folder / "tokenizer_2")
 
 
-def clip_config(tokenizer):
+tiny_vae = {"block_out_channels": (8, 8, 16, 16), "layers_per_block": 1, "norm_num_groups": 4, "sample_size": 64}
+
+
+def image_vae(**sizes):
+    """SDXL's and FLUX's: it halves three times."""
+    from diffusers import AutoencoderKL
+
+    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    return AutoencoderKL(**kinds, **sizes)
+
+
+def tiny_clip(tokenizer):
+    layers = {"num_hidden_layers": 2, "num_attention_heads": 4}
+    return {"vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "projection_dim": 32, **layers}
+
+
+def clip_config(tokenizer, **sizes):
     from transformers import CLIPTextConfig
 
     return CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        projection_dim=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
         max_position_embeddings=77,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
+        **sizes,
     )
 
 
@@ -118,21 +131,10 @@ def pictures(count=8, side=64):
 
 
 def flux(folder):
-    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+    from diffusers import FluxTransformer2DModel
     from transformers import CLIPTextModel, T5Config, T5EncoderModel
 
-    vae = AutoencoderKL(
-        latent_channels=16,
-        block_out_channels=(8, 8, 16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=1,
-        norm_num_groups=4,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-        shift_factor=0.0,
-        sample_size=64,
-    )
+    vae = image_vae(**tiny_vae, **flux_latents, shift_factor=0.0)
     scaled_from_data(vae)
     transformer = FluxTransformer2DModel(
         in_channels=64,
@@ -145,16 +147,28 @@ def flux(folder):
         guidance_embeds=True,
         axes_dims_rope=(4, 6, 6),
     )
+    clip, t5 = clip_tokenizer(), t5_tokenizer()
+    first, second = CLIPTextModel(clip_config(clip, **tiny_clip(clip))), T5EncoderModel(T5Config(**t5_sizes(t5)))
+    save_flux(folder, vae, transformer, (first, clip), (second, t5))
+
+
+flux_latents = {"latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False}
+
+
+def save_flux(folder, vae, transformer, first, second):
+    """With the published base's schedule; `first` and `second` are an encoder and its tokenizer each."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
+
     schedule = FlowMatchEulerDiscreteScheduler(
         shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15, base_image_seq_len=256, max_image_seq_len=4096
     )
-    clip, t5 = clip_tokenizer(), t5_tokenizer()
+    (clip_encoder, clip), (t5_encoder, t5) = first, second
     FluxPipeline(
         scheduler=schedule,
         vae=vae,
-        text_encoder=CLIPTextModel(clip_config(clip)),
+        text_encoder=clip_encoder,
         tokenizer=clip,
-        text_encoder_2=T5EncoderModel(T5Config(**t5_sizes(t5))),
+        text_encoder_2=t5_encoder,
         tokenizer_2=t5,
         transformer=transformer,
     ).save_pretrained(folder)

@@ -47,7 +47,7 @@ def run(job):
         case 'list':
             return files.list_folder(root, job['folder'], say)
         case 'download':
-            return download(root, job['files'], say, job.get('pause', 0.2), job.get('shelf', SHELF))
+            return download(root, job['files'], say, pause=job.get('pause', 0.2), shelf=job.get('shelf', SHELF))
         case 'upload':
             return upload(root, job, say, pause=job.get('pause', 0.2))
         case 'upload-folder':

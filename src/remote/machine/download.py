@@ -26,7 +26,7 @@ CHUNK = 16 << 20
 SHELF = '/opt/bellows/weights'
 
 
-def download(root: str, wanted: list[dict], report, pause: float, shelf: str = SHELF) -> dict:
+def download(root: str, wanted: list[dict], report, pause: float, shelf: str) -> dict:
     fetches = [Fetch(root, one) for one in wanted]
     if len({fetch.path for fetch in fetches}) < len(fetches):
         raise Trouble('internal', 'two files are to be fetched to the same place')
@@ -176,7 +176,7 @@ class Fetch:
                 files.remove(folder, taken)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
                 with os.fdopen(os.open(taken, flags, 0o644, dir_fd=folder), 'wb') as target:
-                    right = files.copy(source, target) == (self.size, self.sha256)
+                    right = files.sha256_of(source, copy=target) == self.sha256
             if right:
                 os.replace(taken, self.name, src_dir_fd=folder, dst_dir_fd=folder)
                 files.remove(folder, self.name + '.part')

@@ -165,19 +165,12 @@ def list_folder(root: str, folder: str, report) -> dict:
     return {}
 
 
-def copy(source, target) -> tuple[int, str]:
-    """Size and sha256 of what was copied."""
-    digest, size = hashlib.sha256(), 0
-    while block := source.read(BLOCK):
-        digest.update(block)
-        target.write(block)
-        size += len(block)
-    return size, digest.hexdigest()
-
-
-def sha256_of(stream) -> str:
+def sha256_of(stream, copy=None) -> str:
+    """Of what is left in `stream`; it is written to `copy` on the way, if there is one."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(BLOCK))
     while count := stream.readinto(buffer):
         digest.update(buffer[:count])
+        if copy:
+            copy.write(buffer[:count])
     return digest.hexdigest()
