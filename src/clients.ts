@@ -30,12 +30,15 @@ import { sshRemote } from './remote/ssh-remote.ts'
 import type { Secret } from './secret.ts'
 import { r2Store } from './storage/r2-store.ts'
 import type { Store } from './storage/store.ts'
+import { deploymentIdentity } from './trainings/deployment.ts'
 import { createIndexes as createTrainingIndexes } from './trainings/indexes.ts'
 import { mongoRuns } from './trainings/mongo-runs.ts'
 import { mongoTimeline } from './trainings/mongo-timeline.ts'
 import { mongoTrainings } from './trainings/mongo-trainings.ts'
 
 export type Clients = {
+  /** Identity of the deployment; the tag on everything that it makes in the cloud. */
+  readonly deployment: string
   readonly ports: Ports & {
     readonly alerts: AlertBook
     readonly workers: Workers
@@ -51,6 +54,7 @@ export async function connectClients(config: Config): Promise<Clients> {
   await mongo.connect()
   const db = mongo.db(config.MONGODB_DATABASE)
   await createIndexes(db)
+  const deployment = await deploymentIdentity(db, config.BELLOWS_DEPLOYMENT, config.BELLOWS_ENVIRONMENT)
 
   const store = storeOf(config)
   const ec2 = ec2Of(config)
@@ -60,11 +64,12 @@ export async function connectClients(config: Config): Promise<Clients> {
       ? comfyDeploy({ endpoint: config.COMFY_DEPLOY_URL, key: config.COMFY_DEPLOY_KEY })
       : undefined
 
-  const stacks = stacksOf(config)
-  const runs = mongoRuns(db)
+  const stacks = stacksOf(config, deployment)
+  const runs = mongoRuns(db, deployment)
   const keys = (name: string) => machineKeys(config.BELLOWS_SECRET, name)
   const ports = {
     trainings: mongoTrainings(db, {
+      deployment,
       writeStepFields: config.BELLOWS_WRITE_STEP_FIELDS,
       ...(config.BELLOWS_ENVIRONMENT && { environment: config.BELLOWS_ENVIRONMENT }),
     }),
@@ -81,18 +86,19 @@ export async function connectClients(config: Config): Promise<Clients> {
     ledger: mongoLedger(db),
     budget: mongoBudget(db),
     store,
-    machines: machinesOf(config, stacks, ec2, keys),
+    machines: machinesOf(config, deployment, stacks, ec2, keys),
     remote: sshRemote({
       keysFor: keys,
       user: config.BELLOWS_SSH_USER,
       port: 22,
       reconnectMs: config.BELLOWS_SSH_RECONNECT_SECONDS * 1000,
     }),
-    alerts: mongoAlerts(db),
-    workers: mongoWorkers(db),
+    alerts: mongoAlerts(db, deployment),
+    workers: mongoWorkers(db, deployment),
     clock: await databaseClock(runs),
   }
   return {
+    deployment,
     ports,
     comfyUiFolder: deploy ? undefined : folder,
     async close() {
@@ -184,7 +190,7 @@ function ec2Of(config: Config): EC2Client {
   })
 }
 
-function stacksOf(config: Config): Stacks {
+function stacksOf(config: Config, deployment: string): Stacks {
   return pulumiStacks({
     pulumi: config.PULUMI_COMMAND,
     pulumiHome: config.PULUMI_HOME ?? join(homedir(), '.pulumi'),
@@ -196,10 +202,7 @@ function stacksOf(config: Config): Stacks {
       },
     }),
     passphrase: config.PULUMI_CONFIG_PASSPHRASE,
-    project:
-      config.BELLOWS_DEPLOYMENT === 'bellows'
-        ? 'bellows-machines'
-        : `bellows-machines-${config.BELLOWS_DEPLOYMENT}`,
+    project: deployment === 'bellows' ? 'bellows-machines' : `bellows-machines-${deployment}`,
     environment: pulumiEnvironment(config),
     atOnce: config.BELLOWS_PULUMI_CONCURRENCY,
   })
@@ -207,12 +210,13 @@ function stacksOf(config: Config): Stacks {
 
 function machinesOf(
   config: Config,
+  deployment: string,
   stacks: Stacks,
   ec2: EC2Client,
   keys: (name: string) => ReturnType<typeof machineKeys>,
 ) {
   return pulumiMachines({
-    deployment: config.BELLOWS_DEPLOYMENT,
+    deployment,
     bases: [
       {
         region: config.AWS_REGION,

@@ -8,7 +8,10 @@ export const reasons = [
   'unknown-model', // no such base model or offering
   'bad-dataset', // missing, empty, not shared, broken images
   'cannot-pay', // the balance doesn't cover the charge
-  'over-budget', // the job's cap, the day's or the month's budget
+  'over-budget', // the job's own cap
+  'budget-used-up', // the day's or the month's budget, for all jobs
+  'misconfigured', // a base, an image or a setting is missing or wrong: the operator's to mend
+  'too-many-failures', // of one account, by jobs that cost machines
   'no-capacity', // no offer could be had
   'machine-lost', // gone without notice: spot reclaim, hardware, network
   'machine-broken', // the GPU or the disk of this machine is at fault

@@ -15,6 +15,7 @@ const levels: Readonly<Record<JobEventKind, 'debug' | 'info' | 'warn'>> = {
   checkpoint: 'info',
   warning: 'warn',
   failure: 'warn',
+  held: 'info',
   outcome: 'info',
   released: 'info',
 }

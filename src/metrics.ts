@@ -2,7 +2,12 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { JobEvent } from './pipeline/events.ts'
 
-export type Metrics = { readonly registry: Registry; record(event: JobEvent): void }
+export type Metrics = {
+  readonly registry: Registry
+  record(event: JobEvent): void
+  /** A job was looked at, and nothing could be done for it. */
+  fruitless(): void
+}
 
 export function createMetrics(active: () => number): Metrics {
   const registry = new Registry()
@@ -46,8 +51,15 @@ export function createMetrics(active: () => number): Metrics {
     registers,
   })
 
+  const fruitless = new Counter({
+    name: 'bellows_fruitless_looks_total',
+    help: 'Looks at jobs for which nothing could be done',
+    registers,
+  })
+
   return {
     registry,
+    fruitless: () => fruitless.inc(),
     record({ kind, phase, data = {} }) {
       if (kind === 'phase') phases.inc({ phase })
       else if (kind === 'outcome') endings.inc({ ending: String(data.ending) })

@@ -15,6 +15,7 @@ import { createMetrics } from './metrics.ts'
 import { channelsOf } from './notify/channels.ts'
 import { sendAlerts } from './notify/send-alerts.ts'
 import { watchBudget } from './notify/watch-budget.ts'
+import { watchDocuments } from './notify/watch-documents.ts'
 import { watchEndings } from './notify/watch-endings.ts'
 import { watchLeaks } from './notify/watch-leaks.ts'
 import { watchWorkers } from './notify/watch-workers.ts'
@@ -33,7 +34,13 @@ export type Worker = {
   stop(graceMs?: number): Promise<void>
 }
 
-export async function startWorker(config: Config, log: Logger, connect = connectClients): Promise<Worker> {
+/** `probe`: what is broken about this worker. */
+export async function startWorker(
+  config: Config,
+  log: Logger,
+  connect = connectClients,
+  probe = async (): Promise<readonly string[]> => [],
+): Promise<Worker> {
   const clients = await connect(config)
   const { ports } = clients
   const settings = pipelineSettings(config)
@@ -49,6 +56,9 @@ export async function startWorker(config: Config, log: Logger, connect = connect
     onLook: () => {
       lastLookAt = ports.clock.now()
     },
+    onFruitless: metrics.fruitless,
+    probe,
+    onFitness: (problems) => void announceFitness(clients, config.BELLOWS_WORKER, problems, log),
     onEvent: (event) => {
       logEvent(log, event)
       metrics.record(event)
@@ -64,7 +74,11 @@ export async function startWorker(config: Config, log: Logger, connect = connect
     ports,
     budget: settings.budget,
     active: loop.active,
-    health: () => ({ healthy: isRecent(lastLookAt), active: loop.active().length, lastLookAt }),
+    health: () => ({
+      healthy: isRecent(lastLookAt) && loop.unfit().length === 0,
+      active: loop.active().length,
+      lastLookAt,
+    }),
   })
   const web = await startWeb({
     host: config.BELLOWS_HOST,
@@ -114,6 +128,7 @@ async function cleanUp({ ports }: Clients, config: Config, log: Logger, signal: 
     await watchLeaks({ ...ports, worker: config.BELLOWS_WORKER, onLeak }).catch((err: Error) =>
       log.error({ err }, 'the reaper could not look'),
     )
+    await watchDocuments(ports).catch((err: Error) => log.error({ err }, 'documents could not be looked at'))
     await sweepScratch(ports).catch((err: Error) => log.error({ err }, 'scratch files could not be swept'))
   })
 }
@@ -152,6 +167,26 @@ async function watch(ports: Clients['ports'], config: Config): Promise<void> {
   const limits = { dayUsd: config.BELLOWS_DAY_USD, monthUsd: config.BELLOWS_MONTH_USD }
   await watchBudget(ports, limits, ports.clock.now())
   await watchEndings(ports)
+}
+
+/** A worker that is broken takes no work; whoever operates it must know why. */
+async function announceFitness(
+  { ports }: Clients,
+  worker: string,
+  problems: readonly string[],
+  log: Logger,
+): Promise<void> {
+  const key = `unfit:${worker}`
+  if (problems.length > 0) log.error({ problems }, 'this worker is broken and takes no work')
+  const told =
+    problems.length > 0
+      ? ports.alerts.raise(key, {
+          severity: 'critical',
+          title: `The worker ${worker} is broken and takes no work`,
+          text: `${problems.join('; ')}. Its jobs are taken up by the others; it probes itself until it is well.`,
+        })
+      : ports.alerts.clear(key, 'It is well again.')
+  await told.catch((err: Error) => log.error({ err }, 'the alert could not be raised'))
 }
 
 async function main(): Promise<void> {

@@ -3,6 +3,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { endings } from '../src/pipeline/endings.ts'
+import { duration } from '../src/pipeline/limits.ts'
 
 const read = (path: string) => readFileSync(join(import.meta.dirname, '..', path), 'utf8')
 
@@ -19,9 +20,21 @@ test('the README shows the workflow as it is', () => {
 
 test('the operations guide lists every ending with what follows from it', () => {
   const number = (value: number) => (value > 0 ? ` ${value}` : '')
+  /** By what comes back of 1,000 points after a quarter of the steps, and after none, with 100 points of machines. */
+  const rules: Readonly<Record<string, string>> = {
+    '0, 0': 'none',
+    '1000, 1000': 'all',
+    '750, 1000': 'unused',
+    '900, 900': 'less machines',
+    '750, 900': 'unused, at most less machines',
+  }
   const rows = Object.entries(endings).map(
-    ([name, { status, refund, anotherMachine, resume, alert }]) =>
-      `| \`${name}\` | ${status} | ${refund} |${number(anotherMachine)} |${number(resume)} |${alert ? ' yes' : ''} |`,
+    ([name, { status, refund, anotherMachine, resume, alert, hold }]) => {
+      const after = (trainedSteps: number) =>
+        refund({ charged: 1000, trainedSteps, plannedSteps: 400, spent: 100 })
+      const rule = rules[`${after(100)}, ${after(0)}`]
+      return `| \`${name}\` | ${status} | ${rule} |${number(anotherMachine)} |${number(resume)} |${hold ? ` ${duration(hold.atMostMs)}` : ''} |${alert ? ' yes' : ''} |`
+    },
   )
   const shown = section('docs/operations.md', 'endings').trim().split('\n').slice(2)
   expect(shown).toEqual(rows)

@@ -6,7 +6,7 @@
  * cloud is asked, so whatever was listed is known to some run, or to nobody. The age floor is a second
  * guard, against clocks that differ. Only this deployment's things are listed at all (`existing`).
  */
-import type { Attempt, Run, Runs } from '../trainings/runs.ts'
+import { allAttempts, type Run, type Runs } from '../trainings/runs.ts'
 import type { Found, Machines } from './machines.ts'
 
 export type LeakReason =
@@ -87,7 +87,7 @@ function leakReason(
   const run = trainingId === undefined ? undefined : runs.get(trainingId)
   if (!run) return 'nobody knows it'
   if (run.endedAt) return 'its run has ended'
-  const attempt: Attempt | undefined = run.attempts.find((each) => each.number === number)
+  const attempt = allAttempts(run).find((each) => each.number === number)
   if (!attempt) return 'its attempt was never written'
   if (attempt.tornDownAt) return 'its attempt is torn down'
   return attempt.deadline.getTime() < latestDeadline ? 'its deadline has passed' : undefined

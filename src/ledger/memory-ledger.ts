@@ -1,6 +1,6 @@
 /** Points without a database, for runs of the workflow with simulated parts; same rules as MongoDB's. */
 
-import type { Ledger, Movement } from './ledger.ts'
+import { chargeKey, type Ledger, type Movement, refundKey } from './ledger.ts'
 import { cannotPay, whole } from './points.ts'
 
 export type MemoryLedger = Ledger & {
@@ -30,15 +30,15 @@ export function memoryLedger(now: () => Date = () => new Date()): MemoryLedger {
   return {
     all: () => [...movements.values()],
     balance: async (accountId) => sum(accountId),
-    async charge(trainingId, accountId, points) {
-      return move(`charge:${trainingId}`, trainingId, accountId, 0 - whole(points))
+    async charge(what, accountId, points) {
+      return move(chargeKey(what), what.trainingId, accountId, 0 - whole(points))
     },
-    async refund(trainingId, _accountId, points) {
+    async refund(what, points) {
       if (whole(points) === 0) return undefined
-      const charge = movements.get(`charge:${trainingId}`)
-      if (!charge) closed.add(`charge:${trainingId}`)
+      const charge = movements.get(chargeKey(what))
+      if (!charge) closed.add(chargeKey(what))
       if (!charge || charge.points === 0) return undefined
-      return move(`refund:${trainingId}`, trainingId, charge.accountId, Math.min(points, -charge.points))
+      return move(refundKey(what), what.trainingId, charge.accountId, Math.min(points, -charge.points))
     },
     async credit(trainingId, role, accountId, points) {
       return move(`credit:${trainingId}:${role}`, trainingId, accountId, whole(points))

@@ -24,7 +24,7 @@
  */
 import type { Db } from 'mongodb'
 import { durable, isDuplicateKey } from '../mongo.ts'
-import type { Ledger, Movement } from './ledger.ts'
+import { type Charged, chargeKey, type Ledger, type Movement, refundKey } from './ledger.ts'
 import { cannotPay, whole } from './points.ts'
 
 type Row = Omit<Movement, 'key' | 'trainingId'> & {
@@ -50,11 +50,14 @@ export function mongoLedger(db: Db): MongoLedger {
   const rows = durable<Row>(db, 'pointsLedger')
   const accounts = durable<Account>(db, 'pointsAccounts')
 
-  async function begin(row: Row): Promise<void> {
+  /** False if there is a row of that key already. */
+  async function begin(row: Row): Promise<boolean> {
     try {
       await rows.insertOne(row)
+      return true
     } catch (error) {
-      if (!isDuplicateKey(error)) throw error
+      if (isDuplicateKey(error)) return false
+      throw error
     }
   }
 
@@ -80,13 +83,15 @@ export function mongoLedger(db: Db): MongoLedger {
 
   async function move(row: Row): Promise<Movement> {
     await begin(row)
-    const { accountId, points } = await existing(row._id)
+    const begun = await existing(row._id)
+    if (isEmpty(begun)) throw closed(row._id)
+    const { accountId, points } = begun
     for (;;) {
       const { balance, version, applied } = await account(accountId)
       const { state } = await existing(row._id) // after the account: the invariant rests on this order
       if (applied.includes(row._id)) await settle(row._id, accountId)
       if (state === 'settled' || applied.includes(row._id)) return movement(await existing(row._id))
-      if (state === 'void') throw new Error(`${row._id} is closed: its training has ended`)
+      if (state === 'void') throw closed(row._id)
       if (points < 0 && balance + points < 0) throw cannotPay(balance, -points)
       const { modifiedCount } = await accounts.updateOne(
         { _id: accountId, version },
@@ -106,19 +111,22 @@ export function mongoLedger(db: Db): MongoLedger {
 
   /** The row as it stands, settled first if it is in the balance already. */
   async function finish(row: Row): Promise<Row> {
-    if (row.state === 'settled') return row
+    if (row.state === 'settled' || isEmpty(row)) return row
     const { applied } = await account(row.accountId)
     if (applied.includes(row._id)) await settle(row._id, row.accountId)
     return existing(row._id)
   }
 
   /** The charge, if there is one; one that is not in the balance by now never will be. */
-  async function closeCharge(trainingId: string, accountId: string): Promise<Row | undefined> {
-    const key = `charge:${trainingId}`
-    await begin({ _id: key, trainingId, accountId, points: 0, at: new Date(), state: 'void' })
+  async function closeCharge(what: Charged): Promise<Row | undefined> {
+    const key = chargeKey(what)
+    const { trainingId } = what
+    if (await begin({ _id: key, trainingId, accountId: '', points: 0, at: new Date(), state: 'void' }))
+      return undefined
     await rows.updateOne({ _id: key, state: 'begun' }, { $set: { state: 'void' } })
     for (;;) {
       const charge = await existing(key)
+      if (isEmpty(charge)) return undefined
       const { version } = await account(charge.accountId)
       const { state } = await finish(charge)
       if (state === 'settled') return charge
@@ -133,15 +141,15 @@ export function mongoLedger(db: Db): MongoLedger {
     async balance(accountId) {
       return (await accounts.findOne({ _id: accountId }))?.balance ?? 0
     },
-    charge(trainingId, accountId, points) {
-      return move(begunRow(`charge:${trainingId}`, accountId, 0 - whole(points), trainingId))
+    charge(what, accountId, points) {
+      return move(begunRow(chargeKey(what), accountId, 0 - whole(points), what.trainingId))
     },
-    async refund(trainingId, accountId, points) {
+    async refund(what, points) {
       if (whole(points) === 0) return undefined
-      const charge = await closeCharge(trainingId, accountId)
+      const charge = await closeCharge(what)
       if (!charge || charge.points === 0) return undefined
       const back = Math.min(points, -charge.points)
-      return move(begunRow(`refund:${trainingId}`, charge.accountId, back, trainingId))
+      return move(begunRow(refundKey(what), charge.accountId, back, what.trainingId))
     },
     credit(trainingId, role, accountId, points) {
       return move(begunRow(`credit:${trainingId}:${role}`, accountId, whole(points), trainingId))
@@ -156,6 +164,15 @@ export function mongoLedger(db: Db): MongoLedger {
       await move(begunRow(`topup:${key}`, accountId, whole(points)))
     },
   }
+}
+
+/** Closed before anybody began it: it names no account, and none has it. */
+function isEmpty({ accountId }: Row): boolean {
+  return accountId === ''
+}
+
+function closed(key: string): Error {
+  return new Error(`${key} is closed: its training has ended`)
 }
 
 function begunRow(_id: string, accountId: string, points: number, trainingId?: string): Row {

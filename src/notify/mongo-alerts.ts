@@ -1,5 +1,5 @@
 /**
- * Alerts in the collection `alerts`, one document a key. Each verb changes the state and puts
+ * Alerts in the collection `alerts`, one document a key of a deployment: those of others are neither seen nor sent. Each verb changes the state and puts
  * the notice into the same document's outbox in one atomic write: a notice exists if and only if the
  * state changed. `notBefore` is the database's clock; a taken notice is one whose time is a little later.
  */
@@ -8,7 +8,9 @@ import { durable, fromNow, isDuplicateKey, literal } from '../mongo.ts'
 import type { Alert, AlertBook, Notice } from './alerts.ts'
 
 type AlertDocument = Alert & {
+  /** `<deployment>/<key>`. */
   readonly _id: string
+  readonly deployment: string
   readonly raised: boolean
   readonly raisedAt: Date
   readonly clearedAt?: Date
@@ -19,13 +21,15 @@ type AlertDocument = Alert & {
   readonly notBefore: Date
 }
 
-export function mongoAlerts(db: Db): AlertBook {
+export function mongoAlerts(db: Db, deployment: string): AlertBook {
+  const idOf = (key: string) => `${deployment}/${key}`
+  const keyOf = (id: string) => id.slice(deployment.length + 1)
   const alerts = durable<AlertDocument>(db, 'alerts')
 
   /** Unless the document is there, and not in that state. */
   async function sayIf(state: Filter<AlertDocument>, key: string, update: object[]): Promise<void> {
     try {
-      await alerts.updateOne({ ...state, _id: key }, update, { upsert: true })
+      await alerts.updateOne({ ...state, deployment, _id: idOf(key) }, update, { upsert: true })
     } catch (error) {
       if (!isDuplicateKey(error)) throw error
     }
@@ -39,7 +43,7 @@ export function mongoAlerts(db: Db): AlertBook {
     async clear(key, text) {
       const words = { title: '$title', text: literal(text), severity: '$severity' }
       await alerts.updateOne(
-        { _id: key, raised: true },
+        { _id: idOf(key), raised: true },
         say('over', { raised: false, clearedAt: '$$NOW' }, words),
       )
     },
@@ -49,15 +53,15 @@ export function mongoAlerts(db: Db): AlertBook {
     },
     async take(holdMs) {
       const document = await alerts.findOneAndUpdate(
-        { 'outbox.0': { $exists: true }, $expr: { $lte: ['$notBefore', '$$NOW'] } },
+        { deployment, 'outbox.0': { $exists: true }, $expr: { $lte: ['$notBefore', '$$NOW'] } },
         [{ $set: { notBefore: fromNow(holdMs) } }],
         { sort: { notBefore: 1 }, returnDocument: 'after' },
       )
       const first = document?.outbox[0]
-      return document && first ? { ...first, key: document._id } : undefined
+      return document && first ? { ...first, key: keyOf(document._id) } : undefined
     },
     async finish({ key, number }) {
-      await alerts.updateOne({ _id: key, 'outbox.0.number': number }, [
+      await alerts.updateOne({ _id: idOf(key), 'outbox.0.number': number }, [
         {
           $set: {
             outbox: { $filter: { input: '$outbox', cond: { $ne: ['$$this.number', number] } } },
@@ -69,7 +73,7 @@ export function mongoAlerts(db: Db): AlertBook {
     async postpone({ key, number, failures }, sentTo, retryMs) {
       const changed = { $mergeObjects: ['$$this', { sentTo: literal(sentTo), failures: failures + 1 }] }
       const isIt = { $eq: ['$$this.number', number] }
-      await alerts.updateOne({ _id: key, 'outbox.0.number': number }, [
+      await alerts.updateOne({ _id: idOf(key), 'outbox.0.number': number }, [
         {
           $set: {
             outbox: { $map: { input: '$outbox', in: { $cond: [isIt, changed, '$$this'] } } },
@@ -79,9 +83,9 @@ export function mongoAlerts(db: Db): AlertBook {
       ])
     },
     async standing() {
-      const documents = await alerts.find({ raised: true }).sort({ raisedAt: 1 }).toArray()
+      const documents = await alerts.find({ deployment, raised: true }).sort({ raisedAt: 1 }).toArray()
       return documents.map(({ _id, title, text, severity, raisedAt }) => ({
-        key: _id,
+        key: keyOf(_id),
         title,
         text,
         severity,
@@ -113,5 +117,5 @@ function say(kind: Notice['kind'], state: object, words: object): object[] {
 }
 
 export async function createIndexes(db: Db): Promise<void> {
-  await durable(db, 'alerts').createIndex({ 'outbox.0': 1, notBefore: 1 })
+  await durable(db, 'alerts').createIndex({ deployment: 1, 'outbox.0': 1, notBefore: 1 })
 }

@@ -8,7 +8,7 @@ import { type Leak, reap } from '../cloud/reaper.ts'
 import type { Budget } from '../ledger/budget.ts'
 import { attemptCost } from '../pipeline/cost.ts'
 import type { Clock } from '../pipeline/ports.ts'
-import type { Attempt, Runs } from '../trainings/runs.ts'
+import { type Attempt, allAttempts, type Runs } from '../trainings/runs.ts'
 import type { Alerts } from './alerts.ts'
 
 type Parts = {
@@ -32,7 +32,7 @@ export async function watchLeaks(parts: Parts): Promise<void> {
   const failed = new Set(report.failed.map(({ name }) => name))
   for (const run of await runs.withMachines()) {
     if (!run.endedAt) continue // its job goes on trying
-    for (const attempt of run.attempts) {
+    for (const attempt of allAttempts(run)) {
       if (!attempt.tornDownAt && !failed.has(attempt.name)) await clear(parts, run.id, attempt)
     }
   }

@@ -1,33 +1,39 @@
 /**
- * Looks for work and runs it: first what others left unfinished, then the oldest job in the queue.
+ * Looks for work and runs it: what others left unfinished, and the oldest job in the queue.
  *
  *     claiming → draining (`stop`: claims no more; steps under way may finish) → handing over → stopped
+ *        ↕
+ *      unfit (several faults of this worker in a row: it takes nothing until a probe finds it well again)
  *
  * Whoever stops hands over: the job's lease is released, its machine goes on training, and another worker
  * attaches to it.
+ *
+ * Whatever a document or a run holds, looking at it must not keep the others waiting: a job that was left with an error,
+ * or for which nothing could be done, rests for a time that doubles, and one slot is always left for claiming (a worker
+ * with a single slot takes turns).
  */
 import PQueue from 'p-queue'
 import type { ClaimLimits } from '../trainings/trainings.ts'
 import type { JobEvent } from './events.ts'
-import { HandOver } from './job.ts'
+import { HandOver, WorkerAtFault } from './job.ts'
 import type { Ports } from './ports.ts'
+import { restingPlace } from './resting.ts'
 import { runJob } from './run-job.ts'
 import type { PipelineSettings } from './settings.ts'
+import { workerFitness } from './worker-fitness.ts'
 
 export type ClaimLoop = {
   /** Ids of the trainings that this worker runs now. */
   active(): readonly string[]
+  /** What is broken about this worker, in sentences; it takes no work while there is anything. */
+  unfit(): readonly string[]
   /** Stops claiming, gives running jobs `graceMs` to end, then hands them over. */
   stop(graceMs: number): Promise<void>
   /** Settles when the loop has stopped. */
   readonly stopped: Promise<void>
 }
 
-/** Milliseconds before a job that was left with an error is taken up again; doubled each time. */
-const firstRestMs = 2_000
-const longestRestMs = 5 * 60_000
-
-export function startClaimLoop(options: {
+export type ClaimLoopOptions = {
   readonly ports: Ports
   readonly settings: PipelineSettings
   readonly limits: ClaimLimits
@@ -36,72 +42,94 @@ export function startClaimLoop(options: {
   readonly onEvent: (event: JobEvent) => void
   /** The database was asked for work and has answered. */
   readonly onLook?: () => void
+  /** A job was looked at, and nothing could be done for it. */
+  readonly onFruitless?: (trainingId: string) => void
   /** A job that was left before its end, or a look at the database that failed (no training id). */
   readonly onError: (error: unknown, trainingId: string | undefined) => void
-}): ClaimLoop {
-  const { ports, settings, limits, concurrency, pollMs, onEvent, onLook, onError } = options
+  /** What is broken about this worker, in sentences; nothing if it is well. Asked after several faults in a row. */
+  readonly probe?: () => Promise<readonly string[]>
+  /** It became unfit (with what is broken) or fit again (with nothing). */
+  readonly onFitness?: (problems: readonly string[]) => void
+}
+
+export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
+  const { ports, settings, limits, concurrency, pollMs, onEvent, onLook, onFruitless, onError } = options
   const queue = new PQueue({ concurrency })
-  const running = new Map<string, Promise<void>>()
-  /** Jobs that were left with an error, how often, and until when this worker leaves them alone. */
-  const resting = new Map<string, { readonly times: number; readonly until: number }>()
+  const running = new Map<string, 'claimed' | 'taken up'>()
+  const resting = restingPlace(ports.clock)
   const stopping = new AbortController()
   const handingOver = new AbortController()
+  const fitness = workerFitness(ports.clock, stopping.signal, options)
   let wake = new AbortController()
+  let lastStarted: 'claimed' | 'taken up' = 'claimed'
 
   async function run(trainingId: string): Promise<void> {
+    let fruitful = false
     try {
-      await runJob(trainingId, ports, settings, handingOver.signal, onEvent)
-      resting.delete(trainingId)
+      fruitful = await runJob(trainingId, ports, settings, handingOver.signal, onEvent)
+      if (fruitful) resting.forget(trainingId)
+      else onFruitless?.(trainingId)
+      if (fruitful) fitness.isWell()
     } catch (error) {
+      if (error instanceof WorkerAtFault) fitness.isAtFault(error.message)
       if (!(error instanceof HandOver)) onError(error, trainingId)
-      rest(trainingId)
     } finally {
+      if (!fruitful) resting.rest(trainingId)
       running.delete(trainingId)
-      wake.abort()
+      if (fruitful) wake.abort()
     }
   }
 
-  /** What is away needs time to come back. */
-  function rest(trainingId: string): void {
-    const times = (resting.get(trainingId)?.times ?? 0) + 1
-    const pause = Math.min(longestRestMs, firstRestMs * 2 ** (times - 1))
-    resting.set(trainingId, { times, until: ports.clock.now().getTime() + pause })
+  function start(trainingId: string, how: 'claimed' | 'taken up'): void {
+    running.set(trainingId, how)
+    lastStarted = how
+    void queue.add(() => run(trainingId))
   }
 
-  function isFree(trainingId: string): boolean {
-    const { until = 0 } = resting.get(trainingId) ?? {}
-    return !running.has(trainingId) && until <= ports.clock.now().getTime()
+  /** Jobs that some worker has begun and none works on, less those that rest. */
+  async function leftOver(heldIds: readonly string[]): Promise<readonly string[]> {
+    const { runs, trainings } = ports
+    const [unfinished, orphans, statuses] = await Promise.all([
+      runs.unfinished(concurrency * 2 + resting.size), // those that rest don't hide the others
+      trainings.orphans(concurrency * 2 + resting.size),
+      trainings.statuses([...heldIds]),
+    ])
+    // One that waits is in the queue; where its document says otherwise, somebody has ended or deleted it.
+    const ended = heldIds.filter((id) => statuses.get(id) !== 'QUEUED')
+    const left = [...new Set([...ended, ...unfinished, ...orphans])]
+    return left.filter((id) => !running.has(id) && !resting.has(id))
   }
 
-  function start(trainingId: string): void {
-    running.set(
-      trainingId,
-      queue.add(() => run(trainingId)),
-    )
+  /** How many more may be taken up. */
+  function roomToTakeUp(): number {
+    if (concurrency === 1) return lastStarted === 'claimed' ? 1 - running.size : 0
+    const takenUp = [...running.values()].filter((how) => how === 'taken up').length
+    return Math.min(concurrency - running.size, concurrency - 1 - takenUp)
   }
 
   /** True if there may be more. */
   async function look(): Promise<boolean> {
-    const free = concurrency - running.size
-    if (free <= 0) {
+    if (running.size >= concurrency) {
       onLook?.()
       return false
     }
-    const [unfinished, orphans] = await Promise.all([
-      ports.runs.unfinished(concurrency * 2 + resting.size), // those that rest don't hide the others
-      ports.trainings.orphans(concurrency * 2),
-    ])
+    const held = await ports.runs.held()
+    const left = await leftOver(held.map(({ id }) => id))
     onLook?.()
-    const left = [...new Set([...unfinished, ...orphans])].filter(isFree)
-    for (const id of left.slice(0, free)) start(id)
-    if (left.length >= free) return false
-    const training = await ports.trainings.claim(limits)
-    if (training) start(training.id)
+    for (const id of left.slice(0, roomToTakeUp())) start(id, 'taken up')
+    if (running.size >= concurrency) return false
+    const now = ports.clock.now()
+    const waiting = held.filter(({ until }) => until > now).map(({ id }) => id)
+    const training = await ports.trainings.claim(limits, [...waiting, ...running.keys(), ...resting.ids()])
+    if (training && !running.has(training.id)) start(training.id, 'claimed')
+    else if (concurrency === 1) lastStarted = 'claimed'
     return training !== undefined
   }
 
   async function loop(): Promise<void> {
     while (!stopping.signal.aborted) {
+      await fitness.untilFit()
+      if (stopping.signal.aborted) break
       const more = await look().catch((error) => {
         onError(error, undefined)
         return false
@@ -119,6 +147,7 @@ export function startClaimLoop(options: {
   const stopped = loop()
   return {
     active: () => [...running.keys()],
+    unfit: fitness.problems,
     stopped,
     async stop(graceMs) {
       stopping.abort()

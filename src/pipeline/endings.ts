@@ -3,19 +3,45 @@
  * how many more machines the trouble is worth, and the sentence that the owner reads; what became of the
  * points is added to it. A reason without a row does not compile.
  *
- * `refund`: `all`, or `unused`: the charge × (1 − trained steps ÷ planned steps), rounded down.
+ * `refund`: a rule from `refunds`, in whole points.
  * `anotherMachine`: after so many attempts ended for this reason the job ends; 0: at the first.
- * `keepsCheckpoint`: the last one stays in the work bucket, for an operator who lets the training go on.
- * `resume`: so often is the whole job taken up again from its evidence before it ends.
+ * `keepsCheckpoint`: the last one stays in the work bucket; a training that is queued again goes on from it.
+ * `resume`: so often is the whole job taken up again from its evidence, without progress in between, before it ends.
+ * `hold`: the job waits in the queue instead, and is tried again, for as long as it says; then it ends.
  */
 import type { Reason } from '../failure.ts'
 import type { Outcome } from '../trainings/runs.ts'
 
 export type EndingName = Outcome['ending']
 
+/** What a refund follows from. Points are whole. */
+export type RefundFacts = {
+  readonly charged: number
+  readonly trainedSteps: number
+  readonly plannedSteps: number
+  /** What the job's machines have cost, in points, rounded up. */
+  readonly spent: number
+}
+
+/**
+ * `unused`: the charge × (1 − trained steps ÷ planned steps), rounded down.
+ * `lessSpent`: all, less what the machines cost: for endings that a job's own wishes, image or owner can cause at will.
+ */
+const refunds = {
+  none: () => 0,
+  all: ({ charged }) => charged,
+  unused: ({ charged, trainedSteps, plannedSteps }) =>
+    Math.floor(charged * (plannedSteps === 0 ? 1 : 1 - Math.min(1, trainedSteps / plannedSteps))),
+  lessSpent: ({ charged, spent }) => Math.max(0, charged - spent),
+} as const satisfies Record<string, (facts: RefundFacts) => number>
+
+/** In milliseconds: between two tries, and how long a job waits in all before it ends. */
+export type HoldRule = { readonly retryMs: number; readonly atMostMs: number }
+
 export type Ending = {
   readonly status: 'COMPLETED' | 'FAILED' | 'CANCELLED'
-  readonly refund: 'none' | 'all' | 'unused'
+  readonly refund: (facts: RefundFacts) => number
+  readonly hold?: HoldRule
   readonly anotherMachine: number
   readonly resume: number
   readonly alert: boolean
@@ -24,20 +50,25 @@ export type Ending = {
 }
 
 const never = { anotherMachine: 0, resume: 0, alert: false, keepsCheckpoint: false } as const
-const failed = { ...never, status: 'FAILED', refund: 'all' } as const
+const failed = { ...never, status: 'FAILED', refund: refunds.all } as const
+/** Not the job's fault: whoever tries again goes on from where it was. */
+const unlucky = { ...failed, keepsCheckpoint: true } as const
+
+const minute = 60_000
+const day = 24 * 60 * minute
 
 export const endings: Readonly<Record<EndingName, Ending>> = {
-  trained: { ...never, status: 'COMPLETED', refund: 'none', sentence: () => '' },
+  trained: { ...never, status: 'COMPLETED', refund: refunds.none, sentence: () => '' },
   'trained-in-part': {
     ...never,
     status: 'COMPLETED',
-    refund: 'unused',
+    refund: refunds.unused,
     sentence: (detail) => `The training reached a cost limit: ${detail}.`,
   },
   cancelled: {
     ...never,
     status: 'CANCELLED',
-    refund: 'unused',
+    refund: (facts) => Math.min(refunds.unused(facts), refunds.lessSpent(facts)),
     sentence: () => 'Cancelled by its owner.',
   },
   'bad-request': { ...failed, sentence: (detail) => `This training can't be started: ${detail}.` },
@@ -48,37 +79,58 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
     sentence: (detail) => `There are not enough points for this training: ${detail}.`,
   },
   'over-budget': {
-    ...failed,
-    keepsCheckpoint: true,
+    ...unlucky,
     sentence: (detail) => `The training reached a cost limit: ${detail}.`,
   },
-  'no-capacity': {
+  'budget-used-up': {
+    ...unlucky,
+    hold: { retryMs: 10 * minute, atMostMs: 32 * day },
+    sentence: (detail) => `The training waited too long for money to be set free: ${detail}.`,
+  },
+  misconfigured: {
+    ...unlucky,
+    hold: { retryMs: 10 * minute, atMostMs: day },
+    alert: true,
+    sentence: () => `This training can't be run at present, for a reason on our side.`,
+  },
+  'too-many-failures': {
     ...failed,
+    hold: { retryMs: 10 * minute, atMostMs: day },
+    sentence: (detail) => `Too many trainings of this account have failed: ${detail}.`,
+  },
+  'no-capacity': {
+    ...unlucky,
     anotherMachine: 24,
     sentence: (detail) => `No GPU machine could be had (${detail}). Please try again later.`,
   },
   'machine-lost': {
-    ...failed,
+    ...unlucky,
     anotherMachine: 5,
     sentence: (detail) => `The GPU machine was lost too often (${detail}). Please try again.`,
   },
   'machine-broken': {
-    ...failed,
+    ...unlucky,
     anotherMachine: 3,
     sentence: (detail) => `The GPU machines were faulty (${detail}). Please try again.`,
   },
   'step-overran': {
-    ...failed,
+    ...unlucky,
     anotherMachine: 2,
     sentence: (detail) => `The training took too long: ${detail}.`,
   },
-  'trainer-refused': { ...failed, sentence: (detail) => `The training was refused: ${detail}.` },
+  'trainer-refused': {
+    ...failed,
+    refund: refunds.lessSpent,
+    sentence: (detail) => `The training was refused: ${detail}.`,
+  },
   'trainer-diverged': {
     ...failed,
+    refund: refunds.lessSpent,
     sentence: (detail) => `The training diverged (${detail}). A lower learning rate usually helps.`,
   },
   'out-of-memory': {
     ...failed,
+    refund: refunds.lessSpent,
     sentence: (detail) =>
       `The training ran out of memory (${detail}). A lower resolution or rank needs less.`,
   },
@@ -104,7 +156,7 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
     sentence: (detail) => `The trained model was unusable (${detail}).`,
   },
   'store-failed': {
-    ...failed,
+    ...unlucky,
     resume: 3,
     alert: true,
     sentence: () => `The file store did not answer. Please try again later.`,
@@ -116,25 +168,16 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
     sentence: () => `The model is trained and in the gallery, but ComfyUI could not be given it.`,
   },
   internal: {
-    ...failed,
+    ...unlucky,
     resume: 3,
     alert: true,
     sentence: () => `Something went wrong on our side. Please try again.`,
   },
 }
 
-/** The rule for a refund; whole points, never more than the charge. */
-export function refundPoints(
-  ending: EndingName,
-  chargedPoints: number,
-  trainedSteps: number,
-  plannedSteps: number,
-): number {
-  const { refund } = endings[ending]
-  if (refund === 'none') return 0
-  if (refund === 'all' || plannedSteps === 0) return chargedPoints
-  const unused = 1 - Math.min(1, trainedSteps / plannedSteps)
-  return Math.floor(chargedPoints * unused)
+/** Whole points, never more than the charge. */
+export function refundPoints(ending: EndingName, facts: RefundFacts): number {
+  return Math.min(facts.charged, endings[ending].refund(facts))
 }
 
 /** What the owner reads: what went wrong, and what became of the points. */
@@ -150,7 +193,8 @@ export function sentenceFor(
 function aboutPoints({ charged, refund }: { readonly charged: number; readonly refund: number }): string {
   if (charged === 0) return 'You have not been charged.'
   if (refund === charged) return 'Your points have been returned.'
-  return `${refund} of ${charged} points, for the steps that were not trained, have been returned.`
+  if (refund === 0) return 'No points have been returned: they paid for what was used.'
+  return `${refund} of ${charged} points have been returned; the rest paid for what was used.`
 }
 
 /** A failure whose reason may be put right by another machine, given how often it has struck. */

@@ -10,6 +10,7 @@ export type JobEventKind =
   | 'checkpoint'
   | 'warning'
   | 'failure' // an attempt or the job failed; data has reason and evidence
+  | 'held' // it waits in the queue; data has reason and until
   | 'outcome' // how it ended
   | 'released' // this worker let go of it
 

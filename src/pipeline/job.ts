@@ -44,9 +44,14 @@ export type Job = {
 
 type AttemptChange = Partial<Omit<Attempt, 'number' | 'name'>>
 
-/** The document's owner doesn't want it any more. */
+/** Nobody wants it any more: the document was cancelled, ended or deleted. */
 export class Cancelled extends Error {
   override readonly name = 'Cancelled'
+}
+
+/** This worker is broken (its disk, its programs): no job is to blame, and it should take no other. */
+export class WorkerAtFault extends Error {
+  override readonly name = 'WorkerAtFault'
 }
 
 /** This worker stops; another goes on. */

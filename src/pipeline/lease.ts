@@ -1,22 +1,25 @@
 /**
- * Holding on to a job. A heartbeat extends the lease and looks whether the owner has cancelled. The
+ * Holding on to a job. A heartbeat extends the lease and looks whether the job is still wanted. The
  * lease is taken for lost when the database says so, or when no heartbeat came through for as long as it
  * lasts, however long each of them waits for a database that is away.
  */
 import type { Lease } from '../trainings/runs.ts'
 import { LeaseLost } from '../trainings/runs.ts'
-import { Cancelled } from './job.ts'
 import type { Ports } from './ports.ts'
 import type { PipelineSettings } from './settings.ts'
 import { startWatchdog } from './watchdog.ts'
 
-/** Beats until `stop` aborts; aborts `job` when the job must not go on here. */
+/**
+ * Beats until `stop` aborts; aborts `job` when the job must not go on here. `look` is called after each heartbeat that
+ * came through; what it throws is tried again with the next.
+ */
 export async function keepLease(
   lease: Lease,
-  ports: Pick<Ports, 'runs' | 'trainings' | 'clock'>,
+  ports: Pick<Ports, 'runs' | 'clock'>,
   settings: Pick<PipelineSettings, 'leaseMs' | 'heartbeatMs'>,
   job: AbortController,
   stop: AbortSignal,
+  look: () => Promise<void> = async () => {},
 ): Promise<void> {
   const silence = startWatchdog(ports.clock, settings.leaseMs, () => job.abort(new LeaseLost(lease)))
   try {
@@ -35,7 +38,6 @@ export async function keepLease(
   async function beat(): Promise<void> {
     await ports.runs.renew(lease, settings.leaseMs)
     silence.feed()
-    const training = await ports.trainings.read(lease.trainingId)
-    if (!training || training.status === 'CANCELLED') job.abort(new Cancelled('cancelled by its owner'))
+    await look()
   }
 }

@@ -5,6 +5,7 @@
  * is calling this function again. See job.ts for the phases and endings.ts for every way to end.
  */
 import type { Job } from './job.ts'
+import { admit } from './steps/admit.ts'
 import { charge } from './steps/charge.ts'
 import { credit } from './steps/credit.ts'
 import { carryOut, delivered, end, whatNext } from './steps/end.ts'
@@ -20,7 +21,8 @@ export async function trainLora(job: Job): Promise<void> {
   if (job.run.outcome) return carryOut(job, job.run.outcome) // decided before: finish what follows from it
   try {
     const plan = await prepare(job) // the wish becomes a plan, the dataset a clean archive
-    await charge(job, plan) // points first: who can't pay costs nothing
+    await admit(job, plan) // waits in the queue while the budgets are used up
+    await charge(job) // points first: who can't pay costs nothing
 
     const shipped = await onSomeMachine(job, plan, async (attempt) => {
       using machine = await provision(job, plan, attempt) // rented by the second, reached by SSH

@@ -61,11 +61,11 @@ export function baseKey(name: string, path: string): string {
   return `${name}/${path}`
 }
 
-/** The base of that name; Failure('unknown-model') if there is none, 'internal' if its list is broken. */
+/** The base of that name; Failure('misconfigured') if there is none, or its list is broken. */
 export async function readBase(store: Store, name: string): Promise<Base> {
   const ref = { bucket: 'bases', key: baseKey(nameSchema.parse(name), listName) } as const
   if (!(await store.info(ref))) {
-    throw new Failure('unknown-model', `the base model "${name}" has not been installed`)
+    throw new Failure('misconfigured', `the base model "${name}" has not been installed`)
   }
   const written = await store.read(ref, { maxBytes: 4_000_000 })
   try {
@@ -74,7 +74,7 @@ export async function readBase(store: Store, name: string): Promise<Base> {
     return base
   } catch (error) {
     const why = error instanceof z.ZodError ? z.prettifyError(error) : String(error)
-    throw new Failure('internal', `the list of files of base model "${name}" makes no sense: ${why}`, {
+    throw new Failure('misconfigured', `the list of files of base model "${name}" makes no sense: ${why}`, {
       cause: error,
     })
   }

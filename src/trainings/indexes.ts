@@ -7,8 +7,9 @@ import { durable } from '../mongo.ts'
  */
 export async function createIndexes(db: Db): Promise<void> {
   await durable(db, 'trainingJobs').createIndex({ status: 1, createdAt: 1, _id: 1 })
-  await durable(db, 'trainingRuns').createIndex({ startedAt: 1 })
-  await durable(db, 'trainingRuns').createIndex({ endedAt: 1, startedAt: 1 })
+  await durable(db, 'trainingRuns').createIndex({ deployment: 1, startedAt: 1 })
+  await durable(db, 'trainingRuns').createIndex({ deployment: 1, endedAt: 1, startedAt: 1 })
+  await durable(db, 'trainingRuns').createIndex({ 'terms.ownerAccountId': 1, endedAt: -1 })
   await durable(db, 'trainingRuns').createIndex({ 'attempts.tornDownAt': 1 })
   await durable(db, 'trainingRuns').createIndex({
     'outcome.ending': 1,

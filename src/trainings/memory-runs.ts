@@ -7,11 +7,15 @@ export type MemoryRuns = Runs & {
   /** A live lease holds it. */
   isHeld(trainingId: string): boolean
   isUnfinished(trainingId: string): boolean
+  /** The same database, as another deployment's workers see it. */
+  as(deployment: string): MemoryRuns
 }
 
-export function memoryRuns(now: () => Date = () => new Date()): MemoryRuns {
-  const all = new Map<string, Held>()
+export function memoryRuns(now: () => Date = () => new Date(), deployment = 'bellows-test'): MemoryRuns {
+  return runsIn(new Map(), now, deployment)
+}
 
+function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): MemoryRuns {
   function heldBy({ trainingId, owner, token }: Lease): Held {
     const held = all.get(trainingId)
     if (!held || held.owner !== owner || held.token !== token) {
@@ -31,14 +35,22 @@ export function memoryRuns(now: () => Date = () => new Date()): MemoryRuns {
     return structuredClone(run)
   }
 
-  const runs = () => [...all.values()].map(({ run }) => structuredClone(run))
+  const runs = () =>
+    [...all.values()]
+      .filter(({ run }) => run.deployment === deployment)
+      .map(({ run }) => structuredClone(run))
+  const isLeft = ({ endedAt, id }: Run) => endedAt === undefined && !isHeld(id)
 
   return {
     isHeld,
     isUnfinished: (trainingId) => all.has(trainingId) && all.get(trainingId)?.run.endedAt === undefined,
+    as: (other) => runsIn(all, now, other),
     async acquire(trainingId, owner, ttlMs) {
       if (isHeld(trainingId)) return undefined
-      const held = all.get(trainingId) ?? { run: freshRun(trainingId, now()), token: 0, owner, expiresAt: 0 }
+      const fresh = { run: freshRun(trainingId, now(), deployment), token: 0, owner: undefined, expiresAt: 0 }
+      const held: Held = all.get(trainingId) ?? fresh
+      if (held.run.deployment !== deployment) return undefined
+      held.run = { ...held.run, crashes: (held.run.crashes ?? 0) + (held.owner === undefined ? 0 : 1) }
       const token = held.token + 1
       Object.assign(held, { owner, token, expiresAt: now().getTime() + ttlMs })
       all.set(trainingId, held)
@@ -55,19 +67,41 @@ export function memoryRuns(now: () => Date = () => new Date()): MemoryRuns {
       return structuredClone(all.get(trainingId)?.run)
     },
     now: async () => now(),
-    async change(lease, { phase, outcome, event, ...fields }) {
+    async change(lease, { phase, outcome, event, hold, lastStep, ...fields }) {
       const held = heldBy(lease)
       const { run } = held
       const further = phase !== undefined && phases.indexOf(phase) > phases.indexOf(run.phase)
+      const onward = lastStep !== undefined && lastStep > (run.lastStep ?? 0)
       const firstOutcome = run.outcome ?? outcome
+      const before = { ...run }
+      if (hold === null) delete (before as { hold?: unknown }).hold
+      if (further || onward) delete (before as { heldSince?: unknown }).heldSince
       return put(held, {
-        ...run,
+        ...before,
+        ...((further || onward) && { faults: {}, crashes: 0 }),
         ...defined(fields),
+        ...(hold && { hold }),
+        ...(lastStep !== undefined && { lastStep: Math.max(lastStep, run.lastStep ?? 0) }),
         ...(firstOutcome && { outcome: firstOutcome }),
         ...(event && { lastEvent: { ...event, number: (run.lastEvent?.number ?? 0) + 1, at: now() } }),
         ...(further && { phase }),
         ...(phase && { phaseTimes: { [phase]: now(), ...run.phaseTimes } }),
       })
+    },
+    async restart(lease) {
+      const held = heldBy(lease)
+      const { run } = held
+      if (!run.endedAt) return structuredClone(run)
+      const { number, startedAt, endedAt, phase, outcome, chargedPoints } = run
+      const ended = { number, startedAt, endedAt, phase, outcome, chargedPoints }
+      return put(held, {
+        ...freshRun(run.id, now(), deployment),
+        number: number + 1,
+        earlier: [...(run.earlier ?? []), defined(ended)],
+        earlierAttempts: [...run.earlierAttempts, ...run.attempts],
+        ...(run.lastEvent && { lastEvent: run.lastEvent }),
+        crashes: 0,
+      } as Run)
     },
     async addAttempt(lease, attempt) {
       const held = heldBy(lease)
@@ -76,23 +110,41 @@ export function memoryRuns(now: () => Date = () => new Date()): MemoryRuns {
     },
     async changeAttempt(lease, number, change) {
       const held = heldBy(lease)
-      if (!held.run.attempts.some((attempt) => attempt.number === number)) {
+      const { attempts, earlierAttempts } = held.run
+      if (![...attempts, ...earlierAttempts].some((attempt) => attempt.number === number)) {
         throw new Error(`training ${lease.trainingId} has no attempt ${number}`)
       }
-      const attempts = held.run.attempts.map((attempt) =>
-        attempt.number === number ? ({ ...attempt, ...defined(change) } as Attempt) : attempt,
-      )
-      return put(held, { ...held.run, attempts })
+      const changed = (attempt: Attempt) =>
+        attempt.number === number ? ({ ...attempt, ...defined(change) } as Attempt) : attempt
+      return put(held, {
+        ...held.run,
+        attempts: attempts.map(changed),
+        earlierAttempts: earlierAttempts.map(changed),
+      })
     },
     async unfinished(limit) {
-      const left = runs().filter(({ id, endedAt }) => endedAt === undefined && !isHeld(id))
+      const left = runs().filter((run) => isLeft(run) && !run.hold)
       return left
         .sort(oldestFirst)
         .slice(0, limit)
         .map(({ id }) => id)
     },
+    async held() {
+      return runs()
+        .filter(({ endedAt, hold }) => !endedAt && hold)
+        .sort(oldestFirst)
+        .flatMap(({ id, hold }) => (hold ? { ...hold, id } : []))
+    },
+    async endedOf(accountId, since, limit) {
+      const found = runs().filter(
+        ({ terms, endedAt }) => terms?.ownerAccountId === accountId && endedAt && endedAt >= since,
+      )
+      return found.sort((a, b) => Number(b.endedAt) - Number(a.endedAt)).slice(0, limit)
+    },
     async withMachines() {
-      return runs().filter(({ attempts }) => attempts.some(({ tornDownAt }) => tornDownAt === undefined))
+      return runs().filter(({ attempts, earlierAttempts }) =>
+        [...attempts, ...earlierAttempts].some(({ tornDownAt }) => tornDownAt === undefined),
+      )
     },
     async trainedInOneGo(family, gpu, limit) {
       const found = runs().filter(
@@ -110,8 +162,17 @@ export function memoryRuns(now: () => Date = () => new Date()): MemoryRuns {
   }
 }
 
-function freshRun(id: string, startedAt: Date): Run {
-  return { id, phase: 'claimed', attempts: [], startedAt, phaseTimes: { claimed: startedAt } }
+function freshRun(id: string, startedAt: Date, deployment: string): Run {
+  return {
+    id,
+    number: 1,
+    deployment,
+    phase: 'claimed',
+    attempts: [],
+    earlierAttempts: [],
+    startedAt,
+    phaseTimes: { claimed: startedAt },
+  }
 }
 
 function oldestFirst(a: Run, b: Run): number {

@@ -1,8 +1,15 @@
 /** `trainingJobs` without a database, for runs of the workflow with simulated parts. */
 import { ObjectId } from 'mongodb'
 import { toIdText } from '../mongo.ts'
-import { clampPercent, ownerOf, statuses, trainingFrom } from './training-document.ts'
-import type { TrainingStatus, Trainings } from './trainings.ts'
+import {
+  clampPercent,
+  notUnderstood,
+  ownerOf,
+  statuses,
+  statusOf,
+  trainingFrom,
+} from './training-document.ts'
+import type { Pause, TrainingResult, TrainingStatus, Trainings } from './trainings.ts'
 
 type Document = Record<string, unknown>
 
@@ -11,6 +18,8 @@ export type MemoryTrainings = Trainings & {
   insert(document: Document): string
   /** What the UI may set, such as `{status: 'CANCELLED'}`. */
   set(id: string, fields: Document): void
+  /** As when somebody deletes it. */
+  remove(id: string): void
   document(id: string): Readonly<Document> | undefined
   places(): readonly string[]
 }
@@ -30,6 +39,7 @@ export function memoryTrainings(options: MemoryTrainingsOptions = {}): MemoryTra
   const { isHeld = () => false, isUnfinished = () => false } = options
   const documents = new Map<string, Document>()
   const places = new Map<string, string | null>()
+  let pause: Pause | undefined
 
   function ours(): [string, Document][] {
     const known = [...documents].filter(
@@ -51,10 +61,26 @@ export function memoryTrainings(options: MemoryTrainingsOptions = {}): MemoryTra
     }
   }
 
+  function start([, document]: [string, Document]) {
+    Object.assign(document, { status: 'RUNNING', startedAt: now(), updatedAt: now() })
+    return trainingFrom(document)
+  }
+
   function whileRunning(id: string, fields: Document): void {
     const document = documents.get(id)
     if (document?.status === 'RUNNING') Object.assign(document, fields, { updatedAt: now() })
   }
+
+  function whileEnded(id: string, fields: Document): void {
+    const document = documents.get(id)
+    if (!document || document.status === 'QUEUED' || document.status === 'RUNNING') return
+    Object.assign(document, fields, { updatedAt: now() })
+  }
+
+  const resultOf = ({ modelId, ...fields }: TrainingResult) => ({
+    ...fields,
+    loraModelId: ObjectId.createFromHexString(modelId),
+  })
 
   return {
     insert(document) {
@@ -66,26 +92,68 @@ export function memoryTrainings(options: MemoryTrainingsOptions = {}): MemoryTra
     set(id, fields) {
       Object.assign(documents.get(id) ?? {}, fields)
     },
+    remove: (id) => void documents.delete(id),
     document: (id) => documents.get(id),
     places: () => [...places.keys()],
-    async claim(limits) {
+    async claim(limits, except = []) {
+      if (pause) return undefined
+      const reserved = ours().find(([id, { status }]) => status === 'QUEUED' && places.has(id))
+      if (reserved) return start(reserved)
       sweep()
       if (places.size >= limits.running) return undefined
-      const [id, document] =
-        ours().find(([, each]) => each.status === 'QUEUED' && hasRoom(each, limits.runningPerOwner)) ?? []
-      if (id === undefined || !document) return undefined
-      places.set(id, ownerOf(document) ?? null)
-      Object.assign(document, { status: 'RUNNING', startedAt: now(), updatedAt: now() })
-      return trainingFrom(document)
+      const next = ours().find(
+        ([id, each]) =>
+          each.status === 'QUEUED' &&
+          isUsable(each) &&
+          !except.includes(id) &&
+          hasRoom(each, limits.runningPerOwner),
+      )
+      if (!next) return undefined
+      places.set(next[0], ownerOf(next[1]) ?? null)
+      return start(next)
     },
     async read(id) {
       const document = documents.get(id)
       return document && trainingFrom(document)
     },
+    async statuses(ids) {
+      const found = ids.flatMap((id) => {
+        const document = documents.get(id)
+        return document ? [[id, statusOf(document.status)] as const] : []
+      })
+      return new Map(found)
+    },
     async orphans(limit) {
-      const running = ours().filter(([id, { status }]) => status === 'RUNNING' && !isHeld(id))
+      const running = ours().filter(
+        ([id, { status }]) => status === 'RUNNING' && places.has(id) && !isHeld(id),
+      )
       return running.slice(0, limit).map(([id]) => id)
     },
+    async strangers(limit) {
+      const running = ours().filter(
+        ([id, document]) => document.status === 'RUNNING' && !places.has(id) && isUsable(document),
+      )
+      return running.slice(0, limit).map(([id]) => id)
+    },
+    async notUnderstood() {
+      const strange = ours().filter(([, document]) => {
+        const known = statuses.some((each) => each === document.status)
+        const waits = document.status === 'QUEUED' || document.status === 'RUNNING'
+        return !known || (waits && !isUsable(document))
+      })
+      return { count: strange.length, examples: strange.slice(0, 5).map(([, each]) => notUnderstood(each)) }
+    },
+    async putBack(id) {
+      whileRunning(id, { status: 'QUEUED' })
+      places.delete(id)
+    },
+    async pause(by) {
+      pause ??= { since: now(), by }
+    },
+    async resume() {
+      pause = undefined
+    },
+    paused: async () => pause,
     async recordCharge(id, points, at) {
       whileRunning(id, { costPoints: points, paidAt: at })
     },
@@ -93,12 +161,10 @@ export function memoryTrainings(options: MemoryTrainingsOptions = {}): MemoryTra
       const steps = { currentStep: step, totalSteps, ...(loss !== undefined && { currentLoss: loss }) }
       whileRunning(id, { progress: clampPercent(progress), ...(writeStepFields && steps) })
     },
-    async complete(id, { modelId, ...result }, remark) {
-      const loraModelId = ObjectId.createFromHexString(modelId)
+    async complete(id, result, remark) {
       whileRunning(id, {
-        ...result,
+        ...resultOf(result),
         ...(remark && { failureReason: remark }),
-        loraModelId,
         status: 'COMPLETED',
         progress: 100,
         completedAt: now(),
@@ -106,6 +172,18 @@ export function memoryTrainings(options: MemoryTrainingsOptions = {}): MemoryTra
     },
     async fail(id, sentence) {
       whileRunning(id, { status: 'FAILED', failureReason: sentence })
+    },
+    async restore(id, { status, remark, endedAt, result }) {
+      const model = result && { ...resultOf(result), progress: 100, completedAt: endedAt }
+      whileRunning(id, { ...model, status, failureReason: remark })
+    },
+    async explain(id, sentence) {
+      if (!documents.get(id)?.failureReason) whileEnded(id, { failureReason: sentence })
+    },
+    async deliver(id, result, remark) {
+      const model = documents.get(id)?.loraModelId
+      if (model instanceof ObjectId && model.toHexString() === result.modelId) return
+      whileEnded(id, { ...resultOf(result), failureReason: remark })
     },
     async freePlace(id) {
       places.delete(id)
@@ -122,6 +200,10 @@ export function memoryTrainings(options: MemoryTrainingsOptions = {}): MemoryTra
       return counts
     },
   }
+}
+
+function isUsable({ _id }: Document): boolean {
+  return _id instanceof ObjectId || typeof _id === 'string'
 }
 
 /** Documents without a date come first, as in MongoDB's order of types. */

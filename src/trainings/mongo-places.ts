@@ -13,7 +13,7 @@
  */
 import type { Db, Document } from 'mongodb'
 import { durable, isDuplicateKey, literal, toIdText } from '../mongo.ts'
-import type { ClaimLimits } from './trainings.ts'
+import type { ClaimLimits, Pause } from './trainings.ts'
 
 export type Place = {
   /** The job's `_id`, as it is. */
@@ -22,45 +22,69 @@ export type Place = {
   readonly owner: string | null
 }
 
-type LimitsDocument = { readonly _id: string; readonly places: readonly Place[] }
+type LimitsDocument = {
+  readonly _id: string
+  readonly places: readonly Place[]
+  /** No new job is claimed while it stands. */
+  readonly pause?: Pause
+}
 
 export type Places = {
-  taken(): Promise<readonly Place[]>
+  taken(): Promise<{ readonly places: readonly Place[]; readonly pause: Pause | undefined }>
   /** False if a limit is reached by now, or the job has a place already. */
   take(place: Place, limits: ClaimLimits): Promise<boolean>
   free(job: unknown): Promise<void>
   /** Frees stale places; returns how many. */
   sweep(places: readonly Place[]): Promise<number>
+  pause(by: string): Promise<void>
+  resume(): Promise<void>
 }
 
-/** `name` tells deployments apart that share a database but claim different documents. */
-export function mongoPlaces(db: Db, name: string): Places {
+/** `deployment`: places of others in the same database are never seen. */
+export function mongoPlaces(db: Db, deployment: string): Places {
   const limits = durable<LimitsDocument>(db, 'trainingLimits')
   const jobs = durable(db, 'trainingJobs')
   const runs = durable<{ _id: string }>(db, 'trainingRuns')
 
   async function free(job: unknown): Promise<void> {
-    await limits.updateOne({ _id: name }, { $pull: { places: { job } } } as Document)
+    await limits.updateOne({ _id: deployment }, { $pull: { places: { job } } } as Document)
   }
 
   return {
     free,
     async taken() {
-      const document = await limits.findOne({ _id: name })
-      if (document) return document.places
+      const document = await limits.findOne({ _id: deployment })
+      if (document) return { places: document.places, pause: document.pause }
       try {
-        await limits.insertOne({ _id: name, places: [] })
+        await limits.insertOne({ _id: deployment, places: [] })
       } catch (error) {
         if (!isDuplicateKey(error)) throw error
       }
-      return []
+      return { places: [], pause: undefined }
+    },
+    async pause(by) {
+      await limits.updateOne(
+        { _id: deployment },
+        [
+          {
+            $set: {
+              places: { $ifNull: ['$places', []] },
+              pause: { $ifNull: ['$pause', { since: '$$NOW', by: literal(by) }] },
+            },
+          },
+        ],
+        { upsert: true },
+      )
+    },
+    async resume() {
+      await limits.updateOne({ _id: deployment }, { $unset: { pause: '' } })
     },
     async take(place, { running, runningPerOwner }) {
       const ofOwner = { $filter: { input: '$places', cond: { $eq: ['$$this.owner', literal(place.owner)] } } }
       const room: Document[] = [{ $lt: [{ $size: '$places' }, running] }]
       if (place.owner !== null) room.push({ $lt: [{ $size: ofOwner }, runningPerOwner] })
       const { modifiedCount } = await limits.updateOne(
-        { _id: name, 'places.job': { $ne: place.job }, $expr: { $and: room } } as Document,
+        { _id: deployment, 'places.job': { $ne: place.job }, $expr: { $and: room } } as Document,
         { $push: { places: place } },
       )
       return modifiedCount === 1

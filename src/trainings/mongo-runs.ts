@@ -3,26 +3,56 @@
  * of its lease; released or never held: no `owner` and no `expiresAt`. `token` only ever grows. Every
  * write under a lease is one update that filters on id, owner and token, and expiry is compared with the
  * database's clock, so neither a slow worker nor a wrong clock can write for another.
+ *
+ * `attempts` holds the machines of all runs of a training, each with the number of its run (`run`).
  */
 import type { Db, Document } from 'mongodb'
 import { durable, fromNow, isDuplicateKey, literal } from '../mongo.ts'
-import { type Attempt, type Lease, LeaseLost, phases, type Run, type Runs } from './runs.ts'
+import { type Attempt, type EarlierRun, type Lease, LeaseLost, phases, type Run, type Runs } from './runs.ts'
 
-type RunDocument = Omit<Run, 'id'> & {
+type StoredAttempt = Attempt & { readonly run: number }
+
+type RunDocument = Omit<Run, 'id' | 'attempts' | 'earlierAttempts'> & {
   readonly _id: string
+  readonly attempts: readonly StoredAttempt[]
   readonly token: number
   readonly owner?: string
   readonly expiresAt?: Date
 }
 
-export function mongoRuns(db: Db): Runs {
+/** What is kept of a run that has ended when the next begins. */
+const kept = [
+  'number',
+  'startedAt',
+  'endedAt',
+  'phase',
+  'outcome',
+  'chargedPoints',
+] as const satisfies readonly (keyof EarlierRun)[]
+
+/** What goes on over the runs of a training. */
+const keptForNext = ['_id', 'deployment', 'attempts', 'lastEvent', 'token', 'owner', 'expiresAt'] as const
+
+/** `deployment`: whose runs these are; those of others are only read, by their ids. */
+export function mongoRuns(db: Db, deployment: string): Runs {
   const runs = durable<RunDocument>(db, 'trainingRuns')
+  const ours = { deployment }
   const free = { $expr: { $lte: [{ $ifNull: ['$expiresAt', '$$NOW'] }, '$$NOW'] } }
 
   async function take(trainingId: string, owner: string, ttlMs: number) {
+    const crashes = { $add: [{ $ifNull: ['$crashes', 0] }, { $cond: [{ $gt: ['$owner', null] }, 1, 0] }] }
     const document = await runs.findOneAndUpdate(
-      { _id: trainingId, ...free },
-      [{ $set: { owner: literal(owner), token: { $add: ['$token', 1] }, expiresAt: fromNow(ttlMs) } }],
+      { _id: trainingId, ...ours, ...free },
+      [
+        {
+          $set: {
+            owner: literal(owner),
+            token: { $add: ['$token', 1] },
+            expiresAt: fromNow(ttlMs),
+            crashes,
+          },
+        },
+      ],
       { returnDocument: 'after' },
     )
     return document && { lease: { trainingId, owner, token: document.token }, run: runFrom(document) }
@@ -31,6 +61,8 @@ export function mongoRuns(db: Db): Runs {
   /** True if there was none. */
   async function make(trainingId: string): Promise<boolean> {
     const fresh = {
+      number: 1,
+      deployment: literal(deployment),
       phase: literal('claimed'),
       attempts: [],
       startedAt: '$$NOW',
@@ -85,20 +117,31 @@ export function mongoRuns(db: Db): Runs {
     async now() {
       return (await db.command({ hello: 1 })).localTime as Date
     },
-    async change(lease, { phase, outcome, event, ...fields }) {
+    async change(lease, { phase, outcome, event, hold, lastStep, ...fields }) {
       const set: Record<string, unknown> = {}
+      const rank = (value: unknown) => ({ $indexOfArray: [phases, value] })
+      const isFurther = phase ? { $gt: [rank(phase), rank('$phase')] } : false
+      const isOnward = lastStep === undefined ? false : { $gt: [lastStep, { $ifNull: ['$lastStep', 0] }] }
+      if (phase || lastStep !== undefined) {
+        const progress = { $or: [isFurther, isOnward] }
+        set.faults = { $cond: [progress, literal({}), '$faults'] }
+        set.crashes = { $cond: [progress, 0, '$crashes'] }
+        set.heldSince = { $cond: [progress, '$$REMOVE', '$heldSince'] }
+      }
       for (const [name, value] of Object.entries(fields)) if (value !== undefined) set[name] = literal(value)
+      if (hold) set.hold = literal(hold)
+      if (lastStep !== undefined) set.lastStep = { $max: [lastStep, { $ifNull: ['$lastStep', 0] }] }
       if (outcome) set.outcome = { $ifNull: ['$outcome', literal(outcome)] }
       if (event) {
         const number = { $add: [{ $ifNull: ['$lastEvent.number', 0] }, 1] }
         set.lastEvent = { $mergeObjects: [literal(event), { number, at: '$$NOW' }] }
       }
       const stages: Document[] = [{ $set: { token: '$token', ...set } }]
+      if (hold === null) stages.push({ $unset: 'hold' })
       if (phase) {
-        const rank = (value: unknown) => ({ $indexOfArray: [phases, value] })
         stages.push({
           $set: {
-            phase: { $cond: [{ $gt: [rank(phase), rank('$phase')] }, phase, '$phase'] },
+            phase: { $cond: [isFurther, phase, '$phase'] },
             phaseTimes: { $mergeObjects: [{ [phase]: '$$NOW' }, '$phaseTimes'] },
           },
         })
@@ -107,9 +150,29 @@ export function mongoRuns(db: Db): Runs {
       if (!run) throw new LeaseLost(lease)
       return run
     },
+    async restart(lease) {
+      const run = await readHeld(lease)
+      if (!run.endedAt) return run
+      const ended = Object.fromEntries(
+        kept.flatMap((name) => (run[name] === undefined ? [] : [[name, run[name]]])),
+      )
+      const next = {
+        ...Object.fromEntries(keptForNext.map((name) => [name, `$${name}`])),
+        number: { $add: ['$number', 1] },
+        earlier: { $concatArrays: [{ $ifNull: ['$earlier', []] }, [literal(ended)]] },
+        phase: literal('claimed'),
+        startedAt: '$$NOW',
+        phaseTimes: { claimed: '$$NOW' },
+        crashes: 0,
+      }
+      const unchanged = { number: run.number, endedAt: { $exists: true } }
+      return (await update(lease, [{ $replaceWith: next }], unchanged)) ?? (await readHeld(lease))
+    },
     async addAttempt(lease, attempt) {
-      const absent = { 'attempts.number': { $ne: attempt.number } }
-      return (await update(lease, { $push: { attempts: attempt } }, absent)) ?? (await readHeld(lease))
+      const { number } = await readHeld(lease)
+      const absent = { number, 'attempts.number': { $ne: attempt.number } }
+      const stored = { ...attempt, run: number }
+      return (await update(lease, { $push: { attempts: stored } }, absent)) ?? (await readHeld(lease))
     },
     async changeAttempt(lease, number, change) {
       const set = Object.entries(change).flatMap(([name, value]) =>
@@ -123,21 +186,41 @@ export function mongoRuns(db: Db): Runs {
     },
     async unfinished(limit) {
       const documents = await runs
-        .find({ endedAt: { $exists: false }, ...free }, { projection: { _id: 1 } })
+        .find(
+          { ...ours, endedAt: { $exists: false }, hold: { $exists: false }, ...free },
+          { projection: { _id: 1 } },
+        )
         .sort({ startedAt: 1, _id: 1 })
         .limit(limit)
         .toArray()
       return documents.map(({ _id }) => _id)
     },
+    async held() {
+      const documents = await runs
+        .find({ ...ours, hold: { $exists: true }, endedAt: { $exists: false } }, { projection: { hold: 1 } })
+        .sort({ startedAt: 1, _id: 1 })
+        .toArray()
+      return documents.flatMap(({ _id, hold }) => (hold ? { ...hold, id: _id } : []))
+    },
+    async endedOf(accountId, since, limit) {
+      const documents = await runs
+        .find({ ...ours, 'terms.ownerAccountId': accountId, endedAt: { $gte: since } })
+        .sort({ endedAt: -1, _id: 1 })
+        .limit(limit)
+        .toArray()
+      return documents.map(runFrom)
+    },
     async withMachines() {
       const documents = await runs
-        .find({ attempts: { $elemMatch: { tornDownAt: { $exists: false } } } })
+        .find({ ...ours, attempts: { $elemMatch: { tornDownAt: { $exists: false } } } })
         .toArray()
       return documents.map(runFrom)
     },
     async trainedInOneGo(family, gpu, limit) {
       const documents = await runs
         .find({
+          ...ours,
+          number: 1,
           'outcome.ending': 'trained',
           'plan.family': family,
           'attempts.offer.gpu': gpu,
@@ -149,7 +232,7 @@ export function mongoRuns(db: Db): Runs {
       return documents.map(runFrom)
     },
     async recent(limit) {
-      return (await runs.find().sort({ startedAt: -1, _id: -1 }).limit(limit).toArray()).map(runFrom)
+      return (await runs.find(ours).sort({ startedAt: -1, _id: -1 }).limit(limit).toArray()).map(runFrom)
     },
   }
 }
@@ -158,6 +241,8 @@ function held({ trainingId, owner, token }: Lease) {
   return { _id: trainingId, owner, token }
 }
 
-function runFrom({ _id, token, owner, expiresAt, ...run }: RunDocument): Run {
-  return { id: _id, ...run, attempts: run.attempts as readonly Attempt[] }
+function runFrom({ _id, token, owner, expiresAt, attempts, ...run }: RunDocument): Run {
+  const of = (isEarlier: boolean) =>
+    attempts.filter((each) => each.run < run.number === isEarlier).map(({ run: _, ...attempt }) => attempt)
+  return { id: _id, ...run, attempts: of(false), earlierAttempts: of(true) }
 }

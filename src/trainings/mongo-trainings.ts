@@ -3,12 +3,21 @@
  * then QUEUED → RUNNING, which only one claimer can win. Everybody may die between the two.
  */
 import { type Db, type Document, ObjectId } from 'mongodb'
-import { byId, durable, objectId, toIdText } from '../mongo.ts'
+import { byId, durable, fromIdText, objectId, toIdText } from '../mongo.ts'
 import { mongoPlaces, type Place } from './mongo-places.ts'
-import { clampPercent, ownerOf, statuses, trainingFrom } from './training-document.ts'
-import type { ClaimLimits, Training, Trainings } from './trainings.ts'
+import {
+  clampPercent,
+  notUnderstood,
+  ownerOf,
+  statuses,
+  statusOf,
+  trainingFrom,
+} from './training-document.ts'
+import type { ClaimLimits, Training, TrainingResult, Trainings } from './trainings.ts'
 
 export type TrainingsOptions = {
+  /** Whose places these are. */
+  readonly deployment: string
   /** Claim only documents of this environment, and those that name none. Default: all. */
   readonly environment?: 'development' | 'production'
   /** Write `currentStep`, `totalSteps` and `currentLoss`. Default true. */
@@ -17,11 +26,14 @@ export type TrainingsOptions = {
 
 const oldestFirst = { createdAt: 1, _id: 1 } as const
 
-export function mongoTrainings(db: Db, options: TrainingsOptions = {}): Trainings {
-  const { environment, writeStepFields = true } = options
+/** Ids that can be named anywhere; a document with another is nobody's to claim. */
+const usableId = { $type: ['objectId', 'string'] }
+
+export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
+  const { deployment, environment, writeStepFields = true } = options
   const jobs = durable(db, 'trainingJobs')
   const runs = durable<{ _id: string }>(db, 'trainingRuns')
-  const places = mongoPlaces(db, environment ?? 'all')
+  const places = mongoPlaces(db, deployment)
   const ours = environment ? { environment: { $in: [environment, null] } } : {}
 
   /** Of several claimers exactly one gets the document. */
@@ -34,22 +46,28 @@ export function mongoTrainings(db: Db, options: TrainingsOptions = {}): Training
     return document ? trainingFrom(document) : undefined
   }
 
-  function oldestWithRoom(taken: readonly Place[], limits: ClaimLimits): Promise<Document | null> {
+  function oldestWithRoom(
+    taken: readonly Place[],
+    limits: ClaimLimits,
+    except: readonly unknown[],
+  ): Promise<Document | null> {
     const full = fullOwners(taken, limits.runningPerOwner)
     return jobs.findOne(
       {
         ...ours,
         status: 'QUEUED',
         ownerAccountId: { $nin: full },
-        _id: { $nin: taken.map(({ job }) => job) },
+        _id: { ...usableId, $nin: [...taken.map(({ job }) => job), ...except] },
       } as Document,
       { sort: oldestFirst, projection: { ownerAccountId: 1 } },
     )
   }
 
-  async function claim(limits: ClaimLimits): Promise<Training | undefined> {
+  async function claim(limits: ClaimLimits, except: readonly string[] = []): Promise<Training | undefined> {
+    const left = except.map(fromIdText)
     for (;;) {
-      const taken = await places.taken()
+      const { places: taken, pause } = await places.taken()
+      if (pause) return undefined
       if (taken.length > 0) {
         const reserved = await startOne({ _id: { $in: taken.map(({ job }) => job) } })
         if (reserved) return reserved
@@ -57,7 +75,7 @@ export function mongoTrainings(db: Db, options: TrainingsOptions = {}): Training
       const crowded = taken.length >= limits.running || fullOwners(taken, limits.runningPerOwner).length > 0
       if (crowded && (await places.sweep(taken)) > 0) continue
       if (taken.length >= limits.running) return undefined
-      const candidate = await oldestWithRoom(taken, limits)
+      const candidate = await oldestWithRoom(taken, limits, left)
       if (!candidate) return undefined
       const place = { job: candidate._id, owner: ownerOf(candidate) ?? null }
       if (!(await places.take(place, limits))) continue // another claimer was quicker: look again
@@ -74,15 +92,72 @@ export function mongoTrainings(db: Db, options: TrainingsOptions = {}): Training
     )
   }
 
+  const resultOf = ({ modelId, ...fields }: TrainingResult) => ({ ...fields, loraModelId: objectId(modelId) })
+
+  /** Whatever status people have set: it stays. */
+  async function whileEnded(id: string, filter: Document, set: Document): Promise<void> {
+    await jobs.updateOne(
+      { ...byId(id), status: { $nin: ['QUEUED', 'RUNNING'] }, ...filter },
+      { $set: set, $currentDate: { updatedAt: true } },
+    )
+  }
+
   return {
     claim,
     async read(id) {
       const document = await jobs.findOne(byId(id))
       return document ? trainingFrom(document) : undefined
     },
-    async orphans(limit) {
+    async statuses(ids) {
+      const found = await jobs
+        .find({ _id: { $in: ids.map(fromIdText) } } as Document, { projection: { status: 1 } })
+        .toArray()
+      return new Map(found.map(({ _id, status }) => [toIdText(_id), statusOf(status)]))
+    },
+    pause: places.pause,
+    resume: places.resume,
+    paused: async () => (await places.taken()).pause,
+    async strangers(limit) {
+      const { places: taken } = await places.taken()
       const running = await jobs
-        .find({ ...ours, status: 'RUNNING' }, { projection: { _id: 1 } })
+        .find(
+          { ...ours, status: 'RUNNING', _id: { ...usableId, $nin: taken.map(({ job }) => job) } } as Document,
+          {
+            projection: { _id: 1 },
+          },
+        )
+        .sort(oldestFirst)
+        .limit(limit)
+        .toArray()
+      return running.map(({ _id }) => toIdText(_id))
+    },
+    async notUnderstood() {
+      const strange = {
+        ...ours,
+        $or: [
+          { status: { $nin: statuses } },
+          { status: { $in: ['QUEUED', 'RUNNING'] }, _id: { $not: usableId } },
+        ],
+      } as Document
+      const [count, found] = await Promise.all([
+        jobs.countDocuments(strange, { limit: 1000 }),
+        jobs
+          .find(strange, { projection: { status: 1 } })
+          .limit(5)
+          .toArray(),
+      ])
+      return { count, examples: found.map(notUnderstood) }
+    },
+    async putBack(id) {
+      await whileRunning(id, { status: 'QUEUED' })
+      await places.free(fromIdText(id))
+    },
+    async orphans(limit) {
+      const { places: taken } = await places.taken()
+      const running = await jobs
+        .find({ _id: { $in: taken.map(({ job }) => job) }, status: 'RUNNING' } as Document, {
+          projection: { _id: 1 },
+        })
         .sort(oldestFirst)
         .toArray()
       const ids = running.map(({ _id }) => toIdText(_id))
@@ -97,23 +172,32 @@ export function mongoTrainings(db: Db, options: TrainingsOptions = {}): Training
       const steps = { currentStep: step, totalSteps, ...(loss !== undefined && { currentLoss: loss }) }
       await whileRunning(id, { progress: clampPercent(progress), ...(writeStepFields && steps) })
     },
-    async complete(id, { modelId, modelRepoUrl, triggerWords, previewImages }, remark) {
+    async complete(id, result, remark) {
       await whileRunning(
         id,
         {
           status: 'COMPLETED',
           progress: 100,
-          loraModelId: objectId(modelId),
-          modelRepoUrl,
-          triggerWords,
-          previewImages,
+          ...resultOf(result),
           ...(remark && { failureReason: remark }),
         },
         { completedAt: true },
       )
     },
+    async restore(id, { status, remark, endedAt, result }) {
+      const model = result && { ...resultOf(result), progress: 100, completedAt: endedAt }
+      await whileRunning(id, { ...model, status, failureReason: remark })
+    },
+    explain: (id, sentence) =>
+      whileEnded(id, { failureReason: { $in: [null, ''] } }, { failureReason: sentence }),
+    deliver: (id, result, remark) =>
+      whileEnded(
+        id,
+        { loraModelId: { $ne: objectId(result.modelId) } },
+        { ...resultOf(result), failureReason: remark },
+      ),
     fail: (id, sentence) => whileRunning(id, { status: 'FAILED', failureReason: sentence }),
-    freePlace: (id) => places.free(byId(id)._id),
+    freePlace: (id) => places.free(fromIdText(id)),
     async counts() {
       const groups = await jobs.aggregate([{ $group: { _id: '$status', count: { $sum: 1 } } }]).toArray()
       const counts = new Map(groups.map(({ _id, count }) => [_id, Number(count)]))

@@ -1,10 +1,15 @@
 /**
- * The run: what Bellows itself knows of a training, in its own collection `trainingRuns`, one document
- * a training.
+ * What Bellows itself knows of a training, in its own collection `trainingRuns`, one document a training. A run is one
+ * go at it, from claim to ending. A training that was ended and is queued again gets another run (`restart`) with the
+ * next number: the earlier one's story is kept in `earlier`, its machines in `earlierAttempts`.
+ *
+ * A run belongs to one deployment (deployment.ts): no other ever takes it up, counts it or judges its machines.
  *
  * A run is held by a lease: owner, token, expiry. The token grows with every acquisition, and every
  * write filters on it: no match means `LeaseLost`, and whoever gets that stops. Expiry is judged by the
- * database's clock, never by a worker's.
+ * database's clock, never by a worker's. A lease that was not released when another takes it means that its worker
+ * died: `crashes` counts those since the last progress. Progress is a phase reached or a step that none was before; it
+ * also forgets `faults`.
  */
 
 import type { Offer } from '../cloud/machines.ts'
@@ -74,9 +79,38 @@ export type Outcome = {
   readonly result?: TrainingResult
 }
 
+/** What a run was agreed on when it was planned: the document may change or vanish after that, and this holds. */
+export type Terms = {
+  readonly ownerAccountId: string
+  readonly datasetId: string
+  readonly offeringId: string
+  readonly modelName?: string
+  /** Who owned the dataset then. */
+  readonly creatorAccountId?: string
+  readonly pricePoints: number
+}
+
+/** Why a job waits in the queue although its turn has come, and until when. */
+export type Hold = {
+  /** A phrase for people, such as `the budget of this day is used up`. */
+  readonly reason: string
+  readonly since: Date
+  /** Next try. */
+  readonly until: Date
+}
+
+/** A run that ended before the present one; its events are in the timeline. */
+export type EarlierRun = Pick<Run, 'number' | 'startedAt' | 'endedAt' | 'phase' | 'outcome' | 'chargedPoints'>
+
 export type Run = {
   readonly id: string
+  /** From 1; a training that is queued again after its end gets the next. */
+  readonly number: number
+  /** Identity of the deployment that claimed it. */
+  readonly deployment: string
+  readonly earlier?: readonly EarlierRun[]
   readonly phase: Phase
+  readonly terms?: Terms
   readonly plan?: Plan
   /** That trains the plan; settled together with it. */
   readonly image?: string
@@ -86,7 +120,10 @@ export type Run = {
   readonly chargedPoints?: number
   /** The most that all machines of this job may cost, in USD. */
   readonly capUsd?: number
+  /** Machines of this run. */
   readonly attempts: readonly Attempt[]
+  /** Machines of earlier runs of this training. */
+  readonly earlierAttempts: readonly Attempt[]
   /** Last step that was seen, and when; what a pro-rata refund is computed from. */
   readonly lastStep?: number
   /** The trainer was asked to finish with the steps that it has. */
@@ -94,10 +131,18 @@ export type Run = {
   readonly shippedAt?: Date
   readonly modelId?: string
   readonly outcome?: Outcome
+  /** The document has got its ending: it is not written again, since somebody may have queued it anew. */
+  readonly toldAt?: Date
   /** Every effect of the outcome is done, and nothing of the job is left. */
   readonly endedAt?: Date
-  /** Internal errors met so far, to bound how often a job is taken up again. */
-  readonly faults?: number
+  /** Set while the job waits; it is `QUEUED` then. */
+  readonly hold?: Hold
+  /** When it began to wait, over all tries since it last went on. */
+  readonly heldSince?: Date
+  /** Failures since the last progress, by reason and step (`store-failed in shipping`). */
+  readonly faults?: Readonly<Record<string, number>>
+  /** Workers that died with it since the last progress. */
+  readonly crashes?: number
   /** Perhaps not yet in the timeline: see timeline.ts. */
   readonly lastEvent?: TimelineEvent
   readonly startedAt: Date
@@ -105,13 +150,33 @@ export type Run = {
 }
 
 /** Fields that a step may set; attempts have verbs of their own. */
-export type RunChange = Partial<Omit<Run, 'id' | 'attempts' | 'lastEvent' | 'startedAt' | 'phaseTimes'>> & {
+export type RunChange = Partial<
+  Omit<
+    Run,
+    | 'id'
+    | 'number'
+    | 'deployment'
+    | 'earlier'
+    | 'attempts'
+    | 'earlierAttempts'
+    | 'lastEvent'
+    | 'startedAt'
+    | 'phaseTimes'
+    | 'hold'
+    | 'crashes'
+  >
+> & {
+  /** `null`: the job waits no more. */
+  readonly hold?: Hold | null
   /** Becomes `lastEvent`, with the next number. */
   readonly event?: NewTimelineEvent
 }
 
 export interface Runs {
-  /** Takes the lease if it is free or expired (making the run if there is none); else undefined. */
+  /**
+   * Takes the lease if it is free or expired (making the run if there is none); undefined if another worker holds it, or
+   * the run is another deployment's.
+   */
   acquire(trainingId: string, owner: string, ttlMs: number): Promise<{ lease: Lease; run: Run } | undefined>
   /** Extends the lease; throws LeaseLost. */
   renew(lease: Lease, ttlMs: number): Promise<void>
@@ -120,17 +185,28 @@ export interface Runs {
   read(trainingId: string): Promise<Run | undefined>
   /** The time by the database's clock, which leases are judged by: a worker's own may be wrong. */
   now(): Promise<Date>
-  /** Sets fields; a new `phase` is stamped in `phaseTimes`, and never goes back. Throws LeaseLost. */
+  /** Sets fields; a new `phase` is stamped in `phaseTimes`, and never goes back, nor does `lastStep`. Throws LeaseLost. */
   change(lease: Lease, change: RunChange): Promise<Run>
-  /** Adds an attempt; one with that number is there already: left as it is. Throws LeaseLost. */
+  /** The next run of a training whose run has ended; one that has not is left as it is. Throws LeaseLost. */
+  restart(lease: Lease): Promise<Run>
+  /** Adds an attempt; one with that number is there already: left as it is. Numbers count over all runs. Throws LeaseLost. */
   addAttempt(lease: Lease, attempt: Attempt): Promise<Run>
   changeAttempt(lease: Lease, number: number, change: Partial<Omit<Attempt, 'number' | 'name'>>): Promise<Run>
-  /** Runs that have not ended and that no live lease holds; oldest first. */
+  /** Runs that have not ended, that wait for nothing and that no live lease holds; oldest first. */
   unfinished(limit: number): Promise<readonly string[]>
-  /** Runs with an attempt that is not torn down, whoever holds them: what the reaper compares with. */
+  /** Runs whose job waits in the queue, whoever holds them; oldest first. */
+  held(): Promise<readonly (Hold & { readonly id: string })[]>
+  /** Ended runs of that account since then, newest first, at most `limit`. */
+  endedOf(accountId: string, since: Date, limit: number): Promise<readonly Run[]>
+  /** Runs with an attempt, of whichever run, that is not torn down, whoever holds them: what the reaper compares with. */
   withMachines(): Promise<readonly Run[]>
   /** Runs that trained every step on their only machine, one with that GPU; newest first. */
   trainedInOneGo(family: Family, gpu: string, limit: number): Promise<readonly Run[]>
   /** Newest first, for the status page. */
   recent(limit: number): Promise<readonly Run[]>
+}
+
+/** Every machine of the training, of its earlier runs too. */
+export function allAttempts({ earlierAttempts, attempts }: Run): readonly Attempt[] {
+  return [...earlierAttempts, ...attempts]
 }

@@ -34,11 +34,10 @@ export function trainingFrom(document: Document): Training {
     return undefined
   }
 
-  const status = field('status', 'a known status', asStatus, true)
+  field('status', 'a known status', asStatus, true)
   return {
     id: toIdText(_id),
-    // a status that we don't know was set by somebody who wants something else than a training
-    status: status ?? 'CANCELLED',
+    status: statusOf(document.status),
     ownerAccountId: field('ownerAccountId', 'an ObjectId', asObjectId, true),
     datasetId: field('datasetId', 'an ObjectId', asObjectId, true),
     offeringId: field('offeringId', 'a text', asText, true),
@@ -56,6 +55,18 @@ export function trainingFrom(document: Document): Training {
       }),
     ),
   }
+}
+
+/** A status that we don't know was set by somebody who wants something else than a training. */
+export function statusOf(value: unknown): TrainingStatus {
+  return asStatus(value) ?? 'CANCELLED'
+}
+
+/** Why no claim ever takes it. */
+export function notUnderstood({ _id, status }: Document): string {
+  const id = shorten(toIdText(_id))
+  if (asStatus(status)) return `${id}: its _id is ${describe(_id)}, neither an ObjectId nor a text`
+  return `${id}: its status is ${describe(status)}, not one of ${statuses.join(', ')}`
 }
 
 /** The account under whose limit a job counts; undefined where the document names none. */

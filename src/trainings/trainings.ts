@@ -1,7 +1,11 @@
 /**
  * The existing `trainingJobs` collection, in our words. Its fields are given (`docs/architecture.md`)
- * and none is added: leases, attempts and costs are in runs.ts. Every write but the claim is a no-op
- * unless the document is still `RUNNING`, so that a user's `CANCELLED` wins.
+ * and none is added: leases, attempts and costs are in runs.ts. A document belongs to people: any field may change or
+ * vanish at any time. Every write but the claim is a no-op unless the document is still `RUNNING`, so that a user's
+ * `CANCELLED` wins; `explain` and `deliver` tell the owner of a job that was ended from outside, and leave its status.
+ *
+ * What was claimed here has a place under the limits. `RUNNING` alone is no evidence of that: another system, or a
+ * person, may have written it.
  */
 export type TrainingStatus = 'QUEUED' | 'RUNNING' | 'COMPLETED' | 'FAILED' | 'CANCELLED'
 
@@ -46,17 +50,53 @@ export type TrainingResult = {
   readonly previewImages: readonly string[]
 }
 
+/** What a document gets back that was set to RUNNING, or queued again, after a model was made of it or its end was written. */
+export type Restored = {
+  readonly status: 'COMPLETED' | 'FAILED' | 'CANCELLED'
+  readonly remark: string
+  readonly endedAt: Date
+  readonly result: TrainingResult | undefined
+}
+
+/** Documents that no claim ever takes: an `_id` that is neither an ObjectId nor a text, or a status that is no known word. */
+export type NotUnderstood = {
+  readonly count: number /** Sentences on some of them. */
+  readonly examples: readonly string[]
+}
+
+export type Pause = { readonly since: Date /** Who, or why. */; readonly by: string }
+
 export interface Trainings {
-  /** Turns the oldest QUEUED document within the limits to RUNNING and returns it; undefined if none. */
-  claim(limits: ClaimLimits): Promise<Training | undefined>
+  /**
+   * Turns the oldest QUEUED document within the limits to RUNNING and returns it; undefined if there is none, or claiming
+   * is paused. `except`: ids that are left in the queue.
+   */
+  claim(limits: ClaimLimits, except?: readonly string[]): Promise<Training | undefined>
   read(id: string): Promise<Training | undefined>
-  /** RUNNING trainings without a run: whoever claimed them died at once. Oldest first. */
+  /** The status of each of those that exist. */
+  statuses(ids: readonly string[]): Promise<ReadonlyMap<string, TrainingStatus>>
+  /** RUNNING trainings that were claimed here and that no live lease holds: whoever claimed them died at once. */
   orphans(limit: number): Promise<readonly string[]>
+  /** RUNNING documents that have no place: nobody here has claimed them. Oldest first. */
+  strangers(limit: number): Promise<readonly string[]>
+  notUnderstood(): Promise<NotUnderstood>
+  /** RUNNING → QUEUED, and the place under the limits is free again. */
+  putBack(id: string): Promise<void>
+  /** Stops and goes on claiming, for every worker of this deployment. */
+  pause(by: string): Promise<void>
+  resume(): Promise<void>
+  paused(): Promise<Pause | undefined>
   recordCharge(id: string, points: number, at: Date): Promise<void>
   recordProgress(id: string, progress: Progress): Promise<void>
   /** `remark`: for the owner to read, where not all that was ordered could be delivered; else empty. */
   complete(id: string, result: TrainingResult, remark: string): Promise<void>
   fail(id: string, sentence: string): Promise<void>
+  /** Gives a RUNNING document the ending back that its training had. */
+  restore(id: string, restored: Restored): Promise<void>
+  /** Says what became of a job that was ended from outside, unless something is said there already. */
+  explain(id: string, sentence: string): Promise<void>
+  /** The model of a job that was ended from outside after its last step, unless the document has it. */
+  deliver(id: string, result: TrainingResult, remark: string): Promise<void>
   /** Gives the place under the limits back; safe to repeat. Called when a job has ended. */
   freePlace(id: string): Promise<void>
   counts(): Promise<Readonly<Record<TrainingStatus, number>>>

@@ -52,6 +52,9 @@ export const run = (change: Partial<Run> = {}): Run =>
   ({
     id: trainingId,
     phase: 'charged',
+    number: 1,
+    deployment: 'bellows-test',
+    earlierAttempts: [],
     attempts: [attempt()],
     startedAt: new Date('2026-11-23T09:59:00Z'),
     phaseTimes: {},

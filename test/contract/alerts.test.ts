@@ -20,7 +20,7 @@ describeBoth('alerts', (world) => {
     else {
       await world.db().dropDatabase()
       await createIndexes(world.db())
-      book = mongoAlerts(world.db())
+      book = mongoAlerts(world.db(), 'bellows-test')
     }
   })
 

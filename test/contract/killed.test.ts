@@ -54,8 +54,8 @@ describe('a process that is killed', () => {
     const points = await afterEachWrite('movements', async () => {
       for (let replay = 0; replay < 2; replay++) {
         await ledger.topUp(account, 1000, 'one')
-        await ledger.charge(training, account, 300)
-        await ledger.refund(training, account, 120)
+        await ledger.charge({ trainingId: training, run: 1 }, account, 300)
+        await ledger.refund({ trainingId: training, run: 1 }, 120)
         await ledger.credit(training, 'trainer', account, 7)
       }
       expect(await ledger.balance(account)).toBe(1000 - 300 + 120 + 7)
@@ -73,8 +73,8 @@ describe('a process that is killed', () => {
     const ledger = mongoLedger(database.db)
     await afterEachWrite('movements', async () => {
       await ledger.topUp(account, 1000, 'one')
-      await ledger.refund(training, account, 300)
-      await ledger.charge(training, account, 300).catch(() => {}) // as a worker that wakes up late
+      await ledger.refund({ trainingId: training, run: 1 }, 300)
+      await ledger.charge({ trainingId: training, run: 1 }, account, 300).catch(() => {}) // as a worker that wakes up late
       const sum = (await ledger.movements(training)).reduce((total, { points }) => total + points, 0)
       expect(await ledger.balance(account)).toBe(1000 + sum)
       expect([0, -180 + 7, -180, 7]).toContain(sum)
@@ -85,8 +85,10 @@ describe('a process that is killed', () => {
     const ledger = mongoLedger(database.db)
     await afterEachWrite('refundWithoutCharge', async () => {
       await ledger.topUp(account, 1000, 'one')
-      await ledger.refund(training, account, 300)
-      await expect(ledger.charge(training, account, 300)).rejects.toThrow('its training has ended')
+      await ledger.refund({ trainingId: training, run: 1 }, 300)
+      await expect(ledger.charge({ trainingId: training, run: 1 }, account, 300)).rejects.toThrow(
+        'its training has ended',
+      )
       expect(await ledger.balance(account)).toBe(1000)
     })
   }, 120_000)
@@ -103,7 +105,7 @@ describe('a process that is killed', () => {
   }, 60_000)
 
   test('while it claims leaves a job that the next one claims, or an orphan, and no place too many', async () => {
-    const trainings = mongoTrainings(database.db)
+    const trainings = mongoTrainings(database.db, { deployment: 'bellows-test' })
     const one = { running: 1, runningPerOwner: 1 }
     let orphans = 0
     const prepare = () => insertJobs(1)

@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import type { Offer } from '../../src/cloud/machines.ts'
 import type { Family, Plan } from '../../src/recipes/plan.ts'
 import { recipes } from '../../src/recipes/registry.ts'
@@ -7,7 +7,7 @@ import { memoryRuns } from '../../src/trainings/memory-runs.ts'
 import { memoryTimeline } from '../../src/trainings/memory-timeline.ts'
 import { mongoRuns } from '../../src/trainings/mongo-runs.ts'
 import { mongoTimeline } from '../../src/trainings/mongo-timeline.ts'
-import { type Attempt, LeaseLost, type RunChange, type Runs } from '../../src/trainings/runs.ts'
+import { type Attempt, type Lease, LeaseLost, type RunChange, type Runs } from '../../src/trainings/runs.ts'
 import type { Timeline } from '../../src/trainings/timeline.ts'
 import { describeBoth } from './worlds.ts'
 
@@ -48,17 +48,21 @@ function planOf(family: Family): Plan {
 
 describeBoth('runs', (world) => {
   let runs: Runs
+  let others: Runs
   let timeline: Timeline
 
   beforeEach(async () => {
     if (world.name === 'memory') {
-      runs = memoryRuns()
+      const memory = memoryRuns()
+      runs = memory
+      others = memory.as('another')
       timeline = memoryTimeline()
       return
     }
     await world.db().dropDatabase()
     await createIndexes(world.db())
-    runs = mongoRuns(world.db())
+    runs = mongoRuns(world.db(), 'bellows-test')
+    others = mongoRuns(world.db(), 'another')
     timeline = mongoTimeline(world.db())
   })
 
@@ -81,8 +85,12 @@ describeBoth('runs', (world) => {
     expect(lease).toEqual({ trainingId: id, owner: 'one', token: 1 })
     expect(run).toEqual({
       id,
+      number: 1,
+      deployment: 'bellows-test',
       phase: 'claimed',
       attempts: [],
+      earlierAttempts: [],
+      crashes: 0,
       startedAt: expect.any(Date),
       phaseTimes: { claimed: expect.any(Date) },
     })
@@ -118,7 +126,7 @@ describeBoth('runs', (world) => {
   test('the same worker’s earlier lease is stale as well', async () => {
     const { lease: stale } = await acquire('one', over)
     await acquire('one')
-    await expect(runs.change(stale, { faults: 1 })).rejects.toBeInstanceOf(LeaseLost)
+    await expect(runs.change(stale, { faults: { internal: 1 } })).rejects.toBeInstanceOf(LeaseLost)
   })
 
   test('a renewed lease holds', async () => {
@@ -130,7 +138,7 @@ describeBoth('runs', (world) => {
   test('a released lease can be taken at once, with the next token', async () => {
     const { lease } = await acquire()
     await runs.release(lease)
-    await expect(runs.change(lease, { faults: 1 })).rejects.toBeInstanceOf(LeaseLost)
+    await expect(runs.change(lease, { faults: { internal: 1 } })).rejects.toBeInstanceOf(LeaseLost)
     expect((await acquire('two')).lease.token).toBe(2)
   })
 
@@ -233,7 +241,7 @@ describeBoth('runs', (world) => {
     expect(second.lastEvent).toMatchObject({ ...event, number: 2, data })
     const third = await runs.change(lease, { event })
     expect(third.lastEvent).toEqual({ ...event, number: 3, at: expect.any(Date) })
-    expect((await runs.change(lease, { faults: 1 })).lastEvent).toEqual(third.lastEvent)
+    expect((await runs.change(lease, { faults: { internal: 1 } })).lastEvent).toEqual(third.lastEvent)
     await acquire('two')
     await expect(runs.change(lease, { event })).rejects.toBeInstanceOf(LeaseLost)
     expect((await runs.read(id))?.lastEvent?.number).toBe(3)
@@ -249,5 +257,145 @@ describeBoth('runs', (world) => {
       [1, 2, 3].map((number) => ({ ...event, number, data: { number } })),
     )
     expect((await timeline.read(id, 2)).map(({ number }) => number)).toEqual([3])
+  })
+
+  describe('a training that is queued again', () => {
+    async function ended(lease: Lease) {
+      await runs.addAttempt(lease, attempt(1))
+      const outcome = { ending: 'internal', sentence: 'no', refundPoints: 5, decidedAt: new Date(0) } as const
+      const event = { trainingId: id, worker: 'one', token: 1, kind: 'outcome', message: 'no' }
+      await runs.change(lease, { phase: 'charged', lastStep: 3, chargedPoints: 5, faults: { x: 1 }, event })
+      return runs.change(lease, { outcome, toldAt: new Date(1), endedAt: new Date(2) })
+    }
+
+    test('gets a run of its own: the story of the one before is kept, and nothing else of it', async () => {
+      const { lease } = await acquire()
+      const first = await ended(lease)
+      const second = await runs.restart(lease)
+      expect(second).toEqual({
+        id,
+        number: 2,
+        deployment: first.deployment,
+        earlier: [
+          {
+            number: 1,
+            startedAt: first.startedAt,
+            endedAt: first.endedAt,
+            phase: 'charged',
+            outcome: first.outcome,
+            chargedPoints: 5,
+          },
+        ],
+        phase: 'claimed',
+        attempts: [],
+        earlierAttempts: [attempt(1)],
+        lastEvent: first.lastEvent,
+        crashes: 0,
+        startedAt: expect.any(Date),
+        phaseTimes: { claimed: second.startedAt },
+      })
+      expect(await runs.read(id)).toEqual(second)
+      await runs.renew(lease, minute)
+    })
+
+    test('keeps the run that has not ended', async () => {
+      const { lease } = await acquire()
+      const run = await runs.change(lease, { phase: 'charged' })
+      expect(await runs.restart(lease)).toEqual(run)
+    })
+
+    test('counts its machines on, and those of the runs before are still changed by number', async () => {
+      const { lease } = await acquire()
+      await ended(lease)
+      await runs.restart(lease)
+      const run = await runs.addAttempt(lease, attempt(2))
+      expect([run.earlierAttempts, run.attempts]).toEqual([[attempt(1)], [attempt(2)]])
+      expect(await runs.withMachines()).toHaveLength(1)
+      const at = new Date('2026-11-24T00:00:00Z')
+      const changed = await runs.changeAttempt(lease, 1, { tornDownAt: at })
+      expect(changed.earlierAttempts[0]?.tornDownAt).toEqual(at)
+      expect(changed.attempts[0]?.tornDownAt).toBeUndefined()
+      await runs.changeAttempt(lease, 2, { tornDownAt: at })
+      expect(await runs.withMachines()).toEqual([])
+    })
+
+    test('is not begun anew by a worker that has lost the lease', async () => {
+      const { lease } = await acquire('one', over)
+      await ended(lease)
+      await acquire('two')
+      await expect(runs.restart(lease)).rejects.toBeInstanceOf(LeaseLost)
+    })
+  })
+
+  test('a worker that dies is counted until there is progress; one that lets go is not', async () => {
+    await acquire('one', over)
+    await acquire('two', over)
+    const { lease, run } = await acquire('three')
+    expect(run.crashes).toBe(2)
+    await runs.release(lease)
+    const fourth = await acquire('four')
+    expect(fourth.run.crashes).toBe(2)
+    expect((await runs.change(fourth.lease, { phase: 'charged' })).crashes).toBe(0)
+  })
+
+  test('faults are forgotten with a phase or a step that was not reached before, and only then', async () => {
+    const { lease } = await acquire()
+    await runs.change(lease, { faults: { 'store-failed in shipping': 2 }, lastStep: 4 })
+    await runs.change(lease, { faults: { 'store-failed in shipping': 2 } })
+    expect((await runs.change(lease, { lastStep: 4 })).faults).toEqual({ 'store-failed in shipping': 2 })
+    expect((await runs.change(lease, { lastStep: 2 })).lastStep).toBe(4)
+    expect((await runs.change(lease, { lastStep: 5 })).faults).toEqual({})
+    await runs.change(lease, { faults: { internal: 1 } })
+    expect((await runs.change(lease, { phase: 'claimed' })).faults).toEqual({ internal: 1 })
+    expect((await runs.change(lease, { phase: 'charged' })).faults).toEqual({})
+  })
+
+  test('a run that waits is held, not unfinished, until it waits no more', async () => {
+    const { lease } = await acquire()
+    const hold = { reason: 'no money', since: new Date(0), until: new Date(1000) }
+    await runs.change(lease, { hold, heldSince: hold.since })
+    await runs.release(lease)
+    expect(await runs.unfinished(10)).toEqual([])
+    expect(await runs.held()).toEqual([{ ...hold, id }])
+    const again = await acquire('two')
+    expect(again.run.hold).toEqual(hold)
+    const free = await runs.change(again.lease, { hold: null })
+    expect([free.hold, free.heldSince]).toEqual([undefined, hold.since])
+    expect((await runs.change(again.lease, { phase: 'charged' })).heldSince).toBeUndefined()
+    await runs.release(again.lease)
+    expect(await runs.unfinished(10)).toEqual([id])
+    expect(await runs.held()).toEqual([])
+  })
+
+  test('ended runs are found by their account, newest first', async () => {
+    const account = '7'.repeat(24)
+    const ids = ['a', 'b', 'c'].map((letter) => letter.repeat(24))
+    for (const [index, each] of ids.entries()) {
+      const held = await runs.acquire(each, 'one', minute)
+      if (!held) throw new Error('held')
+      const terms = { ownerAccountId: account, datasetId: id, offeringId: 'x', pricePoints: 1 }
+      await runs.change(held.lease, { terms })
+      if (index < 2) await runs.change(held.lease, { endedAt: new Date(1000 * (index + 1)) })
+    }
+    const found = async (since: number, limit: number) =>
+      (await runs.endedOf(account, new Date(since), limit)).map((run) => run.id)
+    expect(await found(0, 10)).toEqual([ids[1], ids[0]])
+    expect(await found(0, 1)).toEqual([ids[1]])
+    expect(await found(1500, 10)).toEqual([ids[1]])
+    expect(await runs.endedOf('8'.repeat(24), new Date(0), 10)).toEqual([])
+  })
+
+  test('a run of another deployment is never taken up, listed or held; it can only be read', async () => {
+    const { lease } = await acquire('one', over)
+    await runs.addAttempt(lease, attempt(1))
+    const held = await acquire('one', over)
+    await runs.change(held.lease, { hold: { reason: 'x', since: new Date(0), until: new Date(0) } })
+    expect(await others.acquire(id, 'two', minute)).toBeUndefined()
+    const seen = [others.unfinished(10), others.held(), others.withMachines(), others.recent(10)]
+    expect(await Promise.all(seen)).toEqual([[], [], [], []])
+    expect(await others.read(id)).toMatchObject({ id, deployment: 'bellows-test' })
+    await runs.change(held.lease, { hold: null })
+    expect(await others.unfinished(10)).toEqual([])
+    expect(await runs.unfinished(10)).toEqual([id])
   })
 })

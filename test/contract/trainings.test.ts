@@ -42,13 +42,13 @@ describeBoth('trainings', (world) => {
   let runs: Runs
   let documents: Documents
   let trainings: Trainings
-  let withOptions: (options: TrainingsOptions) => Trainings
+  let withOptions: (options: Partial<TrainingsOptions>) => Trainings
 
   beforeEach(async () => {
     if (world.name === 'memory') {
       const held = memoryRuns()
       runs = held
-      const memory = (options: TrainingsOptions) =>
+      const memory = (options: Partial<TrainingsOptions>) =>
         memoryTrainings({ ...options, isHeld: held.isHeld, isUnfinished: held.isUnfinished })
       let current = memory({})
       trainings = current
@@ -67,9 +67,10 @@ describeBoth('trainings', (world) => {
     const db = world.db()
     await db.dropDatabase()
     await createIndexes(db)
-    runs = mongoRuns(db)
-    trainings = mongoTrainings(db)
-    withOptions = (options) => mongoTrainings(db, options)
+    const deployment = 'bellows-test'
+    runs = mongoRuns(db, deployment)
+    trainings = mongoTrainings(db, { deployment })
+    withOptions = (options) => mongoTrainings(db, { deployment, ...options })
     const jobs = db.collection('trainingJobs')
     documents = {
       insert: (document) => jobs.insertOne(document),
@@ -185,7 +186,6 @@ describeBoth('trainings', (world) => {
     ['no date', { createdAt: undefined }, 'createdAt is missing'],
     ['a date that is a text', { createdAt: 'today' }, 'createdAt is the text "today", not a date'],
     ['an _id that is a text', { _id: 'mine' }, '_id is the text "mine", not an ObjectId'],
-    ['an _id that is an object', { _id: { a: 1 } }, '_id is an object, not an ObjectId'],
   ])('%s is claimed with its problem, and stops no other job', async (_, fields, problem) => {
     const wrong = job(fields)
     for (const [name, value] of Object.entries(fields)) {
@@ -200,6 +200,131 @@ describeBoth('trainings', (world) => {
     expect(training?.createdAt).toBeInstanceOf(Date)
     await trainings.fail(training?.id ?? '', 'It is wrong.')
     expect((await trainings.read(training?.id ?? ''))?.status).toBe('FAILED')
+  })
+
+  test.each<[string, Record<string, unknown>, RegExp]>([
+    ['whose _id is an object', { _id: { a: 1 } }, /_id is an object, neither an ObjectId nor a text/],
+    ['whose _id is a number', { _id: 7 }, /_id is the number 7, neither/],
+    [
+      'whose status is no known word',
+      { status: 'WAITING' },
+      /status is the text "WAITING", not one of QUEUED/,
+    ],
+    ['whose status is an object', { status: { toString: 'x' } }, /status is an object, not one of/],
+    ['without a status', { status: undefined }, /status is missing, not one of/],
+  ])('a document %s is never claimed, and is shown as not understood', async (_, fields, sentence) => {
+    await documents.insert(job(fields))
+    await documents.insert(job())
+    expect(await claimAll(2)).toHaveLength(1)
+    expect(await trainings.strangers(10)).toEqual([])
+    expect(await trainings.notUnderstood()).toEqual({ count: 1, examples: [expect.stringMatching(sentence)] })
+  })
+
+  test('what is RUNNING without a place is a stranger, and never an orphan', async () => {
+    const foreign = job({ status: 'RUNNING' })
+    await documents.insert(foreign)
+    await documents.insert(job())
+    const [{ id } = { id: '' }] = await claimAll(1)
+    expect(await trainings.orphans(10)).toEqual([id])
+    expect(await trainings.strangers(10)).toEqual([foreign._id.toHexString()])
+  })
+
+  test('a job that is put back waits in the queue, and its place is free', async () => {
+    const one = job()
+    await documents.insert(one)
+    const limits = { running: 1, runningPerOwner: 1 }
+    const [{ id } = { id: '' }] = await claimAll(1, limits)
+    await trainings.putBack(id)
+    expect((await documents.get(one._id))?.status).toBe('QUEUED')
+    expect(await trainings.claim(limits, [id])).toBeUndefined()
+    expect((await trainings.claim(limits))?.id).toBe(id)
+  })
+
+  test('a job that was cancelled meanwhile is not put back', async () => {
+    const one = job()
+    await documents.insert(one)
+    const [{ id } = { id: '' }] = await claimAll(1)
+    await documents.set(one._id, { status: 'CANCELLED' })
+    await trainings.putBack(id)
+    expect((await documents.get(one._id))?.status).toBe('CANCELLED')
+  })
+
+  test('nothing is claimed while claiming is paused, by whoever said so first', async () => {
+    await documents.insert(job())
+    await trainings.pause('an upgrade')
+    await trainings.pause('another')
+    expect(await trainings.paused()).toEqual({ since: expect.any(Date), by: 'an upgrade' })
+    expect(await claimAll(2)).toEqual([])
+    await trainings.resume()
+    expect(await trainings.paused()).toBeUndefined()
+    expect(await claimAll(2)).toHaveLength(1)
+  })
+
+  test('statuses are told of documents that exist, an unknown word as CANCELLED', async () => {
+    const [one, two] = [job(), job({ status: 'PAUSED' })]
+    await documents.insert(one)
+    await documents.insert(two)
+    const ids = [one, two, job()].map(({ _id }) => _id.toHexString())
+    expect([...(await trainings.statuses(ids))].sort()).toEqual(
+      [
+        [ids[0], 'QUEUED'],
+        [ids[1], 'CANCELLED'],
+      ].sort(),
+    )
+  })
+
+  test('a document that was set to RUNNING gets its ending back', async () => {
+    const one = job({ status: 'RUNNING' })
+    await documents.insert(one)
+    const id = one._id.toHexString()
+    const endedAt = new Date('2026-11-03T00:00:00Z')
+    await trainings.restore(id, { status: 'COMPLETED', remark: 'It is done.', endedAt, result })
+    expect(await documents.get(one._id)).toMatchObject({
+      status: 'COMPLETED',
+      failureReason: 'It is done.',
+      completedAt: endedAt,
+      modelRepoUrl: result.modelRepoUrl,
+    })
+    await trainings.restore(id, { status: 'FAILED', remark: 'no', endedAt, result: undefined })
+    expect((await documents.get(one._id))?.status).toBe('COMPLETED')
+  })
+
+  test('what became of a job that was ended from outside is said once, and its model delivered once', async () => {
+    const [one, two] = [job({ status: 'CANCELLED' }), job({ status: 'RUNNING' })]
+    await documents.insert(one)
+    await documents.insert(two)
+    const [id, running] = [one._id.toHexString(), two._id.toHexString()]
+    await trainings.explain(id, 'Half came back.')
+    await trainings.explain(id, 'All came back.')
+    await trainings.explain(running, 'no')
+    expect(await documents.get(one._id)).toMatchObject({
+      status: 'CANCELLED',
+      failureReason: 'Half came back.',
+    })
+    await trainings.deliver(id, result, 'The model is finished.')
+    await trainings.deliver(id, result, 'Again.')
+    await trainings.deliver(running, result, 'no')
+    expect(await documents.get(one._id)).toMatchObject({
+      status: 'CANCELLED',
+      modelRepoUrl: result.modelRepoUrl,
+      failureReason: 'The model is finished.',
+    })
+    const untouched = (await documents.get(two._id)) ?? {}
+    expect(Object.keys(untouched)).not.toContain('failureReason')
+    expect(Object.keys(untouched)).not.toContain('modelRepoUrl')
+  })
+
+  test('places of one deployment are none of another’s', async () => {
+    if (world.name === 'memory') return
+    const other = withOptions({ deployment: 'another' })
+    await documents.insert(job())
+    await documents.insert(job())
+    const one = { running: 1, runningPerOwner: 1 }
+    expect(await claimAll(1, one)).toHaveLength(1)
+    expect(await other.claim(one)).toBeDefined()
+    await other.pause('only mine')
+    expect(await trainings.paused()).toBeUndefined()
+    expect(await trainings.orphans(10)).toHaveLength(1)
   })
 
   test('a document of another environment is left alone; one without is everybody’s', async () => {

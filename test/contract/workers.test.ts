@@ -14,7 +14,7 @@ describeBoth('workers', (world) => {
     if (world.name === 'memory') workers = memoryWorkers()
     else {
       await world.db().dropDatabase()
-      workers = mongoWorkers(world.db())
+      workers = mongoWorkers(world.db(), 'bellows-test')
     }
   })
 

@@ -110,9 +110,6 @@ test.each<[string, Fields, RegExp]>([
 test('a job whose _id is a plain text is refused', () =>
   expectRefused({ job: { _id: 'kite-training' } }, /_id is the text "kite-training", not an ObjectId/))
 
-test('a job whose _id is an object is refused', () =>
-  expectRefused({ job: { _id: { job: 1 } } }, /_id is an object, not an ObjectId/))
-
 test('a text in a wrong place is shown on one line and cut short', () =>
   expectRefused(
     { job: { datasetId: `a\n\u0000b${'x'.repeat(5000)}` } },

@@ -82,6 +82,9 @@ function expectReport({ data }: TimelineEvent, reason: string, step: string): vo
   })
 }
 
+/** Endings that a job's own wishes or image can cause: what its machine cost is kept. */
+const keepsCost = new Set(['trainer-refused', 'trainer-diverged', 'out-of-memory'])
+
 test.each<[string, ReturnType<typeof exits>, string, RegExp, number]>([
   ['crashes', exits(1), 'trainer-crashed', /^The trainer crashed \(container exited with 1\)\. /, 2],
   [
@@ -118,9 +121,13 @@ test.each<[string, ReturnType<typeof exits>, string, RegExp, number]>([
   const job = await runJob({ options: { trainer } })
   expect(job.run?.outcome?.ending).toBe(reason)
   expect(job.document?.failureReason).toMatch(sentence)
-  expect(job.document?.failureReason).toMatch(/ Your points have been returned\.$/)
+  const kept = keepsCost.has(reason)
+  expect(job.document?.failureReason).toMatch(
+    kept ? / 99\d of 1000 points have been returned; the rest/ : / Your points have been returned\.$/,
+  )
   expect(job.machines).toBe(machines)
-  expect(job.balance).toBe(0)
+  if (kept) expect(job.balance).toBeLessThan(0)
+  else expect(job.balance).toBe(0)
   for (const failure of job.failures) {
     expectReport(failure, reason, 'training')
     expect(failure.data?.evidence).toContain('the last words of the trainer')
@@ -423,21 +430,28 @@ test('a job whose cap pays for no machine is refunded without one', async () => 
 })
 
 test.each(['day', 'month'] as const)(
-  "a %s's budget that is used up orders nothing, and is told once",
+  "a %s's budget that is used up lets jobs wait, uncharged, until it turns, and is told once",
   async (period) => {
-    const world = createWorld({ settings: { budget: { dayUsd: 20, monthUsd: 20, [`${period}Usd`]: 0.01 } } })
+    const budget = { dayUsd: 1, monthUsd: 1, [`${period === 'day' ? 'month' : 'day'}Usd`]: 100 }
+    const world = createWorld({ settings: { budget } })
     await world.install()
+    await world.budget.reserve({ key: 'others', usd: 1 }, budget, world.clock.now())
     const ids = [await insertJob(world), await insertJob(world)]
     world.startWorker('worker')
-    await world.clock.runUntil(() => allEnded(world, ids), hour)
-    expect(await brokenPromises(world, ids)).toEqual([])
+    await world.clock.runUntil(() => world.clock.elapsed > hour, 2 * hour)
     for (const id of ids) {
-      expect(world.trainings.document(id)?.failureReason).toBe(
-        `The training reached a cost limit: no more machines may be rented this ${period}. Your points have been returned.`,
+      expect(world.trainings.document(id)).toMatchObject({ status: 'QUEUED' })
+      expect((await world.runs.read(id))?.hold?.reason).toBe(
+        `the budget for machines of this ${period} (UTC) is used up`,
       )
+      expect(await world.ledger.movements(id)).toEqual([])
     }
     expect(world.machines.made()).toEqual([])
+    expect(world.trainings.places()).toEqual([])
     expect(world.alerts.said.map(({ key }) => key)).toEqual([`budget:${period}:100`])
+    if (period === 'month') return // it turns in four weeks
+    await world.clock.runUntil(() => allEnded(world, ids), 24 * hour)
+    for (const id of ids) expect(world.trainings.document(id)).toMatchObject({ status: 'COMPLETED' })
   },
 )
 
@@ -488,7 +502,7 @@ test('a job that is cancelled while its dataset is prepared is never charged', a
   expect(world.machines.made()).toEqual([])
 })
 
-test('a job that is cancelled while its machine is ordered gets every point back', async () => {
+test('a job that is cancelled while its machine is ordered gets every point back but what the machine cost', async () => {
   let begun = false
   const { promise: answered, resolve: answer } = Promise.withResolvers<void>()
   const job = await cancelWhen(
@@ -502,8 +516,9 @@ test('a job that is cancelled while its machine is ordered gets every point back
     },
     { moment: ({ verb, point }) => (verb === 'order' && point === 'instance' ? answered : undefined) },
   )
-  expect(job.balance).toBe(0)
-  expect(job.run?.outcome).toMatchObject({ ending: 'cancelled', refundPoints: 1000 })
+  expect(job.run?.outcome?.ending).toBe('cancelled')
+  expect(job.balance).toBeGreaterThanOrEqual(-40)
+  expect(job.document?.failureReason).toBe(job.run?.outcome?.sentence)
 })
 
 test('a job that is cancelled in training gets the points back for the steps that were not trained', async () => {
@@ -513,13 +528,26 @@ test('a job that is cancelled in training gets the points back for the steps tha
   expect(steps).toBeLessThan(12)
   expect(job.run?.plan?.steps).toBe(12)
   expect(job.balance).toBe(-1000 + Math.floor(1000 * (1 - steps / 12)))
-  expect(job.run?.outcome?.sentence).toMatch(/^Cancelled by its owner\. \d+ of 1000 points, for the steps/)
+  expect(job.run?.outcome?.sentence).toMatch(
+    /^Cancelled by its owner\. \d+ of 1000 points have been returned/,
+  )
 })
 
-test('a job that is cancelled while it is shipped has had all its steps', async () => {
-  const job = await cancelWhen(told(/^trained 12 of 12 steps/), slow)
-  expect(job.run?.outcome).toMatchObject({ ending: 'cancelled', refundPoints: 0 })
-  expect(job.world.models.all()).toEqual([])
+test('a job that is cancelled after its last step gets its model, and the document says so', async () => {
+  const job = await runJob({
+    options: slow,
+    async fault(world, id) {
+      await until(world, () => told(/^trained 12 of 12 steps/)(world))
+      world.trainings.set(id, { status: 'CANCELLED' })
+    },
+  })
+  expect(job.run?.outcome).toMatchObject({ ending: 'trained', refundPoints: 0 })
+  expect(job.world.models.all()).toHaveLength(1)
+  expect(job.document).toMatchObject({
+    status: 'CANCELLED',
+    modelRepoUrl: expect.stringMatching(/^https:/),
+    failureReason: 'It was ended after its last step: the model is finished.',
+  })
 })
 
 test('a job that reaches its deadline delivers the model as it is, for the steps that it has', async () => {

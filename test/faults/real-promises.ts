@@ -1,6 +1,7 @@
 /** What must be true on real parts when every job of a room has ended and its workers are gone, however it went. */
-import { endings, refundPoints } from '../../src/pipeline/endings.ts'
+import { endings } from '../../src/pipeline/endings.ts'
 import type { Figures } from '../../tools/fault-figures.ts'
+import { refundRange } from './expected-refund.ts'
 import type { Room } from './room.ts'
 
 export type Verdict = {
@@ -35,7 +36,13 @@ export async function verdictOn(room: Room, trainingIds: readonly string[]): Pro
     if (twice) doubleCharges++
     const points = Object.fromEntries(movements.map(({ key, points }) => [kindOf(key, id), points]))
     const charged = -(points.charge ?? 0)
-    const refund = refundPoints(ending, charged, run.lastStep ?? 0, run.plan?.steps ?? 0)
+    const [least, most] = refundRange(ending, {
+      charged,
+      steps: run.lastStep ?? 0,
+      planned: run.plan?.steps ?? 0,
+      costPoints: run.attempts.reduce((sum, { costUsd }) => sum + (costUsd ?? 0), 0) * 10_000,
+    })
+    const refund = Math.min(most, Math.max(least, points.refund ?? 0))
     const wanted = {
       ...(charged > 0 && { charge: -charged }),
       ...(refund > 0 && { refund }),

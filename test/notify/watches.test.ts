@@ -55,7 +55,17 @@ describe('the watch over the endings', () => {
   const run = (id: string, ending: Outcome['ending'], minute: number): Run => {
     const decidedAt = new Date(monday.getTime() + minute * 60_000)
     const outcome = { ending, sentence: '', refundPoints: 0, decidedAt }
-    return { id, phase: 'claimed', attempts: [], startedAt: monday, phaseTimes: {}, outcome }
+    return {
+      id,
+      number: 1,
+      deployment: 'bellows-test',
+      phase: 'claimed',
+      attempts: [],
+      earlierAttempts: [],
+      startedAt: monday,
+      phaseTimes: {},
+      outcome,
+    }
   }
   const watching = (alerts = memoryAlerts()) => ({
     alerts,

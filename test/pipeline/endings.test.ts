@@ -1,16 +1,28 @@
 import { expect, test } from 'vitest'
-import { reasons } from '../../src/failure.ts'
+import { type Reason, reasons } from '../../src/failure.ts'
 import { endings, refundPoints, worthAnotherMachine } from '../../src/pipeline/endings.ts'
 
-test.each(reasons)('%s: the owner reads a sentence, and gets every point back', (reason) => {
-  const { sentence, status } = endings[reason]
-  expect(status).toBe('FAILED')
-  expect(sentence('the reason')).toMatch(/^[A-Z].*[.]$/)
-  expect(refundPoints(reason, 1200, 300, 400)).toBe(1200)
+/** What a job can make happen by its own wishes, its image or its owner. */
+const ownDoing: readonly Reason[] = ['trainer-refused', 'trainer-diverged', 'out-of-memory']
+
+const facts = { charged: 1200, trainedSteps: 300, plannedSteps: 400, spent: 350 }
+
+test.each(reasons)(
+  '%s: the owner reads a sentence, and gets every point back that was not spent at will',
+  (reason) => {
+    const { sentence, status } = endings[reason]
+    expect(status).toBe('FAILED')
+    expect(sentence('the reason')).toMatch(/^[A-Z].*[.]$/)
+    expect(refundPoints(reason, facts)).toBe(ownDoing.includes(reason) ? 850 : 1200)
+  },
+)
+
+test('a machine that cost more than the charge leaves nothing to give back, and nothing to pay', () => {
+  expect(refundPoints('trainer-diverged', { ...facts, spent: 5000 })).toBe(0)
 })
 
 test('a trained job refunds nothing', () => {
-  expect(refundPoints('trained', 1200, 400, 400)).toBe(0)
+  expect(refundPoints('trained', { ...facts, trainedSteps: 400 })).toBe(0)
 })
 
 test.each([
@@ -20,8 +32,12 @@ test.each([
   [1000, 1000, 0],
   [5000, 1000, 0],
   [0, 0, 1200],
-])('cancelled after %i of %i steps, %i of 1,200 points go back', (trained, planned, refund) => {
-  expect(refundPoints('cancelled', 1200, trained, planned)).toBe(refund)
+])('cancelled after %i of %i steps, %i of 1,200 points go back', (trainedSteps, plannedSteps, refund) => {
+  expect(refundPoints('cancelled', { charged: 1200, trainedSteps, plannedSteps, spent: 0 })).toBe(refund)
+})
+
+test('cancelled before its first step, a job still pays for its machine', () => {
+  expect(refundPoints('cancelled', { ...facts, trainedSteps: 0 })).toBe(850)
 })
 
 test('a bad dataset is worth no second machine, a lost machine is worth five', () => {

@@ -73,7 +73,7 @@ test('causes that go round in a circle are told to an end', () => {
 })
 
 test.each([
-  ['cancelled', 1000, 500, /^Cancelled by its owner\. 500 of 1000 points, for the steps that were not/],
+  ['cancelled', 1000, 500, /^Cancelled by its owner\. 500 of 1000 points have been returned/],
   ['cancelled', 1000, 1000, /^Cancelled by its owner\. Your points have been returned\.$/],
   ['bad-dataset', 0, 0, /You have not been charged\.$/],
   ['internal', 1000, 1000, /Please try again\. Your points have been returned\.$/],

@@ -59,7 +59,7 @@ describe('a base model', () => {
 
   it('that is missing or whose list was changed is told apart', async () => {
     const store = memoryStore()
-    await expect(readBase(store, 'nothing')).rejects.toMatchObject({ reason: 'unknown-model' })
+    await expect(readBase(store, 'nothing')).rejects.toMatchObject({ reason: 'misconfigured' })
     const base = await publishBase(store, folder, meta)
     for (const change of [
       { files: base.files.slice(1) },
@@ -69,7 +69,7 @@ describe('a base model', () => {
     ]) {
       const ref = { bucket: 'bases', key: 'tiny-sdxl/base.json' } as const
       await store.write(ref, JSON.stringify({ ...base, ...change }), 'application/json')
-      await expect(readBase(store, 'tiny-sdxl')).rejects.toMatchObject({ reason: 'internal' })
+      await expect(readBase(store, 'tiny-sdxl')).rejects.toMatchObject({ reason: 'misconfigured' })
     }
   })
 })

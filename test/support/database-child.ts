@@ -20,7 +20,7 @@ const training = 'a'.repeat(24)
 const account = '0'.repeat(24)
 
 async function claimUntilNothingIsLeft(): Promise<void> {
-  const trainings = mongoTrainings(db)
+  const trainings = mongoTrainings(db, { deployment: 'bellows-test' })
   const limits = { running: 40, runningPerOwner: 25 }
   for (let next = await trainings.claim(limits); next; next = await trainings.claim(limits)) {
     process.stdout.write(`${next.id}\n`)
@@ -31,12 +31,12 @@ const tasks: Readonly<Record<string, () => Promise<unknown>>> = {
   async movements() {
     const ledger = mongoLedger(db)
     await ledger.topUp(account, 1000, 'one')
-    await ledger.charge(training, account, 300)
-    await ledger.refund(training, account, 120)
+    await ledger.charge({ trainingId: training, run: 1 }, account, 300)
+    await ledger.refund({ trainingId: training, run: 1 }, 120)
     await ledger.credit(training, 'trainer', account, 7)
   },
   async refundWithoutCharge() {
-    await mongoLedger(db).refund(training, account, 100)
+    await mongoLedger(db).refund({ trainingId: training, run: 1 }, 100)
   },
   async budget() {
     const budget = mongoBudget(db)
@@ -44,7 +44,8 @@ const tasks: Readonly<Record<string, () => Promise<unknown>>> = {
     await budget.settle('one', 1.5)
   },
   claim: () => Promise.all(Array.from({ length: 5 }, claimUntilNothingIsLeft)),
-  claimOne: () => mongoTrainings(db).claim({ running: 1, runningPerOwner: 1 }),
+  claimOne: () =>
+    mongoTrainings(db, { deployment: 'bellows-test' }).claim({ running: 1, runningPerOwner: 1 }),
 }
 
 await tasks[task]?.()

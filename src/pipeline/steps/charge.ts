@@ -1,18 +1,18 @@
-import { pricePoints } from '../../recipes/offerings.ts'
-import type { Plan } from '../../recipes/plan.ts'
 import type { Job } from '../job.ts'
 
-/** Charges the trainer. Evidence: the ledger's row `charge:<job>`, which is written at most once. */
-export async function charge(job: Job, plan: Plan): Promise<void> {
+/** Charges the trainer what the run was agreed on. Evidence: the ledger's row of this run, which is written at most once. */
+export async function charge(job: Job): Promise<void> {
   if (job.hasReached('charged')) return
   job.begin('charging')
   const { ledger, trainings } = job.ports
-  const { id, ownerAccountId, offeringId } = job.training
-  const offering = job.settings.offerings[offeringId ?? '']
-  if (!ownerAccountId || !offering) throw new Error(`training ${id} has lost its account or its offering`)
+  const { id, number, terms } = job.run
+  if (!terms) throw new Error(`run ${number} of training ${id} was planned without terms`)
 
-  const price = pricePoints(offering, plan, job.settings)
-  const movement = await ledger.charge(id, ownerAccountId, price)
+  const movement = await ledger.charge(
+    { trainingId: id, run: number },
+    terms.ownerAccountId,
+    terms.pricePoints,
+  )
   const points = -movement.points
   await job.change({ chargedPoints: points })
   await trainings.recordCharge(id, points, movement.at)

@@ -6,15 +6,19 @@ export async function credit(job: Job): Promise<void> {
   job.begin('crediting')
   const { ledger, datasets } = job.ports
   const { trainerCreditPoints, creatorCreditPoints } = job.settings
-  const { id, ownerAccountId, datasetId } = job.training
-  if (!ownerAccountId || !datasetId) throw new Error(`training ${id} has lost its account or its dataset`)
+  const { id, number, terms } = job.run
+  if (!terms) throw new Error(`run ${number} of training ${id} was planned without terms`)
+  const { ownerAccountId, creatorAccountId, datasetId } = terms
 
-  const dataset = await datasets.read(datasetId)
-  if (trainerCreditPoints > 0) await ledger.credit(id, 'trainer', ownerAccountId, trainerCreditPoints)
-  const creator = dataset?.ownerAccountId
-  if (creator && creator !== ownerAccountId && creatorCreditPoints > 0) {
-    await ledger.credit(id, 'dataset-creator', creator, creatorCreditPoints)
+  const credited: string[] = []
+  if (trainerCreditPoints > 0) {
+    await ledger.credit(id, 'trainer', ownerAccountId, trainerCreditPoints)
+    credited.push(`the trainer with ${trainerCreditPoints} points`)
   }
-  if (dataset) await datasets.recordTraining(datasetId, id)
-  await job.reach('credited', 'trainer and dataset creator are credited')
+  if (creatorAccountId && creatorAccountId !== ownerAccountId && creatorCreditPoints > 0) {
+    await ledger.credit(id, 'dataset-creator', creatorAccountId, creatorCreditPoints)
+    credited.push(`the dataset's creator with ${creatorCreditPoints} points`)
+  }
+  await datasets.recordTraining(datasetId, id)
+  await job.reach('credited', `credited ${credited.join(' and ') || 'nobody'}`)
 }

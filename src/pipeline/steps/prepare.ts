@@ -6,18 +6,19 @@ import type { Dataset } from '../../datasets/datasets.ts'
 import { Failure } from '../../failure.ts'
 import { sizeOf } from '../../recipes/base-size.ts'
 import { type Base, readBase } from '../../recipes/bases.ts'
-import { mayNameImage, type Offering } from '../../recipes/offerings.ts'
+import { mayNameImage, type Offering, pricePoints } from '../../recipes/offerings.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { type Family, families } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import { printable } from '../../recipes/trainer-line.ts'
+import type { Terms } from '../../trainings/runs.ts'
 import type { Job } from '../job.ts'
 
 export async function prepare(job: Job): Promise<Plan> {
   if (job.run.plan) return job.run.plan
   const { datasets, prepareDataset, store } = job.ports
 
-  const { ownerAccountId, datasetId, offering, family } = checkRequest(job)
+  const { ownerAccountId, datasetId, offeringId, offering, family } = checkRequest(job)
   const image = chooseImage(job, offering, family)
   const recipe = recipes[family]
   const dataset = checkDataset(await datasets.read(datasetId), datasetId, ownerAccountId)
@@ -41,7 +42,15 @@ export async function prepare(job: Job): Promise<Plan> {
     offering: offering.wishes,
   })
   const size = sizeOf(base)
-  await job.change({ plan, image, ...(size && { base: size }) })
+  const terms: Terms = {
+    ownerAccountId,
+    datasetId,
+    offeringId,
+    ...(job.training.modelName !== undefined && { modelName: job.training.modelName }),
+    ...(dataset.ownerAccountId && { creatorAccountId: dataset.ownerAccountId }),
+    pricePoints: pricePoints(offering, plan, job.settings),
+  }
+  await job.change({ plan, image, terms, ...(size && { base: size }) })
   for (const warning of prepared.warnings) await job.tell('warning', warning)
   return plan
 }
@@ -49,6 +58,7 @@ export async function prepare(job: Job): Promise<Plan> {
 function checkRequest(job: Job): {
   ownerAccountId: string
   datasetId: string
+  offeringId: string
   offering: Offering
   family: Family
 } {
@@ -77,7 +87,7 @@ function checkRequest(job: Job): {
       `the offering ${quoted(offeringId)} trains ${offering.family}, not ${family}`,
     )
   }
-  return { ownerAccountId, datasetId, offering, family }
+  return { ownerAccountId, datasetId, offeringId, offering, family }
 }
 
 /** The job's own where its offering allows it, else the offering's, else the family's. */
@@ -122,7 +132,7 @@ function checkDataset(dataset: Dataset | undefined, id: string, accountId: strin
 
 function checkBase(base: Base, family: Family): void {
   if (base.family !== family)
-    throw new Failure('internal', `base ${base.name} is of family ${base.family}, not ${family}`)
+    throw new Failure('misconfigured', `base ${base.name} is of family ${base.family}, not ${family}`)
 }
 
 /** `red-kite-5f1e2d`: what people called it, as a file name, made unique by the training's id. */

@@ -1,0 +1,68 @@
+/**
+ * What a job may wait for before it costs anybody anything: money in the day's and the month's budgets for its first
+ * machine, and the end of a back-off where its account's trainings have failed one after the other, each at the cost of
+ * a machine. A job that waits is held (hold.ts).
+ */
+import { Failure } from '../../failure.ts'
+import { usedUpAlert, usedUpKey } from '../../notify/watch-budget.ts'
+import type { Plan } from '../../recipes/plan.ts'
+import { recipes } from '../../recipes/registry.ts'
+import type { Run } from '../../trainings/runs.ts'
+import { reservationUsd } from '../cost.ts'
+import { endings } from '../endings.ts'
+import { estimatesOn } from '../estimates.ts'
+import type { Job } from '../job.ts'
+
+const minute = 60_000
+const day = 24 * 60 * minute
+
+/** Failures of an account in a row that are taken for bad luck. */
+const forgiven = 3
+const longestBackOffMs = 6 * 60 * minute
+
+export async function admit(job: Job, plan: Plan): Promise<void> {
+  if (job.hasReached('charged')) return
+  job.begin('admitting')
+  await mustNotBackOff(job)
+  const [cheapest] = await job.ports.machines.offers(recipes[plan.family].need(plan, job.run.base))
+  if (!cheapest) return // the order finds out, and says why
+  const { corrected } = (await estimatesOn(job, plan, [cheapest]))(cheapest)
+  await mustFitBudget(job, reservationUsd(corrected.totalSeconds, cheapest.usdPerHour))
+}
+
+/** Failure('budget-used-up') where the day's or the month's budget has not that much left, in USD. */
+export async function mustFitBudget(job: Job, usd: number): Promise<void> {
+  const { budget, clock, alerts } = job.ports
+  const limits = job.settings.budget
+  const spending = await budget.spending(clock.now())
+  for (const [period, spent, limit] of [
+    ['day', spending.dayUsd, limits.dayUsd],
+    ['month', spending.monthUsd, limits.monthUsd],
+  ] as const) {
+    if (spent + usd <= limit) continue
+    const left = `$${Math.max(0, limit - spent).toFixed(2)} is left, and a machine needed $${usd.toFixed(2)}`
+    await alerts.raise(usedUpKey(period), usedUpAlert(period, left))
+    throw new Failure('budget-used-up', `the budget for machines of this ${period} (UTC) is used up`)
+  }
+}
+
+/** Three in a row are forgiven; each further one doubles the pause. */
+async function mustNotBackOff(job: Job): Promise<void> {
+  const accountId = job.run.terms?.ownerAccountId
+  if (!accountId) return
+  const now = job.ports.clock.now().getTime()
+  const ended = await job.ports.runs.endedOf(accountId, new Date(now - day), 20)
+  const firstGood = ended.findIndex((run) => !wasWasted(run))
+  const wasted = firstGood === -1 ? ended.length : firstGood
+  if (wasted < forgiven) return
+  const pause = Math.min(longestBackOffMs, 10 * minute * 2 ** (wasted - forgiven))
+  if (Number(ended[0]?.endedAt) + pause <= now) return
+  throw new Failure('too-many-failures', `${wasted} in a row, each on a machine that had to be paid for`)
+}
+
+/** It ended as its own wishes, image or owner can make it end, and a machine was rented for it. */
+function wasWasted({ outcome, attempts }: Run): boolean {
+  if (!outcome || attempts.length === 0) return false
+  const { refund } = endings[outcome.ending]
+  return refund({ charged: 2, trainedSteps: 0, plannedSteps: 1, spent: 1 }) === 1
+}

@@ -1,0 +1,52 @@
+/**
+ * The identity of a deployment: whose runs, places, alerts and machines these are. It is made once, by the first worker
+ * that starts on a database under this name and environment, and kept in the collection `deployments`; a random part makes
+ * sure that no other database, even in the same cloud account and with the same name, ever has the same. It is the value of
+ * the tag `bellows:deployment` on everything in the cloud, and nobody judges what carries another.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Db, Document } from 'mongodb'
+import { durable, literal } from '../mongo.ts'
+
+type DeploymentDocument = { readonly _id: string; readonly identity: string; readonly madeAt: Date }
+
+/** `environment`: one that claims only jobs of an environment is a deployment of its own. */
+export async function deploymentIdentity(
+  db: Db,
+  name: string,
+  environment: string | undefined,
+): Promise<string> {
+  const deployments = durable<DeploymentDocument>(db, 'deployments')
+  const _id = environment ? `${name}/${environment}` : name
+  const random = `${name}-${randomBytes(4).toString('hex')}`
+  const fresh = (await deployments.findOne({ _id })) ? random : (await hasOldRuns(db)) ? name : random
+  const made = await deployments.findOneAndUpdate(
+    { _id },
+    [
+      {
+        $set: {
+          identity: { $ifNull: ['$identity', literal(fresh)] },
+          madeAt: { $ifNull: ['$madeAt', '$$NOW'] },
+        },
+      },
+    ],
+    { upsert: true, returnDocument: 'after' },
+  )
+  if (!made) throw new Error(`The identity of the deployment "${_id}" could not be made.`)
+  if (made.identity === name) await adopt(db, name)
+  return made.identity
+}
+
+const ofNobody = { deployment: { $exists: false } } as Document
+
+/** Of a release that knew no deployments: they and their machines, which carry the plain name, stay with the first that starts. */
+async function hasOldRuns(db: Db): Promise<boolean> {
+  return (await durable(db, 'trainingRuns').findOne(ofNobody, { projection: { _id: 1 } })) !== null
+}
+
+async function adopt(db: Db, deployment: string): Promise<void> {
+  const attempts = { $map: { input: '$attempts', in: { $mergeObjects: [{ run: 1 }, '$$this'] } } }
+  await durable(db, 'trainingRuns').updateMany(ofNobody, [
+    { $set: { deployment: literal(deployment), number: 1, attempts } },
+  ])
+}
