@@ -1,5 +1,6 @@
 /** What must be true when everything has ended, however it went. Each broken promise is a sentence. */
 import { endings } from '../../src/pipeline/endings.ts'
+import type { Attempt } from '../../src/trainings/runs.ts'
 import { refundRange } from './expected-refund.ts'
 import type { World } from './world.ts'
 
@@ -30,18 +31,35 @@ export async function brokenPromises(world: World, trainingIds: readonly string[
     must(new Set(keys).size === keys.length, `${id}: a movement was made twice: ${keys.join(', ')}`)
     const sum = (prefix: string) =>
       movements.filter(({ key }) => key.startsWith(prefix)).reduce((total, { points }) => total + points, 0)
-    const charged = -sum('charge:')
-    const cost = run.attempts.reduce((total, { costUsd }) => total + (costUsd ?? Infinity), 0)
+    const of = (kind: string, number: number) =>
+      movements.find(({ key }) => key === `${kind}:${id}${number === 1 ? '' : `:${number}`}`)?.points ?? 0
+    const charged = -of('charge', run.number)
+    const cost = costOf(run.attempts)
     const [least, most] = refundRange(ending, {
       charged,
       steps: run.lastStep ?? 0,
       planned: run.plan?.steps ?? 0,
       costPoints: cost * 10_000,
     })
-    const back = sum('refund:')
+    const back = of('refund', run.number)
     must(
       least <= back && back <= most,
       `${id}: ${ending}: ${back} of ${charged} points came back, not ${least} to ${most}`,
+    )
+    for (const { number, outcome } of run.earlier ?? []) {
+      must(
+        !outcome?.ending.startsWith('trained'),
+        `${id}: run ${number} was trained, and another came after it`,
+      )
+      const [paid, got] = [-of('charge', number), of('refund', number)]
+      must(
+        got === (outcome?.refundPoints ?? 0) || paid === 0,
+        `${id}: run ${number}: ${got} of ${paid} came back`,
+      )
+    }
+    must(
+      movements.filter(({ key }) => key.startsWith('charge:')).length <= run.number,
+      `${id}: more charges than runs`,
     )
     must(!ending.startsWith('trained') || charged > 0, `${id}: ${ending}, and not charged`)
 
@@ -52,10 +70,10 @@ export async function brokenPromises(world: World, trainingIds: readonly string[
       must(sum('credit:') === 150, `${id}: credits of ${sum('credit:')} points`)
     }
 
-    spent += cost
+    spent += cost + costOf(run.earlierAttempts)
     must(cost <= (run.capUsd ?? 0) + 1e-5, `${id}: machines cost $${cost}, its cap is $${run.capUsd}`)
     must(
-      run.attempts.every(({ tornDownAt }) => tornDownAt),
+      [...run.earlierAttempts, ...run.attempts].every(({ tornDownAt }) => tornDownAt),
       `${id}: an attempt was not torn down`,
     )
     const timeline = await world.timeline.read(id)
@@ -87,4 +105,8 @@ export async function brokenPromises(world: World, trainingIds: readonly string[
   const { monthUsd } = await world.budget.spending(world.clock.now())
   must(Math.abs(monthUsd - spent) < 1e-4, `the budget says $${monthUsd}, the machines cost $${spent}`)
   return broken
+}
+
+function costOf(attempts: readonly Attempt[]): number {
+  return attempts.reduce((total, { costUsd }) => total + (costUsd ?? Infinity), 0)
 }

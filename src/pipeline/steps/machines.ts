@@ -7,7 +7,7 @@ import type { Offer } from '../../cloud/machines.ts'
 import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
-import type { Attempt } from '../../trainings/runs.ts'
+import { type Attempt, allAttempts } from '../../trainings/runs.ts'
 import { affordableSeconds, committedUsd, reservationUsd } from '../cost.ts'
 import { endings, worthAnotherMachine } from '../endings.ts'
 import { type Estimates, estimatesOn } from '../estimates.ts'
@@ -69,7 +69,7 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
   }
   const { offer } = affordable
   const seconds = Math.floor(Math.min(affordable.paid, affordable.needed * job.settings.capFactor))
-  const number = attempts.length + 1
+  const number = allAttempts(job.run).length + 1 // its name must never have been another's
   const orderedAt = clock.now()
   const attempt: Attempt = {
     number,
