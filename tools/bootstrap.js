@@ -3,7 +3,9 @@
  * packages are those of package-lock.json, and hands over to the Node 24 among them, which runs
  * TypeScript as it is. Plain JavaScript that imports nothing but Node: there may be nothing else yet.
  *
- *     node tools/bootstrap.js FILE.ts [ARGUMENTS]
+ *     node tools/bootstrap.js [--env-file] FILE.ts [ARGUMENTS]
+ *
+ * The scripts `exec` it: a shell in between would take the signals that npm passes on, and keep them to itself.
  */
 import { fileURLToPath } from 'node:url'
 import { handOver } from './setup/hand-over.js'

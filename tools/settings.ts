@@ -44,7 +44,7 @@ export function example(settings: readonly Setting[]): string {
     const comment = about ? `# ${about}\n` : ''
     return `${comment}${required ? '' : '#'}${name}=${value}\n`
   })
-  return `# Every setting, as src/config.ts has it. Copy it to .env, and fill in what has no # before it.\n\n${entries.join('\n')}`
+  return `# Every setting, as src/config.ts has it. Copy it to .env, and fill in what has no # before it. `npm start` and\n# `npm run bellows` read it; the environment goes before it. A value with a # in it needs quotes.\n\n${entries.join('\n')}`
 }
 
 /** The text between the markers replaced; an error where they aren't there. */

@@ -17,8 +17,7 @@ export function packagesAreInstalled(root) {
 }
 
 /**
- * Optional packages (those for other computers) may be missing, but not be another version. The lock has no
- * integrity for a few of them, which no registry that it was made with had.
+ * Optional packages (those for other computers) may be missing, but not be another version.
  *
  * @param {Readonly<Record<string, LockedPackage>>} installed
  * @param {Readonly<Record<string, LockedPackage>>} wanted
@@ -28,12 +27,12 @@ export function covers(installed, wanted) {
     if (path === '') return true
     const found = installed[path]
     if (found === undefined) return optional === true || devOptional === true
-    return found.version === version && (integrity === undefined || found.integrity === integrity)
+    return found.version === version && found.integrity === integrity
   })
 }
 
 /**
- * No package's own scripts are run: none is needed, and nothing is compiled.
+ * No package's own scripts are run, by `.npmrc` and here: none is needed, and nothing is compiled.
  *
  * @param {string} root
  */
