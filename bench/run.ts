@@ -5,9 +5,9 @@
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
+import { commandLine, family, positive } from '../src/command-line.ts'
 import { type BaseFile, sumOf, weightsIn } from '../src/recipes/bases.ts'
-import { familyNamed } from '../src/recipes/plan.ts'
+import { type Family, families } from '../src/recipes/plan.ts'
 import { planText } from '../src/recipes/plan-text.ts'
 import { cudaTrainer } from '../tools/cuda-images.ts'
 import { setUp } from '../tools/toolbox.ts'
@@ -22,20 +22,33 @@ import { table } from './table.ts'
 import { textLengthOf } from './text-length.ts'
 import { trueBase } from './true-base.ts'
 
-const { values } = parseArgs({
-  options: {
-    model: { type: 'string', default: 'SDXL' },
-    base: { type: 'string' },
-    'true-size': { type: 'boolean', default: false },
-    gpu: { type: 'boolean', default: false },
-    script: { type: 'string' },
-    rounds: { type: 'string', default: '3' },
-    steps: { type: 'string' },
-    batch: { type: 'string' },
-    resolution: { type: 'string' },
-    rank: { type: 'string' },
-  },
-})
+const values = commandLine(
+  'npm run bench --',
+  "Our trainer and diffusers' example script one after the other, again and again, on this computer.",
+)
+  .option('--model <family>', families.join(', '), family, 'SDXL')
+  .option('--base <folder>', "a base model in diffusers' layout")
+  .option('--true-size', 'random weights of the true size')
+  .option('--gpu', 'on the GPU; implies --true-size')
+  .option('--script <file>', 'the example script; default: it is downloaded')
+  .option('--rounds <count>', 'how often each is run', positive, 3)
+  .option('--steps <count>', 'steps of each run', positive)
+  .option('--batch <size>', 'batch size', positive)
+  .option('--resolution <pixels>', 'side of the square', positive)
+  .option('--rank <rank>', 'rank of the LoRA', positive)
+  .parse()
+  .opts<{
+    model: Family
+    base?: string
+    trueSize?: boolean
+    gpu?: boolean
+    script?: string
+    rounds: number
+    steps?: number
+    batch?: number
+    resolution?: number
+    rank?: number
+  }>()
 const folder = await mkdtemp(join(tmpdir(), 'bellows-bench-'))
 try {
   console.log(await bench())
@@ -47,9 +60,9 @@ try {
 }
 
 async function bench(): Promise<string> {
-  const family = familyNamed(values.model)
-  const trueSize = values.gpu || values['true-size'] || values.base !== undefined
-  const settings = settingsFor(family, values.gpu, wished(), trueSize)
+  const { model: family, gpu = false } = values
+  const trueSize = gpu || values.trueSize === true || values.base !== undefined
+  const settings = settingsFor(family, gpu, wished(), trueSize)
   const script = exampleScript(family)
 
   const toolbox = await setUp(['images', 'bases', 'photographs'])
@@ -72,7 +85,7 @@ async function bench(): Promise<string> {
 
   const contenders = contendersFor(settings, await textLengthOf(base))
   const rounds: Figures[][] = []
-  for (let round = 0; round < Number(values.rounds); round++) {
+  for (let round = 0; round < values.rounds; round++) {
     const figures: Figures[] = []
     for (const contender of contenders) {
       const job = await makeJob(settings, basename(base), weights, pictures)
@@ -98,7 +111,7 @@ function wished(): Wished {
     rank: values.rank,
   }
   const written = Object.entries(given).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(written.map(([name, value]) => [name, Number(value)]))
+  return Object.fromEntries(written)
 }
 
 /** A new `/job`, as a machine has it once everything is staged: the base's files have been checked. */

@@ -1,8 +1,8 @@
 /** `npm run bellows -- <command>`: what an operator does by hand. Settings come from the environment, as for the worker. */
 import { existsSync } from 'node:fs'
-import { Command, InvalidArgumentError } from 'commander'
 import { connectClients, storeOf } from './clients.ts'
 import { reap } from './cloud/reaper.ts'
+import { commandLine, family, positive } from './command-line.ts'
 import { readComfyUiToken, readConfig } from './config.ts'
 import { openRepository, parseRepositoryName, type RepositoryName } from './hub/repository.ts'
 import { syncComfyUi, watchComfyUi } from './models/comfyui-sync.ts'
@@ -10,7 +10,7 @@ import { type BaseFile, publishBase } from './recipes/bases.ts'
 import { publishFromHub } from './recipes/hub-base.ts'
 import { type Family, families } from './recipes/plan.ts'
 
-const program = new Command('bellows').description('One button trains a LoRA.').showHelpAfterError()
+const program = commandLine('npm run bellows --', 'What an operator does by hand.')
 
 program
   .command('sync')
@@ -115,18 +115,6 @@ function repositoryName(text: string): RepositoryName {
   const name = parseRepositoryName(text)
   if (!name) throw new Error(`"${text}" is neither a folder nor owner/name[@revision].`)
   return name
-}
-
-function positive(text: string): number {
-  const value = Number(text)
-  if (!(value > 0)) throw new InvalidArgumentError('It must be a number above 0.')
-  return value
-}
-
-function family(text: string): Family {
-  const found = families.find((each) => each === text.toUpperCase())
-  if (!found) throw new InvalidArgumentError(`It must be one of ${families.join(', ')}.`)
-  return found
 }
 
 try {

@@ -9,6 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { type Clients, connectClients, pipelineSettings } from './clients.ts'
 import type { Leak } from './cloud/reaper.ts'
+import { commandLine } from './command-line.ts'
 import { type Config, readConfig } from './config.ts'
 import { createLogger, logEvent } from './log.ts'
 import { createMetrics } from './metrics.ts'
@@ -190,6 +191,7 @@ async function announceFitness(
 }
 
 async function main(): Promise<void> {
+  commandLine('npm start --', 'One worker. Its settings come from the environment and from .env.').parse()
   let config: Config
   try {
     config = readConfig(process.env)

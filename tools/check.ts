@@ -4,6 +4,7 @@
  */
 import { mkdir } from 'node:fs/promises'
 import { execa } from 'execa'
+import { commandLine } from '../src/command-line.ts'
 import { atLeastOneFailed, type Count, nothing, sum } from './counting.ts'
 import { duration } from './setup/progress.ts'
 import { runVitest } from './vitest.ts'
@@ -44,6 +45,7 @@ async function runCheck([file = '', ...args]: readonly string[]): Promise<{ coun
 }
 
 if (import.meta.main) {
+  commandLine('npm run check --', 'Format, lint, types, dead code, settings and the unit tests.').parse()
   const { failed } = await check()
   process.exitCode = failed > 0 ? 1 : 0
 }

@@ -6,20 +6,25 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { execa } from 'execa'
 import { z } from 'zod'
+import { commandLine } from '../src/command-line.ts'
 import { figuresSchema, summed } from './fault-figures.ts'
 import { duration } from './setup/progress.ts'
 
-const { values } = parseArgs({
-  options: {
-    crash: { type: 'boolean', default: false },
-    real: { type: 'boolean', default: false },
-    schedules: { type: 'string' },
-    seed: { type: 'string', default: '1' },
-  },
-})
+const values = commandLine(
+  'npm run faults --',
+  'Run the fault kit: a table of promises, and what it measured. Without options: everything.',
+)
+  .option(
+    '--crash',
+    'the crash points in memory; with --real: a real worker killed at each of its own (an hour or two)',
+  )
+  .option('--real', 'the part on real processes, machines and the real engine')
+  .option('--schedules <count>', 'so many random schedules')
+  .option('--seed <number>', 'the first of their seeds', '1')
+  .parse()
+  .opts<{ crash?: boolean; real?: boolean; schedules?: string; seed: string }>()
 const everyRealPoint = values.crash && values.real
 const everything = !values.crash && !values.real && !values.schedules
 

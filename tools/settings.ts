@@ -6,6 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { commandLine } from '../src/command-line.ts'
 import { settingsSchema } from '../src/config.ts'
 
 export type Setting = {
@@ -39,12 +40,17 @@ export function table(settings: readonly Setting[]): string {
   return ['| setting | default | what it is for |', '| --- | --- | --- |', ...rows].join('\n')
 }
 
+const exampleHeader = [
+  '# Every setting, as src/config.ts has it. Copy it to .env, and fill in what has no # before it. `npm start` and',
+  '# `npm run bellows` read it; what the environment has goes before it. A value with a # in it needs quotes.',
+].join('\n')
+
 export function example(settings: readonly Setting[]): string {
   const entries = settings.map(({ name, required, default: value = '', about }) => {
     const comment = about ? `# ${about}\n` : ''
     return `${comment}${required ? '' : '#'}${name}=${value}\n`
   })
-  return `# Every setting, as src/config.ts has it. Copy it to .env, and fill in what has no # before it. `npm start` and\n# `npm run bellows` read it; the environment goes before it. A value with a # in it needs quotes.\n\n${entries.join('\n')}`
+  return `${exampleHeader}\n\n${entries.join('\n')}`
 }
 
 /** The text between the markers replaced; an error where they aren't there. */
@@ -72,7 +78,13 @@ export function updateSettings(root: string, check: boolean): readonly string[] 
 }
 
 if (import.meta.main) {
-  const check = process.argv.includes('--check')
+  const { check = false } = commandLine(
+    'npm run settings --',
+    'Print every setting into README.md and .env.example.',
+  )
+    .option('--check', 'write nothing; fail where one of them is stale')
+    .parse()
+    .opts<{ check?: boolean }>()
   const stale = updateSettings(join(import.meta.dirname, '..'), check)
   if (stale.length > 0)
     console.log(check ? `${stale.join(', ')}: run \`npm run settings\`` : `${stale.join(', ')}: written`)

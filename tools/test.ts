@@ -2,6 +2,7 @@
  * `npm test`: gets what is missing, then runs every check and every test there is, the trainers' beside the others. Its last line is
  * `N passed, N failed`, over all of them, and it fails when one does.
  */
+import { commandLine } from '../src/command-line.ts'
 import { check } from './check.ts'
 import { type Count, nothing, sum, verdict } from './counting.ts'
 import { duration } from './setup/progress.ts'
@@ -9,6 +10,7 @@ import { setUp } from './toolbox.ts'
 import { runTrainerTests } from './trainer-tests.ts'
 import { runVitest } from './vitest.ts'
 
+commandLine('npm test --', 'Get what is missing, then run every check and every test there is.').parse()
 const started = performance.now()
 const total = await testEverything().catch((error: Error): Count => {
   console.error(error.message)

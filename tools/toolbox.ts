@@ -5,6 +5,7 @@
 import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { commandLine } from '../src/command-line.ts'
 import type { Family } from '../src/recipes/plan.ts'
 import { makeBaseImage } from './setup/base-image.ts'
 import { cacheFolder } from './setup/cache.ts'
@@ -157,6 +158,10 @@ async function allOf<Key extends string>(
 }
 
 if (import.meta.main) {
+  commandLine(
+    'npm run setup --',
+    'Get, or build, everything that the demo and the tests need; print where it is.',
+  ).parse()
   const toolbox = await setUp().catch((error: Error) => {
     console.error(error.message)
     process.exitCode = 1

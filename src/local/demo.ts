@@ -1,20 +1,16 @@
-/** `npm run demo [-- --model SDXL|FLUX|WAN|all] [--keep]`. */
-import { parseArgs } from 'node:util'
-import { setUp } from '../../tools/toolbox.ts'
+/** `npm run demo`; `-- --help` says what can be chosen. */
+import { commandLine, family } from '../command-line.ts'
 import { families as allFamilies, type Family } from '../recipes/plan.ts'
 import { createDisplay } from './demo/display.ts'
-import { runDemo } from './demo/run.ts'
 
-const { values } = parseArgs({
-  options: { model: { type: 'string', default: 'SDXL' }, keep: { type: 'boolean', default: false } },
-})
-const wanted = values.model.toUpperCase()
-const families: readonly Family[] =
-  wanted === 'ALL' ? allFamilies : allFamilies.filter((each) => each === wanted)
-if (families.length === 0) {
-  console.error(`There is no model ${values.model}; choose one of ${allFamilies.join(', ')}, all.`)
-  process.exit(2)
-}
+const { model: families, keep = false } = commandLine(
+  'npm run demo --',
+  'The whole product on this computer, with nothing in the cloud.',
+)
+  .option('--model <family>', `${allFamilies.join(', ')} or all`, chosen, chosen('SDXL'))
+  .option('--keep', 'leave everything up until Ctrl-C')
+  .parse()
+  .opts<{ model: readonly Family[]; keep?: boolean }>()
 
 const interrupted = new AbortController()
 let settingUp = true
@@ -31,12 +27,20 @@ process.stdout.on('error', () => interrupted.abort(new Error('Nobody reads on; e
 const display = createDisplay(process.stdout)
 const started = performance.now()
 try {
+  const [{ setUp }, { runDemo }] = await Promise.all([
+    import('../../tools/toolbox.ts'),
+    import('./demo/run.ts'),
+  ])
   const toolbox = await setUp()
   settingUp = false
-  await runDemo(toolbox, { families, keep: values.keep, display, signal: interrupted.signal })
+  await runDemo(toolbox, { families, keep, display, signal: interrupted.signal })
   display.line(`\nDone in ${((performance.now() - started) / 1000).toFixed(0)} s; nothing is left running.`)
 } catch (error) {
   display.done()
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = interrupted.signal.aborted ? 130 : 1
+}
+
+function chosen(text: string): readonly Family[] {
+  return text.toLowerCase() === 'all' ? allFamilies : [family(text)]
 }

@@ -9,15 +9,15 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir, totalmem } from 'node:os'
 import { basename, join, parse, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { parseArgs } from 'node:util'
 import { execa } from 'execa'
 import { cudaTrainer } from '../../tools/cuda-images.ts'
 import { setUp } from '../../tools/toolbox.ts'
+import { commandLine, family as familyOption } from '../command-line.ts'
 import { datasetPreparer } from '../datasets/prepare-dataset.ts'
 import { checkArtifact } from '../models/artifact.ts'
 import { parseResult } from '../models/manifest.ts'
 import { sumOf, weightsIn } from '../recipes/bases.ts'
-import { familyNamed, type Plan } from '../recipes/plan.ts'
+import { type Family, families, type Plan } from '../recipes/plan.ts'
 import { planText } from '../recipes/plan-text.ts'
 import { recipes } from '../recipes/registry.ts'
 import { parseTrainerLine } from '../recipes/trainer-line.ts'
@@ -26,17 +26,31 @@ import { memoryStore } from '../storage/memory-store.ts'
 import { bar, createDisplay } from './demo/display.ts'
 import { tinyWishes } from './offerings.ts'
 
-const { values } = parseArgs({
-  options: {
-    model: { type: 'string', default: 'SDXL' },
-    data: { type: 'string' },
-    out: { type: 'string' },
-    base: { type: 'string' },
-    gpu: { type: 'boolean', default: false },
-    trigger: { type: 'string' },
-    wish: { type: 'string', multiple: true, default: [] },
-  },
-})
+const values = commandLine(
+  'npm run train --',
+  'Train on this computer, in the container that a job would have: no database, cloud or store.',
+)
+  .option('--model <family>', families.join(', '), familyOption, 'SDXL')
+  .requiredOption(
+    '--data <folder>',
+    'images, and clips for WAN, with captions beside them (kite.jpg, kite.txt)',
+  )
+  .requiredOption('--out <folder>', 'where the LoRA goes')
+  .option('--base <folder>', "a base model in diffusers' layout; default: a tiny, random one")
+  .option('--gpu', 'take the image for CUDA')
+  .option('--trigger <word>', 'trigger word')
+  .option('--wish <name=value>', 'such as steps=200; any number of times', oneMore, [])
+  .parse()
+  .opts<{
+    model: Family
+    data: string
+    out: string
+    base?: string
+    gpu?: boolean
+    trigger?: string
+    wish: readonly string[]
+  }>()
+const { gpu = false } = values
 const ends = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const display = createDisplay(process.stdout)
 const job = await mkdtemp(join(tmpdir(), 'bellows-train-'))
@@ -51,12 +65,10 @@ try {
 }
 
 async function main(): Promise<void> {
-  const family = familyNamed(values.model)
-  if (!values.data || !values.out)
-    throw new Error('Say where the images are (--data) and where the LoRA goes (--out).')
+  const family = values.model
 
   const toolbox = await setUp(['images', 'bases'])
-  const image = values.gpu ? await cudaTrainer(family) : toolbox.images.trainers[family]
+  const image = gpu ? await cudaTrainer(family) : toolbox.images.trainers[family]
   const base = values.base ? resolve(values.base) : toolbox.bases[family]
   if (!image || !base) throw new Error(`The set-up has made no trainer for ${family}.`)
 
@@ -77,6 +89,10 @@ async function main(): Promise<void> {
 
   await train(image, base, plan)
   await collect(plan, values.out)
+}
+
+function oneMore(text: string, before: readonly string[]): readonly string[] {
+  return [...before, text]
 }
 
 /** `steps=200` → `['steps', 200]`. */
@@ -135,7 +151,7 @@ async function train(image: string, base: string, plan: Plan): Promise<void> {
     [trainerUser]: [`${process.getuid?.()}:${process.getgid?.()}`],
     '/job:/job': [`${job}:/job`, '--volume', `${base}:/job/base:ro`],
   }
-  const argv = runTrainer({ name, image, memoryBytes, gpu: values.gpu, environment: {} })
+  const argv = runTrainer({ name, image, memoryBytes, gpu, environment: {} })
     .slice(2) // no sudo here
     .flatMap((word) => here[word] ?? [word])
   const [program = 'docker', ...rest] = argv

@@ -9,13 +9,6 @@ export const families = ['SDXL', 'FLUX', 'WAN'] as const
 export const familySchema = z.enum(families)
 export type Family = z.infer<typeof familySchema>
 
-/** As a person types it; throws with the choices. */
-export function familyNamed(text: string): Family {
-  const found = families.find((each) => each === text.toUpperCase())
-  if (!found) throw new Error(`There is no model ${text}; choose one of ${families.join(', ')}.`)
-  return found
-}
-
 /** Stem of a file that may be named on any file system, in a URL and in a shell. */
 export const slugSchema = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/)
 
