@@ -8,6 +8,7 @@ export const reasons = [
   'unknown-model', // no such base model or offering
   'bad-dataset', // missing, empty, not shared, broken images
   'cannot-pay', // the balance doesn't cover the charge
+  'foreign-plan', // made by another release, and not readable by this one
   'over-budget', // the job's own cap
   'budget-used-up', // the day's or the month's budget, for all jobs
   'misconfigured', // a base, an image or a setting is missing or wrong: the operator's to mend

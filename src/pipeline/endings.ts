@@ -78,6 +78,12 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
     ...failed,
     sentence: (detail) => `There are not enough points for this training: ${detail}.`,
   },
+  'foreign-plan': {
+    ...failed,
+    alert: true,
+    sentence: () =>
+      'This training was begun by another version of the service, and can’t be gone on with. Please start it again.',
+  },
   'over-budget': {
     ...unlucky,
     sentence: (detail) => `The training reached a cost limit: ${detail}.`,

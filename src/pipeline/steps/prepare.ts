@@ -2,20 +2,20 @@
  * From what somebody wished to what can be done: the document's fields, the dataset's pictures and the
  * recipe's limits are checked before a point or a machine is touched. Done when the run has a plan.
  */
+import { z } from 'zod'
 import type { Dataset } from '../../datasets/datasets.ts'
 import { Failure } from '../../failure.ts'
 import { sizeOf } from '../../recipes/base-size.ts'
 import { type Base, readBase } from '../../recipes/bases.ts'
 import { mayNameImage, type Offering, pricePoints } from '../../recipes/offerings.ts'
-import type { Plan } from '../../recipes/plan.ts'
-import { type Family, families } from '../../recipes/plan.ts'
+import { type Family, families, type Plan, planSchema } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import { printable } from '../../recipes/trainer-line.ts'
 import type { Terms } from '../../trainings/runs.ts'
 import type { Job } from '../job.ts'
 
 export async function prepare(job: Job): Promise<Plan> {
-  if (job.run.plan) return job.run.plan
+  if (job.run.plan) return planOf(job)
   const { datasets, prepareDataset, store } = job.ports
 
   const { ownerAccountId, datasetId, offeringId, offering, family } = checkRequest(job)
@@ -100,6 +100,14 @@ function chooseImage({ training, settings }: Job, offering: Offering, family: Fa
     'bad-request',
     `its trainerImage is ${named}, which the offering ${quoted(training.offeringId)} does not allow`,
   )
+}
+
+/** A job outlives a release: its plan is read as strictly as a stranger's. */
+function planOf({ run }: Job): Plan {
+  const { success, data, error } = planSchema.safeParse(run.plan)
+  if (success && run.image !== undefined) return data
+  const problem = error ? z.prettifyError(error) : 'it names no trainer image'
+  throw new Failure('foreign-plan', `its plan can't be read: ${problem}`)
 }
 
 /** Of a job that has a plan. */
