@@ -7,12 +7,23 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import { workerNetworks } from '../infra/worker-networks.ts'
+import { brokenRules } from './config-rules.ts'
 import { Secret } from './secret.ts'
 
 const secret = z
   .string()
   .min(1)
   .transform((value) => new Secret(value))
+/** One that nobody guesses: of random text, `characters` long or more. */
+const strong = (characters: number) =>
+  z
+    .string()
+    .min(characters, `is too short: ${characters} characters or more of random text (openssl rand -hex 32)`)
+    .refine(
+      (value) => new Set(value).size >= 8,
+      'is no random text: it has fewer than 8 different characters',
+    )
+    .transform((value) => new Secret(value))
 const count = z.coerce.number().int().min(0)
 const positive = z.coerce.number().int().min(1)
 const usd = z.coerce.number().positive()
@@ -46,8 +57,8 @@ export const settingsSchema = z.object({
     .regex(/^[a-z][a-z0-9-]{0,30}$/)
     .default('bellows')
     .describe('Tag on everything that is made in the cloud; the reaper touches nothing else'),
-  BELLOWS_SECRET: secret.describe(
-    "Long random text that the machines' SSH keys are derived from; the same for all workers",
+  BELLOWS_SECRET: strong(32).describe(
+    "Random text that the machines' SSH keys are derived from, the same for all workers: `openssl rand -hex 32`",
   ),
   BELLOWS_WORKER: z
     .string()
@@ -177,7 +188,7 @@ export const settingsSchema = z.object({
     .default('file://~')
     .describe('State of the machines’ stacks: `file://`, `s3://`, or Pulumi Cloud'),
   PULUMI_BACKEND_R2: flag.default(false).describe('Use the R2 key for an `s3://` state'),
-  PULUMI_CONFIG_PASSPHRASE: secret.describe('Encrypts secrets in that state'),
+  PULUMI_CONFIG_PASSPHRASE: strong(12).describe('Encrypts secrets in that state; 12 characters or more'),
   PULUMI_ACCESS_TOKEN: secret.optional().describe('Login of Pulumi Cloud, where the state is kept there'),
   PULUMI_DEBUG_PROVIDERS: z.string().optional().describe('Attach to running providers (the local cloud)'),
   PULUMI_HOME: z.string().optional().describe('Where Pulumi keeps its plugins'),
@@ -199,10 +210,20 @@ export const settingsSchema = z.object({
     .optional()
     .describe('ComfyDeploy’s API; without it models are offered to `bellows sync`'),
   COMFY_DEPLOY_KEY: secret.optional(),
-  BELLOWS_COMFYUI_TOKEN: secret.optional().describe('Bearer token that `bellows sync` shows to the worker'),
+  BELLOWS_COMFYUI_TOKEN: strong(16)
+    .optional()
+    .describe('Bearer token that `bellows sync` shows to the worker; 16 characters or more'),
 
-  BELLOWS_HOST: z.string().default('127.0.0.1').describe('Address of the status page'),
+  BELLOWS_HOST: z.string().default('127.0.0.1').describe('Address that the status page listens on'),
   BELLOWS_PORT: count.max(65535).default(8080).describe('… and its port'),
+  BELLOWS_HOST_NAMES: list
+    .optional()
+    .describe(
+      'Names that the status page may be asked for by, beside its address and localhost: `bellows.example.com`',
+    ),
+  BELLOWS_STATUS_TOKEN: strong(16)
+    .optional()
+    .describe('Demanded by the status page, as bearer token or password; needed where it listens for others'),
   BELLOWS_WEBHOOKS: secrets
     .optional()
     .describe('Where alerts go: `slack:https://…`, `telegram:<token>@<chat>`, `json:https://…`'),
@@ -214,20 +235,34 @@ export const settingsSchema = z.object({
 
 export type Config = Readonly<z.infer<typeof settingsSchema>>
 
+type Environment = Readonly<Record<string, string | undefined>>
+
 /** Parses the environment; throws one error that names every setting that is missing or wrong. */
-export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
-  const present = Object.fromEntries(
-    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
-  )
-  const parsed = settingsSchema.safeParse(present)
-  if (parsed.success) return parsed.data
-  const problems = parsed.error.issues.map(({ path, message }) => `  ${path.join('.')}: ${message}`)
-  throw new Error(`These settings are missing or wrong (README.md lists them all):\n${problems.join('\n')}`)
+export function readConfig(environment: Environment): Config {
+  const config = read(settingsSchema, environment)
+  const broken = brokenRules(config)
+  if (broken.length > 0) throw wrongSettings(broken)
+  return config
 }
 
 /** The one setting of `bellows sync`, which runs beside ComfyUI and needs no other. */
-export function readComfyUiToken(environment: Readonly<Record<string, string | undefined>>) {
-  return settingsSchema.pick({ BELLOWS_COMFYUI_TOKEN: true }).parse(environment)
+export function readComfyUiToken(environment: Environment) {
+  return read(settingsSchema.pick({ BELLOWS_COMFYUI_TOKEN: true }), environment)
+}
+
+/** A setting that is empty is one that is not there. */
+function read<Schema extends z.ZodObject>(schema: Schema, environment: Environment): z.infer<Schema> {
+  const present = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  )
+  const parsed = schema.safeParse(present)
+  if (parsed.success) return parsed.data
+  throw wrongSettings(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`))
+}
+
+function wrongSettings(problems: readonly string[]): Error {
+  const lines = problems.map((problem) => `  ${problem}`).join('\n')
+  return new Error(`These settings are missing or wrong (README.md lists them all):\n${lines}`)
 }
 
 /** The operator's offerings file as text, if there is one. */

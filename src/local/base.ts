@@ -28,7 +28,7 @@ const outputsSchema = z.object({
 
 export type BaseOutputs = z.infer<typeof outputsSchema>
 
-export const localPassphrase = 'local'
+export const localPassphrase = 'only-on-this-computer'
 const stack = 'local'
 const root = join(import.meta.dirname, '../..')
 

@@ -28,7 +28,7 @@ const asked: string[] = []
 
 /** As the schema marks them, so that a new one is planted by itself. */
 const secretSettings = Object.entries(settingsSchema.shape).flatMap(([name, schema]) =>
-  schema.safeParse('x').data instanceof Secret ? [name] : [],
+  schema.safeParse(canary(name)).data instanceof Secret ? [name] : [],
 )
 const canaries = new Map(secretSettings.map((name) => [name, canary(name)]))
 
@@ -190,7 +190,8 @@ async function onPages(url: string, ids: readonly string[]): Promise<readonly st
   ]
   const pages = await Promise.all(
     paths.map(async (path) => {
-      const answer = await fetch(`${url}${path}`)
+      const headers = { authorization: `Bearer ${canaries.get('BELLOWS_STATUS_TOKEN')}` }
+      const answer = await fetch(`${url}${path}`, { headers })
       expect(answer.status, path).toBe(200)
       return searchText(`the page ${path}`, await answer.text(), canaries)
     }),
