@@ -44,7 +44,7 @@ export async function restore(world: World, recorded: RecordedRun): Promise<stri
   const owner = String(recorded.training.ownerAccountId)
   await world.ledger.topUp(owner, 5000, `top-up:${owner}`)
   for (const { key, accountId, points } of recorded.movements) {
-    if (key.startsWith('charge:')) await world.ledger.charge(id, accountId, -points)
+    if (key.startsWith('charge:')) await world.ledger.charge({ trainingId: id, run: 1 }, accountId, -points)
   }
   for (const { name: key, reservedUsd: usd } of attempts) {
     await world.budget.reserve({ key, usd }, { dayUsd: 1000, monthUsd: 1000 }, world.clock.now())

@@ -15,10 +15,10 @@ import type { Terms } from '../../trainings/runs.ts'
 import type { Job } from '../job.ts'
 
 export async function prepare(job: Job): Promise<Plan> {
-  if (job.run.plan) return planOf(job)
+  if (job.run.plan) return agreedPlan(job)
   const { datasets, prepareDataset, store } = job.ports
 
-  const { ownerAccountId, datasetId, offeringId, offering, family } = checkRequest(job)
+  const { ownerAccountId, datasetId, offering, family } = checkRequest(job)
   const image = chooseImage(job, offering, family)
   const recipe = recipes[family]
   const dataset = checkDataset(await datasets.read(datasetId), datasetId, ownerAccountId)
@@ -42,14 +42,7 @@ export async function prepare(job: Job): Promise<Plan> {
     offering: offering.wishes,
   })
   const size = sizeOf(base)
-  const terms: Terms = {
-    ownerAccountId,
-    datasetId,
-    offeringId,
-    ...(job.training.modelName !== undefined && { modelName: job.training.modelName }),
-    ...(dataset.ownerAccountId && { creatorAccountId: dataset.ownerAccountId }),
-    pricePoints: pricePoints(offering, plan, job.settings),
-  }
+  const terms = termsOf(job, plan, dataset)
   await job.change({ plan, image, terms, ...(size && { base: size }) })
   for (const warning of prepared.warnings) await job.tell('warning', warning)
   return plan
@@ -100,6 +93,29 @@ function chooseImage({ training, settings }: Job, offering: Offering, family: Fa
     'bad-request',
     `its trainerImage is ${named}, which the offering ${quoted(training.offeringId)} does not allow`,
   )
+}
+
+/** A run that a release planned which knew no terms gets them now. */
+async function agreedPlan(job: Job): Promise<Plan> {
+  const plan = planOf(job)
+  if (!job.run.terms) {
+    const dataset = await job.ports.datasets.read(checkRequest(job).datasetId)
+    await job.change({ terms: termsOf(job, plan, dataset) })
+  }
+  return plan
+}
+
+function termsOf(job: Job, plan: Plan, dataset: Dataset | undefined): Terms {
+  const { ownerAccountId, datasetId, offeringId, offering } = checkRequest(job)
+  const { modelName } = job.training
+  return {
+    ownerAccountId,
+    datasetId,
+    offeringId,
+    ...(modelName !== undefined && { modelName }),
+    ...(dataset?.ownerAccountId && { creatorAccountId: dataset.ownerAccountId }),
+    pricePoints: pricePoints(offering, plan, job.settings),
+  }
 }
 
 /** A job outlives a release: its plan is read as strictly as a stranger's. */
