@@ -24,6 +24,9 @@ export type FirstBoot = {
   readonly hardDeadline: Date
 }
 
+/** As `trainerUser` in src/remote/argv.ts. */
+const trainerId = 10001
+
 /** EC2 takes no more. */
 const userDataLimitBytes = 16_384
 
@@ -167,7 +170,10 @@ fi
 
 const jobFolders = (
   user: string,
-) => `# The container's user is not the login user: what it writes must be open to it.
+) => `# Trainers run as ${trainerId}, who is nobody here, least of all the login user: that one may become root.
+nobody_is() { ! getent passwd "$1" > /dev/null; }
+nobody_is ${trainerId}
+# What the trainer writes to must be open to it.
 install -d -m 755 -o ${user} -g ${user} /job /job/dataset /job/base
 install -d -m 777 -o ${user} -g ${user} /job/out /job/checkpoint
 `

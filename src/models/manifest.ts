@@ -41,6 +41,8 @@ const manifestSchema = z.object({
   plan: planSchema,
   /** The container image that trained it. */
   image: z.string().min(1),
+  /** `sha256:…` that its tag led to. */
+  imageDigest: z.string().optional(),
 })
 
 export type Manifest = Readonly<z.infer<typeof manifestSchema>>
@@ -74,6 +76,7 @@ export function parseResult(text: string): TrainerResult {
 export type ManifestInput = {
   readonly plan: Plan
   readonly image: string
+  readonly imageDigest?: string | undefined
   readonly result: TrainerResult
   readonly models: readonly ShippedFile[]
   readonly samples: readonly ShippedFile[]
@@ -83,7 +86,7 @@ export type ManifestInput = {
 }
 
 export function buildManifest(input: ManifestInput): Manifest {
-  const { plan, image, result, models, samples, shippedAt, fewestSteps } = input
+  const { plan, image, imageDigest, result, models, samples, shippedAt, fewestSteps } = input
   if (result.steps < fewestSteps) {
     throw new Failure('bad-artifact', `only ${result.steps} of ${plan.steps} steps were trained`)
   }
@@ -97,6 +100,7 @@ export function buildManifest(input: ManifestInput): Manifest {
     shippedAt,
     plan,
     image,
+    ...(imageDigest && { imageDigest }),
   })
 }
 

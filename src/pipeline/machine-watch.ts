@@ -4,11 +4,17 @@
  */
 import type { MachineState } from '../cloud/machines.ts'
 import { Failure } from '../failure.ts'
+import { answerWithin, messageOf } from './beside.ts'
 import type { Job } from './job.ts'
+
+const answerMs = 60_000
+/** A cloud stumbles now and then; of so many questions in a row without an answer, somebody should know. */
+const worthTelling = 4
+const told = new WeakSet<Job>()
 
 /**
  * Looks again and again until the signal aborts. Calls `onGone` once, when the machine ends or has ended; a
- * cloud that does not answer, or knows nothing of the machine, proves nothing.
+ * cloud that does not answer, or knows nothing of the machine, proves nothing. Never rejects.
  */
 export async function watchMachine(
   job: Job,
@@ -17,15 +23,31 @@ export async function watchMachine(
   onGone: (failure: Failure) => void,
 ): Promise<void> {
   const { machines, clock } = job.ports
-  for (;;) {
+  for (let unanswered = 0; ; ) {
     const seen = await clock
       .sleep(job.settings.machineCheckMs, signal)
-      .then(() => machines.state(name))
-      .catch(() => undefined)
+      .then(() =>
+        answerWithin({ clock, signal }, answerMs, 'the question for the machine', () => machines.state(name)),
+      )
+      .catch(messageOf)
     if (signal.aborted) return
-    if (seen?.state !== 'stopping' && seen?.state !== 'terminated') continue
+    if (typeof seen === 'string') {
+      if (++unanswered === worthTelling) tell(job, name, seen)
+      continue
+    }
+    unanswered = 0
+    if (seen.state !== 'stopping' && seen.state !== 'terminated') continue
     return onGone(machineLost(seen.instanceId, seen))
   }
+}
+
+/** Once a job. */
+function tell(job: Job, name: string, why: string): void {
+  if (told.has(job)) return
+  told.add(job)
+  job
+    .tell('warning', `the cloud doesn't say whether ${name} still runs (${why}); it is asked again and again`)
+    .catch(() => {})
 }
 
 /** Runs `work`, and aborts its signal when the machine is gone. Settles at once then, even if `work` does not listen. */

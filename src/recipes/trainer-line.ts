@@ -1,7 +1,7 @@
 /** What a trainer says on stdout: one JSON object a line. It is untrusted: what doesn't fit is dropped. */
 import { z } from 'zod'
 
-const text = z.string().transform((value) => printable(value).slice(0, 500))
+const text = z.string().transform((value) => printable(value).slice(0, 500).toWellFormed())
 const count = z.int().min(0).max(10_000_000)
 
 const trainerLineSchema = z.discriminatedUnion('type', [
@@ -24,13 +24,29 @@ export type TrainerLine = z.infer<typeof trainerLineSchema>
 /** Undefined if the line is not one of the contract's. */
 export function parseTrainerLine(line: string): TrainerLine | undefined {
   try {
-    return trainerLineSchema.safeParse(JSON.parse(line)).data
+    return trainerLineSchema.safeParse(parseJson(line)).data
   } catch {
     return undefined
   }
 }
 
-/** Without control characters, so that it can stand in a log, a terminal and a sentence. */
+/** Numbers that JSON has no word for, as Python writes them, are null: a loss that is none is no loss of the line. */
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return JSON.parse(
+      line.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (found) =>
+        found.startsWith('"') ? found : 'null',
+      ),
+    )
+  }
+}
+
+/** Without control characters and halves of characters, so that it can stand in a log, a terminal and a sentence. */
 export function printable(value: string): string {
-  return value.replace(/\p{Cc}+/gu, ' ').trim()
+  return value
+    .toWellFormed()
+    .replace(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, ' ')
+    .trim()
 }

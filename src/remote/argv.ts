@@ -19,32 +19,44 @@ const asRoot = (argv: Argv): Argv => ['sudo', '-n', ...argv]
 
 const docker = (...argv: Argv): Argv => asRoot(['docker', ...argv])
 
-/** Owner of /job on every machine, and whom the trainer runs as, whatever its image says. */
-export const trainerUser = '1000:1000'
+/**
+ * Whom every container runs as, whatever its image says: nobody that a machine knows, least of all its login
+ * user, who may become root there. What it writes must be open to others, since the helper reads it.
+ */
+export const trainerUser = '10001:10001'
 
 const mebibyte = 1024 ** 2
 
 /**
- * No network, nothing writable but /job and /tmp, no privilege, bounded memory, processes and log.
- * /tmp may hold programs, as kernels that are compiled at run time are loaded from there.
+ * What every container gets, whatever it is started for: no network, nothing writable but /job and /tmp, no
+ * privilege, no swap, bounded memory and processes, and no image but the one that is there. /tmp may hold
+ * programs, as kernels that are compiled at run time are loaded from there.
  */
-export const runTrainer = (container: TrainerContainer): Argv =>
-  docker(
-    'run',
-    '--detach',
-    ...['--name', container.name],
+const hardened = (memoryBytes: number): Argv => {
+  const halfMemory = `${Math.ceil(memoryBytes / 2 / mebibyte)}m`
+  return [
     ...['--user', trainerUser],
     ...['--network', 'none'],
     '--read-only',
     ...['--cap-drop', 'ALL'],
     ...['--security-opt', 'no-new-privileges'],
-    ...['--memory', String(container.memoryBytes)],
+    ...['--memory', String(memoryBytes)],
+    ...['--memory-swap', String(memoryBytes)],
     ...['--pids-limit', '4096'],
-    ...['--shm-size', `${Math.ceil(container.memoryBytes / 2 / mebibyte)}m`],
-    ...[
-      '--tmpfs',
-      `/tmp:rw,exec,nosuid,nodev,mode=1777,size=${Math.ceil(container.memoryBytes / 2 / mebibyte)}m`,
-    ],
+    ...['--shm-size', halfMemory],
+    ...['--tmpfs', `/tmp:rw,exec,nosuid,nodev,mode=1777,size=${halfMemory}`],
+    ...['--pull', 'never'],
+  ]
+}
+
+const runContainer = (memoryBytes: number, ...argv: Argv): Argv =>
+  docker('run', ...hardened(memoryBytes), ...argv)
+
+export const runTrainer = (container: TrainerContainer): Argv =>
+  runContainer(
+    container.memoryBytes,
+    '--detach',
+    ...['--name', container.name],
     ...(container.gpu ? ['--gpus', 'all'] : []),
     // Progress is replayed from the log's first line: it must not rotate, nor fill the disk.
     ...['--log-driver', 'json-file', '--log-opt', 'max-size=1g'],
@@ -55,9 +67,11 @@ export const runTrainer = (container: TrainerContainer): Argv =>
     container.image,
   )
 
+const probeBytes = 1024 ** 3
+
 /** Lists the GPUs from inside the image: fails where driver, toolkit or GPU don't fit together. */
 export const probeGpu = (image: string): Argv =>
-  docker('run', '--rm', '--network', 'none', '--gpus', 'all', '--entrypoint', 'nvidia-smi', image, '-L')
+  runContainer(probeBytes, '--rm', '--gpus', 'all', '--entrypoint', 'nvidia-smi', image, '-L')
 
 /** A JSON object: `Status`, `ExitCode`, `OOMKilled`, `Pid`. Exits with 1 where there is no such container. */
 export const inspectTrainer = (name: string): Argv =>
@@ -75,7 +89,15 @@ export const stopTrainer = (name: string, graceSeconds: number): Argv =>
 
 export const removeContainer = (name: string): Argv => docker('rm', '--force', name)
 
-export const hasImage = (image: string): Argv => docker('image', 'inspect', '--format', '{{.Id}}', image)
+/** A JSON object: `digests` (`name@sha256:…`, of the registries that it came from), `volumes`. 1: no such image. */
+export const inspectImage = (image: string): Argv =>
+  docker(
+    'image',
+    'inspect',
+    '--format',
+    '{"digests":{{json .RepoDigests}},"volumes":{{json .Config.Volumes}}}',
+    image,
+  )
 
 export const pullImage = (image: string): Argv => docker('pull', image)
 

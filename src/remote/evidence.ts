@@ -18,7 +18,8 @@ export const evidence = async (session: Session, name: string): Promise<string> 
       .map(plainText)
       .join('\n')
       .trim()
-      .slice(-16 * 1024)}`
+      .slice(-16 * 1024)
+      .toWellFormed()}`
   }
   const sections = Object.entries({
     'last lines of the log': argv.lastLogs(name, 40),

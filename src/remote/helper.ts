@@ -8,7 +8,7 @@ import { pack } from 'tar-stream'
 import { z } from 'zod'
 import { Failure, reasons } from '../failure.ts'
 import { folderExists, installFolder, runHelper } from './argv.ts'
-import type { Notice } from './host.ts'
+import { type Notice, noticeSources } from './host.ts'
 import { plainText, tailOf } from './lines.ts'
 import { ConnectionLost, type Ssh } from './ssh.ts'
 
@@ -23,12 +23,14 @@ const noticeSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('gpu'), utilisationPercent: count, memoryUsedMb: count }),
   z.object({ kind: z.literal('xid'), code: z.int(), line: text }),
   z.object({ kind: z.literal('disk'), freeBytes: count }),
+  z.object({ kind: z.literal('unreadable'), source: z.enum(noticeSources), detail: text }),
 ]) satisfies z.ZodType<Notice>
 
 const eventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('progress'), bytes: count, totalBytes: count }),
   z.object({ event: z.literal('content'), start: count, base64: z.base64() }),
   z.object({ event: z.literal('file'), path: text, size: count, sha256: z.hex().length(64) }),
+  z.object({ event: z.literal('spoilt'), path: text }),
   z.object({ event: z.literal('part'), index: z.int().nonnegative(), etag: text }),
   z.object({ event: z.literal('notice'), notice: noticeSchema }),
 ])

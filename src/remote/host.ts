@@ -14,6 +14,8 @@ export type Download = {
   readonly sha256: string | undefined
   /** A tar archive that is unpacked into the folder of that name: plain files only. */
   readonly unpack?: boolean
+  /** One that the store lacks, or has cut or changed, is told of instead of failing the download. */
+  readonly maySpoil?: boolean
 }
 
 export type TransferProgress = { readonly bytes: number; readonly totalBytes: number }
@@ -38,12 +40,18 @@ export type TrainerExit = {
 /** `path` is relative to the folder that was asked for. */
 export type OutputFile = { readonly path: string; readonly size: number; readonly sha256: string }
 
+/** What a machine looks at by itself. */
+export const noticeSources = ['spot', 'gpu', 'disk', 'kernel log'] as const
+export type NoticeSource = (typeof noticeSources)[number]
+
 /** Something that the machine noticed by itself. */
 export type Notice =
   | { readonly kind: 'spot'; readonly action: string; readonly at: Date }
   | { readonly kind: 'gpu'; readonly utilisationPercent: number; readonly memoryUsedMb: number }
   | { readonly kind: 'xid'; readonly code: number; readonly line: string }
   | { readonly kind: 'disk'; readonly freeBytes: number }
+  /** Nothing is known of that until it is told of again. */
+  | { readonly kind: 'unreadable'; readonly source: NoticeSource; readonly detail: string }
 
 export interface Host {
   /** Waits for the first boot to be done; Failure('step-overran') past the limit. */
@@ -51,20 +59,25 @@ export interface Host {
   writeFile(path: string, content: string, signal: AbortSignal): Promise<void>
   /** Undefined if there is no such file below /job. */
   readFile(path: string, maxBytes: number, signal: AbortSignal): Promise<Buffer | undefined>
-  /** Fetches with several parallel ranges, skipping what is there with the right sum. */
+  /**
+   * Fetches with several parallel ranges, skipping what is there with the right sum. Returns the paths of those
+   * that `maySpoil` and did; any other that isn't as it should be is Failure('store-failed').
+   */
   download(
     files: readonly Download[],
     onProgress: (progress: TransferProgress) => void,
     signal: AbortSignal,
-  ): Promise<void>
-  /** Pulls the image unless the machine has it. */
+  ): Promise<readonly string[]>
+  /** Pulls the image unless the machine has it; Failure('bad-request') if it declares a VOLUME. */
   pull(image: string, onProgress: (message: string) => void, signal: AbortSignal): Promise<void>
+  /** `sha256:…` of an image that was pulled; undefined for one that came from no registry. */
+  imageDigest(image: string, signal: AbortSignal): Promise<string | undefined>
   trainerState(name: string, signal: AbortSignal): Promise<TrainerState>
   /** Starts it detached; one of that name that runs or has exited is left as it is. */
   startTrainer(container: TrainerContainer, signal: AbortSignal): Promise<void>
   /**
    * Follows stdout from the first line on (a re-attached follower sees every line again) until the
-   * container has exited. Connections that drop are made anew; Failure('machine-lost') if that fails.
+   * container has exited, whether its log ends or not. Connections that drop are made anew; Failure('machine-lost') if that fails.
    */
   followTrainer(name: string, onLine: (line: string) => void, signal: AbortSignal): Promise<TrainerExit>
   /** SIGTERM, then SIGKILL after `graceSeconds`. */
@@ -84,7 +97,10 @@ export interface Host {
     url: string,
     signal: AbortSignal,
   ): Promise<{ readonly size: number; readonly sha256: string }>
-  /** Reports what the machine notices, until the signal; ends silently when the connection does. */
+  /**
+   * Reports what the machine notices, and all of it again to each who asks, until the signal; ends silently when
+   * the connection does. Some of it (the disk's room) comes every few seconds.
+   */
   watch(onNotice: (notice: Notice) => void, signal: AbortSignal): Promise<void>
   /** Moves the switch-off time; never past the hard limit that the machine was made with. */
   setDeadline(at: Date, signal: AbortSignal): Promise<void>

@@ -77,10 +77,15 @@ const memoryHost = (
       await enter('download', signal)
       const totalBytes = files.reduce((sum, file) => sum + file.size, 0)
       let bytes = 0
+      const spoilt: string[] = []
       for (const file of files) {
         const content = await web.get(file.url)
         await pause(signal)
         if (!content || content.length !== file.size || (file.sha256 && sumOf(content) !== file.sha256)) {
+          if (file.maySpoil) {
+            spoilt.push(file.path)
+            continue
+          }
           throw new Failure('store-failed', `${file.path} is missing or not what it should be`)
         }
         if (!file.unpack) machine.files.set(file.path, content)
@@ -90,11 +95,17 @@ const memoryHost = (
         bytes += file.size
         onProgress({ bytes, totalBytes })
       }
+      return spoilt
     },
 
     async pull(image, onProgress, signal) {
       await enter('pull', signal)
       onProgress(`1 of 1 layers of ${image}`)
+    },
+
+    async imageDigest(image, signal) {
+      await enter('imageDigest', signal)
+      return machine.digestOf(image)
     },
 
     async trainerState(name, signal) {
@@ -114,7 +125,7 @@ const memoryHost = (
       for (let seen = 0; ; ) {
         machine.act(name)
         while (seen < trainer.lines.length) onLine(trainer.lines[seen++] ?? '')
-        if (trainer.exit) {
+        if (trainer.exit && !machine.logsNeverEnd) {
           const tail = trainer.stderr.length > 0 ? trainer.stderr : trainer.lines
           return { ...trainer.exit, tail: tail.slice(-40) }
         }
@@ -166,7 +177,11 @@ const memoryHost = (
     async watch(onNotice, signal) {
       await enter('watch', signal)
       const { connection } = machine
-      for (let seen = 0; machine.connection === connection; ) {
+      for (let seen = 0, readable = true; machine.connection === connection; ) {
+        for (const reading of machine.readings()) {
+          if (reading.kind !== 'unreadable' || readable) onNotice(reading)
+          readable = reading.kind !== 'unreadable'
+        }
         while (seen < machine.notices.length) {
           const notice = machine.notices[seen++]
           if (notice) onNotice(notice)

@@ -1,7 +1,12 @@
-/** Getting a trainer's image onto the machine. */
+/**
+ * Getting a trainer's image onto the machine, and what is to be known of it before it runs: its digest, since a
+ * tag may be moved, and that it declares no VOLUME, since that would be a place to write to.
+ */
+import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import * as argv from './argv.ts'
-import { tailOf } from './lines.ts'
+import { repositoryOf } from './image-name.ts'
+import { plainText, tailOf } from './lines.ts'
 import type { Ssh } from './ssh.ts'
 
 /** Pulls the image unless it is there. Docker goes on with the layers that it has, so a repeat is cheap. */
@@ -11,8 +16,50 @@ export const pull = async (
   onProgress: (message: string) => void,
   signal: AbortSignal,
 ): Promise<void> => {
-  const there = await ssh.run(argv.hasImage(image), { signal, limitMs: 60_000 })
-  if (there.exitCode === 0) return
+  if (!(await inspect(ssh, image, signal))) await fetch(ssh, image, onProgress, signal)
+  mustHaveNoVolume(image, await inspect(ssh, image, signal))
+}
+
+/** `sha256:…` of an image that is there, undefined for one that came from no registry. */
+export const imageDigest = async (
+  ssh: Ssh,
+  image: string,
+  signal: AbortSignal,
+): Promise<string | undefined> => {
+  const name = repositoryOf(image)
+  const digests = (await inspect(ssh, image, signal))?.digests ?? []
+  const own = digests.find((each) => repositoryOf(each).endsWith(name)) ?? digests[0]
+  return own === undefined ? undefined : /@(sha256:[0-9a-f]{64})$/.exec(own)?.[1]
+}
+
+const imageSchema = z.object({
+  digests: z.array(z.string()).nullish(),
+  volumes: z.record(z.string(), z.unknown()).nullish(),
+})
+type Image = z.infer<typeof imageSchema>
+
+const inspect = async (ssh: Ssh, image: string, signal: AbortSignal): Promise<Image | undefined> => {
+  const found = await ssh.run(argv.inspectImage(image), { signal, limitMs: 60_000 })
+  return found.exitCode === 0 ? imageSchema.parse(JSON.parse(found.stdout.toString())) : undefined
+}
+
+/** Docker makes each of them a writable place on the machine's disk, and has no word against it. */
+const mustHaveNoVolume = (image: string, found: Image | undefined): void => {
+  const volumes = Object.keys(found?.volumes ?? {}).filter((path) => path !== '/job' && path !== '/tmp')
+  if (volumes.length === 0) return
+  const named = plainText(volumes.join(', ')).slice(0, 200)
+  throw new Failure(
+    'bad-request',
+    `its trainer image ${image} declares a VOLUME (${named}), and trainers may write to /job and /tmp only`,
+  )
+}
+
+const fetch = async (
+  ssh: Ssh,
+  image: string,
+  onProgress: (message: string) => void,
+  signal: AbortSignal,
+): Promise<void> => {
   const layers = new Map<string, boolean>()
   const tail = tailOf(40)
   const onLine = (line: string) => {

@@ -12,7 +12,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Failure } from '../failure.ts'
-import { ConnectionLost, openSsh, type Ssh, type SshTarget } from './ssh.ts'
+import { ConnectionLost, openSsh, type Ssh, type SshTarget, untilAbort } from './ssh.ts'
 
 export type Session = {
   use<Result>(work: (ssh: Ssh) => Promise<Result>, signal: AbortSignal): Promise<Result>
@@ -65,7 +65,7 @@ export const openSession = async (
         end.signal.throwIfAborted()
         const started = performance.now()
         try {
-          return await work(await withAbort(connection(), caller))
+          return await work(await untilAbort(connection(), caller))
         } catch (error) {
           if (!(error instanceof ConnectionLost)) throw error
           if (performance.now() - started > 60_000) broken = 0
@@ -100,16 +100,5 @@ const reach = async (
       else if (performance.now() + pause > end) throw tooLate(error)
     }
     await sleep(pause, undefined, { signal }).catch(() => signal.throwIfAborted())
-  }
-}
-
-const withAbort = async <Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> => {
-  const aborted = Promise.withResolvers<never>()
-  const abort = () => aborted.reject(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    return await Promise.race([promise, aborted.promise])
-  } finally {
-    signal.removeEventListener('abort', abort)
   }
 }

@@ -10,6 +10,9 @@
 import { Failure } from '../failure.ts'
 import type { Host, Notice, TrainerContainer, TrainerExit, TrainerState } from './host.ts'
 
+/** Counts machines, so that each has another image behind the same tag: tags move. */
+let machines = 0
+
 /** What a scripted trainer does next. One that hangs does nothing more until it is killed. */
 type TrainerAct =
   | { readonly line: string }
@@ -32,6 +35,7 @@ type Trainer = {
   readonly acts: Iterator<TrainerAct>
   readonly lines: string[]
   readonly stderr: string[]
+  readonly gpu: boolean
   stopping: boolean
   hangs: boolean
   exit: Pick<TrainerExit, 'exitCode' | 'outOfMemory'> | undefined
@@ -53,6 +57,10 @@ export type SimulatedMachine = {
   notice(notice: Notice): void
   /** The next call of that verb fails with `error`. */
   failNext(verb: keyof Host | 'connect', error: Error): void
+  /** What watchers hear of the GPU, in percent; `unreadable` as where its driver hangs. 97 while one is in use. */
+  gpuLoad: number | 'unreadable'
+  /** Followers hear every line, but never that the container has exited. */
+  logsNeverEnd: boolean
   /** What the kernel does when memory is over. */
   killForMemory(name: string): void
 }
@@ -63,6 +71,9 @@ export type MachineInside = SimulatedMachine & {
   readonly connection: number
   readonly frozen: boolean
   enter(verb: keyof Host | 'connect', signal: AbortSignal | undefined): void
+  /** What comes every few seconds. */
+  readings(): readonly Notice[]
+  digestOf(image: string): string
   /** Settles when it answers: at once, or never. */
   answer(signal: AbortSignal): Promise<void>
   state(name: string): TrainerState
@@ -83,6 +94,7 @@ export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
   let frozen = false
   let connection = 0
   let deadline: Date | undefined
+  const number = ++machines
 
   const check = (signal: AbortSignal): void => {
     signal.throwIfAborted()
@@ -114,6 +126,8 @@ export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
     trainers,
     calls,
     notices,
+    gpuLoad: 97,
+    logsNeverEnd: false,
     get deadline() {
       return deadline
     },
@@ -148,6 +162,16 @@ export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
       const failure = failures.get(verb)?.shift()
       if (failure) throw failure
     },
+    readings() {
+      const disk: Notice = { kind: 'disk', freeBytes: 1e11 }
+      if (![...trainers.values()].some(({ gpu }) => gpu)) return [disk]
+      if (machine.gpuLoad === 'unreadable')
+        return [disk, { kind: 'unreadable', source: 'gpu', detail: 'TimeoutExpired' }]
+      const utilisationPercent = machine.gpuLoad
+      return [disk, { kind: 'gpu', utilisationPercent, memoryUsedMb: 20_000 }]
+    },
+    digestOf: (image) =>
+      /sha256:[0-9a-f]{64}$/.exec(image)?.[0] ?? `sha256:${number.toString(16).padStart(64, '0')}`,
     answer,
     state,
     start(container) {
@@ -156,6 +180,7 @@ export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
         acts: script({ files, container, stopping: () => trainer.stopping }),
         lines: [],
         stderr: [],
+        gpu: container.gpu,
         stopping: false,
         hangs: false,
         exit: undefined,

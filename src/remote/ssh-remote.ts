@@ -5,7 +5,7 @@ import { evidence } from './evidence.ts'
 import { callHelper, type HelperDone, type HelperEvent, type HelperJob, installHelper } from './helper.ts'
 import type { Host, OutputFile, Remote, TransferProgress } from './host.ts'
 import type { MachineKeys } from './keys.ts'
-import { pull } from './pull.ts'
+import { imageDigest, pull } from './pull.ts'
 import { openSession, type Session, type SessionOptions } from './session.ts'
 import { ConnectionLost } from './ssh.ts'
 import { trainerVerbs } from './trainer.ts'
@@ -17,20 +17,22 @@ export type SshRemoteOptions = Omit<SessionOptions, 'target'> & {
   readonly port: number
   /** Seconds between a machine's reports of GPU and disk; 10 unless given. */
   readonly watchSeconds?: number
+  /** Milliseconds between two looks at a trainer while its log is read; 15 s unless given. */
+  readonly lookMs?: number
 }
 
 export const sshRemote = (options: SshRemoteOptions): Remote => ({
   async connect(machine, signal) {
     const { user, port, keysFor } = options
     const target = { host: machine.host, port, user, keys: keysFor(machine.name) }
-    return sshHost(await openSession({ ...options, target }, signal), options.watchSeconds ?? 10)
+    return sshHost(await openSession({ ...options, target }, signal), options)
   },
 })
 
 const commandMs = 60_000
 const bootMs = 15 * 60_000
 
-const sshHost = (session: Session, watchSeconds: number): Host => {
+const sshHost = (session: Session, { watchSeconds = 10, lookMs }: SshRemoteOptions): Host => {
   const help = (
     job: HelperJob,
     onEvent: (event: HelperEvent) => void,
@@ -42,7 +44,7 @@ const sshHost = (session: Session, watchSeconds: number): Host => {
     }, signal)
 
   return {
-    ...trainerVerbs(session),
+    ...trainerVerbs(session, { ...(lookMs && { look: lookMs }) }),
 
     ready: (signal) =>
       session.use(async (ssh) => {
@@ -72,10 +74,18 @@ const sshHost = (session: Session, watchSeconds: number): Host => {
     },
 
     async download(files, onProgress, signal) {
-      await help({ operation: 'download', files }, progressTo(onProgress), signal)
+      const spoilt: string[] = []
+      const onEvent = (event: HelperEvent) => {
+        if (event.event === 'spoilt') spoilt.push(event.path)
+        else progressTo(onProgress)(event)
+      }
+      await help({ operation: 'download', files }, onEvent, signal)
+      return spoilt
     },
 
     pull: (image, onProgress, signal) => session.use((ssh) => pull(ssh, image, onProgress, signal), signal),
+
+    imageDigest: (image, signal) => session.use((ssh) => imageDigest(ssh, image, signal), signal),
 
     async outputs(folder, signal) {
       const found = new Map<string, OutputFile>()

@@ -68,11 +68,20 @@ export type Ssh = {
 /** Milliseconds between keepalives; the fourth that stays without an answer ends the connection. */
 const keepaliveMs = 6_000
 const handshakeMs = 15_000
+/**
+ * A channel that isn't open by then never will be: such a machine answers keepalives and nothing else, so its
+ * connection is ended, as one that broke.
+ */
+const openingMs = 30_000
 /** sshd allows 10 sessions a connection (MaxSessions); two are left for those that follow. */
 const commandsAtOnce = 8
 
-/** Tries once; ConnectionLost if nobody answers or lets us in. */
-export const openSsh = async (target: SshTarget, signal: AbortSignal): Promise<Ssh> => {
+/** Tries once; ConnectionLost if nobody answers or lets us in. `opening`: milliseconds for a channel. */
+export const openSsh = async (
+  target: SshTarget,
+  signal: AbortSignal,
+  { opening = openingMs }: { readonly opening?: number } = {},
+): Promise<Ssh> => {
   signal.throwIfAborted()
   const client = new ssh2.Client()
   const lost = Promise.withResolvers<never>()
@@ -94,20 +103,28 @@ export const openSsh = async (target: SshTarget, signal: AbortSignal): Promise<S
 
   await handshake(client, target, lost.promise, signal)
   const commands = new PQueue({ concurrency: commandsAtOnce })
+  const connection: Connection = {
+    client,
+    lost: lost.promise,
+    opening,
+    abandon(why) {
+      trouble ??= new Error(why)
+      client.destroy()
+    },
+  }
 
   const follow: Ssh['follow'] = async (argv, onLine, options) => {
     const stdout = lineReader((line) => onLine(line, 'stdout'))
     const stderr = lineReader((line) => onLine(line, 'stderr'))
     const sinks = { stdout: stdout.write, stderr: stderr.write }
-    const exit = await execute(client, lost.promise, argv, sinks, options)
+    const exit = await execute(connection, argv, sinks, options)
     stdout.end()
     stderr.end()
     return exit
   }
 
   return {
-    run: (argv, options) =>
-      commands.add(() => runWithin(client, lost.promise, argv, options), { signal: options.signal }),
+    run: (argv, options) => runWithin(connection, commands, argv, options),
     follow,
     get closed() {
       return closed
@@ -160,9 +177,19 @@ const handshake = async (
   }
 }
 
+type Connection = {
+  readonly client: ssh2.Client
+  /** Rejects when the connection breaks. */
+  readonly lost: Promise<never>
+  /** Milliseconds that a channel may take to open. */
+  readonly opening: number
+  abandon(why: string): void
+}
+
+/** The limit holds from the call on, also while others are waited for, and whether the machine answers or not. */
 const runWithin = async (
-  client: ssh2.Client,
-  lost: Promise<never>,
+  connection: Connection,
+  commands: PQueue,
   argv: Argv,
   { limitMs, maxBytes = 2 ** 20, ...options }: RunOptions,
 ): Promise<RunResult> => {
@@ -184,7 +211,10 @@ const runWithin = async (
   }
   try {
     const signal = AbortSignal.any([options.signal, limit.signal])
-    const exit = await execute(client, lost, argv, sinks, { ...options, signal })
+    const exit = await untilAbort(
+      commands.add(() => execute(connection, argv, sinks, { ...options, signal })),
+      signal,
+    )
     const text = stderr.toString('utf8').split('\n').map(plainText).join('\n')
     return { ...exit, stdout: Buffer.concat(stdout), stderr: text }
   } finally {
@@ -195,14 +225,13 @@ const runWithin = async (
 type Sinks = { readonly stdout: (chunk: Buffer) => void; readonly stderr: (chunk: Buffer) => void }
 
 const execute = async (
-  client: ssh2.Client,
-  lost: Promise<never>,
+  connection: Connection,
   argv: Argv,
   sinks: Sinks,
   { input, holdInput = false, signal }: CommandOptions,
 ): Promise<Exit> => {
   signal.throwIfAborted()
-  const { channel, ended } = await Promise.race([openChannel(client, argv), lost])
+  const { channel, ended } = await opened(connection, argv, signal)
   ended.catch(() => {})
   // A command may end before it has read its input: that is no error.
   channel.on('error', () => {})
@@ -229,9 +258,36 @@ const execute = async (
   signal.addEventListener('abort', abort, { once: true })
   if (signal.aborted) abort()
   try {
-    return await Promise.race([ended, lost, stopped.promise])
+    return await Promise.race([ended, connection.lost, stopped.promise])
   } finally {
     signal.removeEventListener('abort', abort)
+  }
+}
+
+/** A channel that opens after it was given up is closed again. */
+const opened = async (
+  { client, lost, opening, abandon }: Connection,
+  argv: Argv,
+  signal: AbortSignal,
+): Promise<Opened> => {
+  const channel = openChannel(client, argv)
+  const tooLate = setTimeout(
+    () => abandon(`${nameOf(argv)} was not answered for ${opening / 1000} s`),
+    opening,
+  )
+  try {
+    return await untilAbort(Promise.race([channel, lost]), signal)
+  } catch (error) {
+    channel.then(
+      ({ channel: late, ended }) => {
+        ended.catch(() => {})
+        late.close()
+      },
+      () => {},
+    )
+    throw error
+  } finally {
+    clearTimeout(tooLate)
   }
 }
 
@@ -261,6 +317,20 @@ const endOf = async (channel: ClientChannel, argv: Argv): Promise<Exit> => {
   await Promise.all([closed(channel), closed(channel.stderr)])
   if (!exit) throw new ConnectionLost(`${nameOf(argv)} ended without an exit status`)
   return exit
+}
+
+/** Settles as `promise` does, or rejects with the signal's reason as soon as it aborts. */
+export const untilAbort = async <Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> => {
+  promise.catch(() => {})
+  signal.throwIfAborted()
+  const aborted = Promise.withResolvers<never>()
+  const abort = () => aborted.reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await Promise.race([promise, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
 }
 
 /** What a command is called in an error: its first words, never its arguments' whole text. */

@@ -24,10 +24,15 @@ const inspectedSchema = z.object({
 type Inspected = z.infer<typeof inspectedSchema>
 
 const commandMs = 60_000
+/** Between two looks at a container while its log is read. */
+const lookMs = 15_000
+/** Without a line for so long, the log of a container that has exited has no more. */
+const quietMs = 10_000
 /** The first start of an image of many gigabytes reads a cold disk. */
 const startMs = 5 * 60_000
 
-export const trainerVerbs = (session: Session): TrainerVerbs => ({
+/** `look`: milliseconds between two looks at a container while its log is read. */
+export const trainerVerbs = (session: Session, { look = lookMs } = {}): TrainerVerbs => ({
   trainerState: (name, signal) =>
     session.use(async (ssh) => stateOf(await inspect(ssh, name, signal)), signal),
 
@@ -41,12 +46,12 @@ export const trainerVerbs = (session: Session): TrainerVerbs => ({
     }
     return session.use(async (ssh) => {
       for (;;) {
-        await readLog(ssh, argv.followLogs(name), seen, onNew, signal)
+        await followLog(ssh, name, seen, onNew, signal, look)
         const inspected = await settled(ssh, name, signal)
         if (!inspected) throw new Failure('trainer-crashed', `the container ${name} is not there any more`)
         if (stateOf(inspected) === 'running') continue
         // Those that follow have been seen to miss the last lines of a container that ends.
-        const tail = await readLog(ssh, argv.wholeLog(name), seen, onNew, signal)
+        const tail = await wholeLog(ssh, name, seen, onNew, signal)
         return { exitCode: inspected.ExitCode, outOfMemory: inspected.OOMKilled, tail } satisfies TrainerExit
       }
     }, signal)
@@ -103,24 +108,87 @@ const probe = async (ssh: Ssh, image: string, signal: AbortSignal): Promise<void
   })
 }
 
-/** Hands over the lines of stdout after the first `seen`; returns the last words: of stderr, if there are any. */
+/** Until the log ends, or the container has: logs have been seen that never end. */
+const followLog = async (
+  ssh: Ssh,
+  name: string,
+  seen: number,
+  onNew: (line: string) => void,
+  signal: AbortSignal,
+  look: number,
+): Promise<void> => {
+  const over = new AbortController()
+  const either = AbortSignal.any([signal, over.signal])
+  const reading = readLog(ssh, argv.followLogs(name), seen, onNew, tails(), either)
+  const ended = awaitEnd(ssh, name, look, either)
+  try {
+    await Promise.race([reading, ended])
+  } finally {
+    over.abort()
+    await Promise.allSettled([reading, ended])
+  }
+}
+
+/** Settles when the container is not running; looks that fail prove nothing, and the log goes on. */
+const awaitEnd = async (ssh: Ssh, name: string, look: number, signal: AbortSignal): Promise<void> => {
+  for (;;) {
+    await sleep(look, undefined, { signal })
+    const state = await inspect(ssh, name, signal).then(stateOf, () => 'running')
+    if (state === 'running') continue
+    return sleep(Math.min(look, quietMs), undefined, { signal }) // for what is still on its way
+  }
+}
+
+/** Of a container that has exited: hands over what was not seen yet; gives its last words. */
+const wholeLog = async (
+  ssh: Ssh,
+  name: string,
+  seen: number,
+  onNew: (line: string) => void,
+  signal: AbortSignal,
+): Promise<readonly string[]> => {
+  const quiet = new AbortController()
+  const timer = setTimeout(() => quiet.abort(), quietMs)
+  const last = tails(() => timer.refresh())
+  try {
+    await readLog(ssh, argv.wholeLog(name), seen, onNew, last, AbortSignal.any([signal, quiet.signal]))
+  } catch (error) {
+    if (signal.aborted || !quiet.signal.aborted) throw error
+  } finally {
+    clearTimeout(timer)
+  }
+  return last.words()
+}
+
+/** The last words are those on stderr, if there are any. */
+const tails = (onLine = () => {}) => {
+  const stdout = tailOf(40)
+  const stderr = tailOf(40)
+  return {
+    add(line: string, from: 'stdout' | 'stderr'): void {
+      onLine()
+      const tail = from === 'stdout' ? stdout : stderr
+      tail.add(line)
+    },
+    words: (): readonly string[] => (stderr.lines.length > 0 ? stderr.lines : stdout.lines),
+  }
+}
+
+/** Hands over the lines of stdout after the first `seen`. */
 const readLog = async (
   ssh: Ssh,
   command: argv.Argv,
   seen: number,
   onNew: (line: string) => void,
+  last: ReturnType<typeof tails>,
   signal: AbortSignal,
-): Promise<readonly string[]> => {
-  const stdout = tailOf(40)
-  const stderr = tailOf(40)
+): Promise<void> => {
   let index = 0
   const onLine = (line: string, from: 'stdout' | 'stderr') => {
-    const tail = from === 'stdout' ? stdout : stderr
-    tail.add(line)
+    last.add(line, from)
     if (from === 'stdout' && ++index > seen) onNew(line)
   }
   await ssh.follow(command, onLine, { signal })
-  return stderr.lines.length > 0 ? stderr.lines : stdout.lines
 }
 
 /** A container's state trails its log's end; one that runs on after 5 s has lost its log, not its life. */

@@ -114,6 +114,8 @@ export type Run = {
   readonly plan?: Plan
   /** That trains the plan; settled together with it. */
   readonly image?: string
+  /** `sha256:…` that its tag led to on the first machine; every machine runs that. */
+  readonly imageDigest?: string
   /** Of the plan's base, where that is known. */
   readonly base?: BaseSize
   /** Points charged, once the ledger has them. */

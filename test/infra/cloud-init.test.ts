@@ -1,6 +1,7 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { firstBootScript } from '../../infra/cloud-init.ts'
+import { trainerUser } from '../../src/remote/argv.ts'
 
 const boot = {
   hostPrivateKey: '-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\nBBBB=\n-----END OPENSSH PRIVATE KEY-----\n',
@@ -23,6 +24,17 @@ describe('the first-boot script', () => {
     expect(script).toContain(`echo ${Date.parse('2027-01-01T00:00:00Z') / 1000} > /var/lib/bellows/deadline`)
     expect(script).toContain(`hard_deadline=${Date.parse('2027-01-01T06:00:00Z') / 1000}`)
     expect(script.indexOf('bellows-deadline')).toBeLessThan(script.indexOf('bellows_host_key'))
+  })
+
+  test('refuses a machine where the trainer’s user is somebody, such as the login user', () => {
+    const [user, group] = trainerUser.split(':')
+    expect(group).toBe(user)
+    expect(firstBootScript(boot)).toContain(`\nnobody_is ${user}\n`)
+    const check = /^nobody_is\(\) .*$/m.exec(firstBootScript(boot))?.[0]
+    const judge = (id: string) =>
+      spawnSync('bash', ['-c', `set -e; trap 'echo failed' ERR; ${check}\nnobody_is ${id}`]).stdout.toString()
+    expect(judge('0')).toBe('failed\n')
+    expect(judge('3999999')).toBe('')
   })
 
   test('says that it is ready at its very end', () => {

@@ -13,6 +13,30 @@ test('a step line gives step, total, loss and pace', () => {
   })
 })
 
+test.each(['NaN', 'Infinity', '-Infinity'])('a loss of %s loses the number, not the line', (loss) => {
+  const line = `{"type":"step","step":3,"total":60,"loss":${loss},"secondsPerStep":NaN}`
+  expect(parseTrainerLine(line)).toEqual({
+    type: 'step',
+    step: 3,
+    total: 60,
+    loss: null,
+    secondsPerStep: null,
+  })
+})
+
+test('a message that speaks of NaN is left as it is', () => {
+  const line = '{"type":"warning","message":"the loss was NaN, \\"Infinity\\" before","at":NaN}'
+  expect(parseTrainerLine(line)).toEqual({
+    type: 'warning',
+    message: 'the loss was NaN, "Infinity" before',
+  })
+})
+
+test('a message is cut after 500 characters, and never inside one', () => {
+  const said = parseTrainerLine(JSON.stringify({ type: 'warning', message: `${'a'.repeat(499)}😀\ud83d` }))
+  expect(said).toEqual({ type: 'warning', message: `${'a'.repeat(499)}\ufffd` })
+})
+
 test.each([
   '',
   'Traceback (most recent call last):',

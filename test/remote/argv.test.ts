@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { quote, runTrainer } from '../../src/remote/argv.ts'
+import * as argv from '../../src/remote/argv.ts'
+import { quote } from '../../src/remote/argv.ts'
 
 test('a shell reads back exactly the arguments that were quoted', () => {
   const word = fc.string({ unit: 'binary', maxLength: 30 }).filter((text) => !/\0|\p{Cs}/u.test(text))
@@ -17,24 +19,49 @@ test('a NUL byte cannot be an argument, and is refused rather than cut off', () 
 
 const container = { name: 'a', image: 'image', memoryBytes: 2 ** 30, gpu: true, environment: { A: '1' } }
 
-test('the trainer gets no network, no privilege and bounded resources', () => {
-  const words = runTrainer(container).join(' ')
-  for (const flag of [
-    '--network none',
-    '--read-only',
-    '--cap-drop ALL',
-    '--security-opt no-new-privileges',
-    '--memory 1073741824',
-    '--pids-limit 4096',
-    '--user 1000:1000',
-    '--gpus all',
-    '--env A=1',
-  ])
-    expect(words).toContain(flag)
-  expect(words).not.toMatch(/--privileged|docker\.sock|--publish|--restart/)
+/** What the builders of this file take, by name; a new one that starts a container fails the count below. */
+const samples = { runTrainer: argv.runTrainer(container), probeGpu: argv.probeGpu('image') } as const
+
+test.each(Object.entries(samples))(
+  '%s gets no network, no privilege, no swap and bounded resources',
+  (_, words) => {
+    const text = words.join(' ')
+    const memory = /--memory (\d+)/.exec(text)?.[1]
+    for (const flag of [
+      '--network none',
+      '--read-only',
+      '--cap-drop ALL',
+      '--security-opt no-new-privileges',
+      `--memory-swap ${memory}`,
+      '--pids-limit 4096',
+      '--user 10001:10001',
+      '--pull never',
+      '--gpus all',
+    ])
+      expect(text).toContain(flag)
+    expect(Number(memory)).toBeLessThanOrEqual(2 ** 30)
+    expect(text).not.toMatch(/--privileged|docker\.sock|--publish|--restart|--cap-add|--device/)
+  },
+)
+
+test('no other command starts a container', () => {
+  const source = readFileSync(new URL('../../src/remote/argv.ts', import.meta.url), 'utf8')
+  expect(source.match(/docker\(\s*'run'/g)).toHaveLength(1)
+  expect(source.match(/runContainer\(/g)).toHaveLength(Object.keys(samples).length)
+  const commands = execFileSync('grep', ['-rlE', "'(run|create|exec)'", 'src/remote', '--include=*.ts'], {
+    cwd: new URL('../..', import.meta.url),
+    encoding: 'utf8',
+  })
+  expect(commands.trim()).toBe('src/remote/argv.ts')
+})
+
+test('the trainer’s words are its own: memory, environment, and its image last', () => {
+  const words = argv.runTrainer(container).join(' ')
+  expect(words).toContain('--memory 1073741824')
+  expect(words).toContain('--env A=1')
   expect(words.endsWith(' image')).toBe(true)
 })
 
 test('a trainer without a GPU asks for none', () => {
-  expect(runTrainer({ ...container, gpu: false })).not.toContain('--gpus')
+  expect(argv.runTrainer({ ...container, gpu: false })).not.toContain('--gpus')
 })

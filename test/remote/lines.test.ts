@@ -24,6 +24,17 @@ test('nothing that a terminal would obey stays, and text does', () => {
   expect(plainText('\u001b[2J\u001b]0;title\u0007loss\t0.5\r\u0000\u009b\u202e!')).toBe('loss\t0.5!')
 })
 
+test('a line that follows a progress bar is a line of its own, however the bytes were cut', () => {
+  const bytes = Buffer.from('10%\r20%\r{"step":1}\nnext\r\n\r\nlast\r')
+  const lines = ['10%', '20%', '{"step":1}', 'next', '', 'last']
+  for (let cut = 0; cut <= bytes.length; cut++)
+    expect(read(bytes.subarray(0, cut), bytes.subarray(cut))).toEqual(lines)
+})
+
+test('half a character is replaced, as nothing could be written down with it', () => {
+  expect(plainText('a\ud83d')).toBe('a\ufffd')
+})
+
 test('a tail keeps the last lines only', () => {
   const tail = tailOf(2)
   for (const line of ['a', 'b', 'c']) tail.add(line)

@@ -80,7 +80,7 @@ test('a watcher hears of a spot notice that came before it, and ends with its co
     heard.push(one)
     simulated.dropConnections()
   }, signal)
-  expect(heard).toEqual([notice])
+  expect(heard).toEqual([expect.objectContaining({ kind: 'disk' }), notice])
 })
 
 test('a trainer that hangs is killed by a stop, and one that the kernel kills says so', async () => {

@@ -2,41 +2,51 @@
  * Everything that the trainer reads, brought onto the machine by the machine itself, with URLs that open
  * these objects only. What is there with the right sum is not fetched again. The machine has checked each
  * file by then, so the list of their sums goes beside the weights: no trainer need read them twice.
+ *
+ * What the store has lost of the job's own files is no end: the dataset is made again, and the training goes on
+ * from the checkpoint before, or from the start.
  */
 import { Failure } from '../../failure.ts'
 import { type Base, baseKey, readBase, sha256sums } from '../../recipes/bases.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { planText } from '../../recipes/plan-text.ts'
-import type { Download, TransferProgress } from '../../remote/host.ts'
+import type { Download, Host, TransferProgress } from '../../remote/host.ts'
+import type { ObjectRef } from '../../storage/store.ts'
+import { answerWithin } from '../beside.ts'
 import type { Job } from '../job.ts'
 import { throttle } from '../throttle.ts'
-import { checkpointKey, findCheckpoint } from './checkpoint.ts'
+import { type Checkpoint, checkpointRef, forgetCheckpoint, lookForCheckpoints } from './checkpoint.ts'
+import { imageToRun } from './image.ts'
 import { onMachine } from './on-machine.ts'
-import { imageOf } from './prepare.ts'
+import { datasetRef, makeDatasetAgain } from './prepared-dataset.ts'
 import type { OpenHost } from './provision.ts'
 
 /** URLs live somewhat longer than the limit of the step that uses them. */
 const spareSeconds = 600
+const lookMs = 120_000
 
 export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void> {
   const container = job.run.attempts.at(-1)?.name ?? ''
-  if ((await host.trainerState(container, job.signal)) !== 'absent') return
+  const limited = { clock: job.ports.clock, signal: job.signal }
+  const state = await answerWithin(limited, lookMs, 'a look at the trainer', (signal) =>
+    host.trainerState(container, signal),
+  )
+  if (state !== 'absent') return
 
   let came = 'nothing'
   const look = async () => `== what had come\n${came}\n\n${await host.evidence(container)}`
-  await onMachine(job, 'pull', look, (signal) => {
+  await onMachine(job, 'pull', look, async (signal) => {
     const show = (message: string) => {
       came = message
       job.show('activity', message)
     }
     show('pulling the trainer image')
-    return host.pull(imageOf(job), show, signal)
+    await host.pull(imageToRun(job), show, signal)
+    await keepDigest(job, host, signal)
   })
   came = 'the image'
   await onMachine(job, 'staging', look, async (signal) => {
     await host.writeFile('plan.json', planText(plan), signal)
-    const base = await plannedBase(job, plan)
-    const files = await downloads(job, plan, base)
     const show = throttle(job.ports.clock, 1000, (bytes: number, total: number) =>
       job.show('activity', `staging ${megabytes(bytes)} of ${megabytes(total)}`, { bytes, total }),
     )
@@ -44,10 +54,18 @@ export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void>
       came = `${megabytes(bytes)} of ${megabytes(totalBytes)}`
       show(bytes, totalBytes)
     }
-    await host.download(files, onProgress, signal)
+    const base = await plannedBase(job, plan)
+    await fetchAll(job, plan, base, (files) => host.download(files, onProgress, signal), signal)
     await host.writeFile('base.sha256sums', sha256sums(base.files), signal)
   })
   await job.reach('staged', 'weights and dataset are on the machine')
+}
+
+/** The first machine's: a tag may lead elsewhere by the time of the next one. */
+async function keepDigest(job: Job, host: Host, signal: AbortSignal): Promise<void> {
+  if (job.run.imageDigest !== undefined) return
+  const imageDigest = await host.imageDigest(imageToRun(job), signal)
+  if (imageDigest !== undefined) await job.change({ imageDigest })
 }
 
 /** The weights that the plan names; others may have been published under that name since. */
@@ -57,41 +75,65 @@ async function plannedBase(job: Job, { baseModel: { name, sha256 } }: Plan): Pro
   throw new Failure('unknown-model', `the base model "${name}" has been replaced since this job was planned`)
 }
 
-async function downloads(job: Job, plan: Plan, base: Base): Promise<Download[]> {
-  const { store } = job.ports
-  const seconds = Math.ceil(job.settings.limits.staging / 1000) + spareSeconds
-  const dataset = { bucket: 'work', key: datasetKey(job.training.id) } as const
-  const checkpoint = await findCheckpoint(job)
+/** Returns the paths of those that were spoilt. */
+type Fetch = (files: readonly Download[]) => Promise<readonly string[]>
 
-  const weights = base.files.map(async ({ path, size, sha256 }) => ({
-    url: await store.presignRead({ bucket: 'bases', key: baseKey(base.name, path) }, seconds),
-    path: `base/${path}`,
-    size,
-    sha256,
-  }))
-  const archives = [
-    { ref: dataset, path: 'dataset', sha256: plan.dataset.sha256 },
-    ...(checkpoint
-      ? [
-          {
-            ref: { bucket: 'work', key: checkpointKey(job.training.id, checkpoint.step) } as const,
-            path: 'checkpoint',
-            sha256: checkpoint.sha256,
-          },
-        ]
-      : []),
-  ].map(async ({ ref, path, sha256 }) => ({
-    url: await store.presignRead(ref, seconds),
-    path,
-    size: (await store.info(ref))?.size ?? 0,
-    sha256,
-    unpack: true,
-  }))
-  return Promise.all([...archives, ...weights])
+async function fetchAll(job: Job, plan: Plan, base: Base, fetch: Fetch, signal: AbortSignal): Promise<void> {
+  const { whole, troubles } = await lookForCheckpoints(job)
+  for (const trouble of troubles) await job.tell('warning', trouble)
+  const [newest, ...older] = whole
+  const dataset = await archive(job, datasetRef(job), 'dataset', plan.dataset.sha256)
+  const checkpoint = newest && (await checkpointArchive(job, newest))
+  const weights = await Promise.all(base.files.map((file) => weightsFile(job, base, file)))
+
+  const spoilt = await fetch([dataset, ...(checkpoint ? [checkpoint] : []), ...weights])
+  if (spoilt.includes('dataset')) await fetchNewDataset(job, plan, fetch, signal)
+  if (!newest || !spoilt.includes('checkpoint')) return
+  await dropCheckpoint(job, newest)
+  for (const before of older) {
+    const lost = await fetch([await checkpointArchive(job, before)])
+    if (lost.length === 0) return
+    await dropCheckpoint(job, before)
+  }
 }
 
-export function datasetKey(trainingId: string): string {
-  return `jobs/${trainingId}/dataset.tar`
+async function fetchNewDataset(job: Job, plan: Plan, fetch: Fetch, signal: AbortSignal): Promise<void> {
+  await job.tell('warning', 'the prepared dataset was missing or cut in the store; it is made again')
+  await makeDatasetAgain(job, plan, signal)
+  const spoilt = await fetch([await archive(job, datasetRef(job), 'dataset', plan.dataset.sha256)])
+  if (spoilt.length > 0)
+    throw new Failure('store-failed', 'the prepared dataset was lost in the store, twice')
+}
+
+async function dropCheckpoint(job: Job, { step }: Checkpoint): Promise<void> {
+  const message = `the checkpoint of step ${step} is not what it was when it was saved; it is left out`
+  await job.tell('warning', message)
+  await forgetCheckpoint(job, step)
+}
+
+function checkpointArchive(job: Job, { step, sha256 }: Checkpoint): Promise<Download> {
+  return archive(job, checkpointRef(job, step), 'checkpoint', sha256)
+}
+
+/** One of the job's own files in the work bucket. */
+async function archive(job: Job, ref: ObjectRef, path: string, sha256: string): Promise<Download> {
+  const size = (await job.ports.store.info(ref))?.size ?? 0
+  const url = await job.ports.store.presignRead(ref, urlSeconds(job))
+  return { url, path, size, sha256, unpack: true, maySpoil: true }
+}
+
+async function weightsFile(
+  job: Job,
+  base: Base,
+  { path, size, sha256 }: Base['files'][number],
+): Promise<Download> {
+  const ref = { bucket: 'bases', key: baseKey(base.name, path) } as const
+  const url = await job.ports.store.presignRead(ref, urlSeconds(job))
+  return { url, path: `base/${path}`, size, sha256 }
+}
+
+function urlSeconds(job: Job): number {
+  return Math.ceil(job.settings.limits.staging / 1000) + spareSeconds
 }
 
 function megabytes(bytes: number): string {

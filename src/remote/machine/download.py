@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 import files
 import unpack
 import web
-from trouble import Stopped, Trouble, check_disk, disk_trouble
+from trouble import Spoilt, Stopped, Trouble, check_disk, disk_trouble
 
 CHUNK = 16 << 20
 
@@ -38,14 +38,24 @@ def download(root: str, wanted: list[dict], report, pause: float, shelf: str) ->
     missing = [fetch for fetch, done in zip(missing, taken) if not done]
     progress = Progress(sum(fetch.size for fetch in fetches), report)
     progress.add(progress.total - sum(fetch.size for fetch in missing))
-    for again in (False, True):
-        missing = transfer(missing, progress, pause)
-        if not missing:
-            break
-        if again:
-            raise Trouble('store-failed', f'{missing[0].path} came with another sum than it should have, twice')
+    insist([fetch for fetch in missing if not fetch.may_spoil], progress, pause)
+    for fetch in missing:
+        if fetch.may_spoil:
+            try:
+                insist([fetch], progress, pause)
+            except Spoilt:
+                fetch.clear()
+                report('spoilt', path=fetch.target)
     progress.tell()
     return {}
+
+
+def insist(fetches: list['Fetch'], progress: 'Progress', pause: float) -> None:
+    for _ in range(2):
+        fetches = transfer(fetches, progress, pause)
+        if not fetches:
+            return
+    raise Spoilt('store-failed', f'{fetches[0].path} came with another sum than it should have, twice')
 
 
 def transfer(fetches: list['Fetch'], progress: 'Progress', pause: float) -> list['Fetch']:
@@ -129,6 +139,7 @@ class Fetch:
         self.size = wanted['size']
         self.sha256 = wanted.get('sha256')
         self.unpack = wanted.get('unpack', False)
+        self.may_spoil = wanted.get('maySpoil', False)
         self.target = wanted['path']
         self.path = self.target + '.tar' if self.unpack else self.target
         *self.folders, self.name = files.parts_of(self.path)
@@ -269,7 +280,7 @@ class Fetch:
         else:
             problem = f'has {response.headers.get("Content-Length")} bytes, or cannot send a range'
         web.drop(self.url)
-        raise Trouble('store-failed', f'{web.place(self.url)} {problem}')
+        raise Spoilt('store-failed', f'{web.place(self.url)} {problem}')
 
     def write(self, block: memoryview, position: int) -> None:
         try:
@@ -309,6 +320,13 @@ class Fetch:
         except OSError as error:
             raise disk_trouble(error, self.path) from error
         return right
+
+    def clear(self) -> None:
+        """Nothing of it stays: what takes its place may have another size."""
+        folder = files.open_folder(self.root, self.folders, create=True)
+        for name in (self.name, self.name + '.part', self.name + '.part.done'):
+            files.remove(folder, name)
+        os.close(folder)
 
     def add_to(self, digest, index: int) -> None:
         position, left = index * CHUNK, self.length(index)

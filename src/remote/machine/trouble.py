@@ -10,6 +10,10 @@ class Trouble(Exception):
         self.reason = reason
 
 
+class Spoilt(Trouble):
+    """What the store has is not what it should be: missing, cut, changed. Asking again doesn't help."""
+
+
 class Stopped(Exception):
     """Given up because something else went wrong."""
 

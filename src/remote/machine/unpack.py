@@ -2,6 +2,8 @@
 
 An archive is unpacked beside its folder and takes its place when it is complete. A stamp below `.staged`
 remembers it, so that a folder which the trainer has changed since is not put back.
+
+The trainer is another user than whoever unpacks. What it goes on writing to, its checkpoint, is opened to it.
 """
 
 import os
@@ -9,10 +11,11 @@ import shutil
 import tarfile
 
 import files
-from trouble import Trouble
+from trouble import Spoilt
 
 STAMPS = '.staged'
 MOST_FILES = 200_000
+WRITABLE = 'checkpoint'
 
 
 def is_unpacked(root: str, target: str, stamp: str) -> bool:
@@ -33,6 +36,8 @@ def unpack(root: str, archive: str, target: str, stamp: str) -> None:
         try:
             with os.fdopen(files.open_file(root, archive), 'rb') as stream:
                 unpack_into(fresh, stream, archive)
+            if target == WRITABLE:
+                open_to_all(fresh)
         finally:
             os.close(fresh)
         clear(parent, name)
@@ -56,10 +61,15 @@ def unpack_into(folder: int, stream, archive: str) -> None:
                     continue
                 path = plain_path(member, size)
                 if path is None or count >= MOST_FILES:
-                    raise Trouble('internal', f'{archive} holds something else than plain files: {member.name[:80]!r}')
+                    raise Spoilt('internal', f'{archive} holds something else than plain files: {member.name[:80]!r}')
                 write_member(folder, path, tar.extractfile(member), member.size)
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise Trouble('internal', f'{archive} is not a whole tar archive: {error}') from error
+        raise Spoilt('internal', f'{archive} is not a whole tar archive: {error}') from error
+
+
+def open_to_all(folder: int) -> None:
+    for _, _, _, descriptor in os.fwalk('.', dir_fd=folder, follow_symlinks=False):
+        os.fchmod(descriptor, 0o777)
 
 
 def plain_path(member: tarfile.TarInfo, most: int) -> list[str] | None:
@@ -79,7 +89,7 @@ def write_member(folder: int, path: list[str], source, size: int) -> None:
     try:
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=inner)
     except FileExistsError as error:
-        raise Trouble('internal', f'an archive holds {name!r} twice') from error
+        raise Spoilt('internal', f'an archive holds {name!r} twice') from error
     finally:
         os.close(inner)
     with os.fdopen(file, 'wb') as target:

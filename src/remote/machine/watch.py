@@ -2,7 +2,8 @@
 
 A spot interruption (two minutes' notice, in the instance metadata, which is asked every 5 s as AWS
 advises), the GPU's load and the disk's room every 10 s, and the driver's complaints in the kernel log.
-Each source that a machine lacks is left out.
+A source that can't be read is told of once, as `unreadable`, and asked again: none of these loops ends before its
+caller does.
 """
 
 import json
@@ -18,35 +19,63 @@ XID = re.compile(r'NVRM: Xid \([^)]*\): (\d+)')
 
 
 def watch(root: str, job: dict, report) -> dict:
-    def notice(kind: str, **fields):
-        report('notice', notice={'kind': kind, **fields})
+    def source(name: str, read, seconds: float):
+        return threading.Thread(target=keep_reading, args=(name, read, seconds, report), daemon=True)
 
-    threading.Thread(target=watch_kernel, args=(job['kernelLog'], notice), daemon=True).start()
-    threading.Thread(target=watch_gpu, args=(job['gpu'], job['everySeconds'], notice), daemon=True).start()
-    threading.Thread(target=watch_disk, args=(root, job['everySeconds'], notice), daemon=True).start()
-    watch_spot(job['metadata'], job['everySeconds'] / 2, notice)
+    seconds = job['everySeconds']
+    loops = [
+        source('spot', spot_reader(job['metadata']), seconds / 2),
+        source('gpu', lambda notice: read_gpu(job['gpu'], notice), seconds),
+        source('disk', lambda notice: read_disk(root, notice), seconds),
+        source('kernel log', lambda notice: read_kernel(job['kernelLog'], notice), seconds),
+    ]
+    for loop in loops:
+        loop.start()
+    for loop in loops:
+        loop.join()
     return {}
 
 
-def watch_spot(metadata: str, seconds: float, notice) -> None:
-    told = None
+def keep_reading(source: str, read, seconds: float, report) -> None:
+    def notice(kind: str, **fields):
+        report('notice', notice={'kind': kind, **fields})
+
+    readable = True
     while True:
+        try:
+            read(notice)
+            readable = True
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop must go on
+            if readable:
+                notice('unreadable', source=source, detail=f'{type(error).__name__}: {error}'[:300])
+            readable = False
+        time.sleep(seconds)
+
+
+def spot_reader(metadata: str):
+    told = None
+
+    def read(notice) -> None:
+        nonlocal told
         found = spot_action(metadata)
         if found and found != told:
             told = found
             notice('spot', action=found[0], at=found[1])
-        time.sleep(seconds)
+
+    return read
 
 
 def spot_action(metadata: str) -> tuple[str, str] | None:
     """404 until the notice is given. Session tokens (IMDSv2) last a minute here: one a question."""
+    token = ask('PUT', f'{metadata}/latest/api/token', {'X-aws-ec2-metadata-token-ttl-seconds': '60'})
+    header = {'X-aws-ec2-metadata-token': token.strip()}
     try:
-        token = ask('PUT', f'{metadata}/latest/api/token', {'X-aws-ec2-metadata-token-ttl-seconds': '60'})
-        header = {'X-aws-ec2-metadata-token': token.strip()}
         action = json.loads(ask('GET', f'{metadata}/latest/meta-data/spot/instance-action', header))
-        return str(action['action']), str(action['time'])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return None
+        raise
+    return str(action['action']), str(action['time'])
 
 
 def ask(method: str, url: str, headers: dict) -> str:
@@ -56,33 +85,25 @@ def ask(method: str, url: str, headers: dict) -> str:
         return response.read(1 << 16).decode()
 
 
-def watch_gpu(command: list[str], seconds: float, notice) -> None:
+def read_gpu(command: list[str], notice) -> None:
     """Several GPUs count as busy as the busiest; their memory is added up."""
-    while True:
-        try:
-            answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
-            gpus = [[int(float(field)) for field in line.split(',')] for line in answer.splitlines() if line.strip()]
-            if gpus:
-                used = sum(memory for _, memory in gpus)
-                notice('gpu', utilisationPercent=max(load for load, _ in gpus), memoryUsedMb=used)
-        except (OSError, ValueError, subprocess.SubprocessError):
-            pass
-        time.sleep(seconds)
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    gpus = [[int(float(field)) for field in line.split(',')] for line in answer.splitlines() if line.strip()]
+    if not gpus:
+        raise ValueError('no GPU is listed')
+    used = sum(memory for _, memory in gpus)
+    notice('gpu', utilisationPercent=max(load for load, _ in gpus), memoryUsedMb=used)
 
 
-def watch_disk(root: str, seconds: float, notice) -> None:
-    while True:
-        disk = os.statvfs(root)
-        notice('disk', freeBytes=disk.f_bavail * disk.f_frsize)
-        time.sleep(seconds)
+def read_disk(root: str, notice) -> None:
+    disk = os.statvfs(root)
+    notice('disk', freeBytes=disk.f_bavail * disk.f_frsize)
 
 
-def watch_kernel(command: list[str], notice) -> None:
-    """The log from boot on: trouble that came before us is trouble too."""
-    try:
-        log = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors='replace')
-    except OSError:
-        return
+def read_kernel(command: list[str], notice) -> None:
+    """The log from boot on: trouble that came before us is trouble too. It has no end but by trouble."""
+    log = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors='replace')
     for line in log.stdout:
         if found := XID.search(line):
             notice('xid', code=int(found.group(1)), line=line.strip()[:500])
+    raise OSError(log.stderr.read(300).strip() or f'it ended with status {log.wait()}')

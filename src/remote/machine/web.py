@@ -11,7 +11,7 @@ import threading
 import time
 from urllib.parse import urljoin, urlsplit
 
-from trouble import Stopped, Trouble
+from trouble import Spoilt, Stopped, Trouble
 
 TRIES = 10
 SILENCE_SECONDS = 30
@@ -58,7 +58,7 @@ def ask(method: str, url: str, headers: dict, body=None):
         drop(url)
         if response.status >= 500 or response.status in (408, 429):
             raise Passing(detail)
-        raise Trouble('store-failed', detail)
+        raise (Spoilt if method == 'GET' and response.status in (404, 416) else Trouble)('store-failed', detail)
     raise Trouble('store-failed', f'{place(url)} redirects too often')
 
 

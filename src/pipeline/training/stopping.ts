@@ -1,0 +1,92 @@
+/** The ways to end a training early: at once, or in time before its machine's deadline. */
+import { Failure } from '../../failure.ts'
+import type { Host } from '../../remote/host.ts'
+import type { Attempt } from '../../trainings/runs.ts'
+import { type Beside, keepTrying, unlessAborted } from '../beside.ts'
+import type { Job } from '../job.ts'
+
+export type Stopper = {
+  /** Asks the container to save and leave; one that doesn't is left behind with its machine. The first reason counts. */
+  stop(failure: Failure): void
+  /** Leaves it at once: there is nothing to ask any more. */
+  leave(failure: Failure): void
+  /** Why it was stopped or left, if it was. */
+  readonly failure: Failure | undefined
+}
+
+/** `leave` ends the following; it is called with the failure. */
+export function stopperOf(
+  job: Job,
+  host: Host,
+  name: string,
+  beside: Beside,
+  onLeave: (failure: Failure) => void,
+): Stopper {
+  const { clock, signal } = beside
+  const { stopping } = job.settings.limits
+  let first: Failure | undefined
+
+  async function askToLeave(failure: Failure): Promise<void> {
+    const asked = keepTrying(beside, 'asking the trainer to stop', (inner) =>
+      unlessAborted(inner, () => host.stopTrainer(name, stopping / 1000, inner)),
+    )
+    await Promise.race([asked, clock.sleep(stopping, signal)])
+    await clock.sleep(stopping, signal) // for what follows its log to see the end
+    onLeave(failure)
+  }
+
+  return {
+    get failure() {
+      return first
+    },
+    stop(failure) {
+      if (first) return
+      first = failure
+      job.show('activity', `stopping the trainer: ${failure.message}`)
+      askToLeave(failure).catch(() => onLeave(failure)) // it was left meanwhile
+    },
+    leave(failure) {
+      first ??= failure
+      onLeave(failure)
+    },
+  }
+}
+
+/** What was trained by then shall be of use: the trainer is asked to finish, and stopped if it doesn't. Never rejects. */
+export async function finishBeforeDeadline(
+  job: Job,
+  host: Host,
+  attempt: Attempt,
+  beside: Beside,
+  lastStep: () => number,
+  stop: Stopper['stop'],
+): Promise<void> {
+  const { clock, signal } = beside
+  const { stopping } = job.settings.limits
+  const finish = async (inner: AbortSignal) => {
+    await job.change({ cutShort: true })
+    await unlessAborted(inner, () => host.writeFile('finish', '', inner))
+    await job.tell('activity', `the paid time ends: asked the trainer to finish after step ${lastStep()}`)
+  }
+  try {
+    await clock.sleep(timeToTrain(job, attempt), signal)
+    if (Math.max(lastStep(), job.run.lastStep ?? 0) > 0) {
+      const asked = keepTrying(beside, 'asking the trainer to finish', finish)
+      await Promise.race([asked, clock.sleep(stopping, signal)])
+      await clock.sleep(stopping, signal)
+    }
+  } catch {
+    return // it has ended before
+  }
+  stop(new Failure('over-budget', 'the machine reached the end of the time that is paid for'))
+}
+
+/**
+ * Milliseconds until the trainer must finish. The machine switches itself off at its deadline; before it there is time
+ * to finish, to stop where that fails, and to ship.
+ */
+function timeToTrain(job: Job, { deadline, orderedAt }: Attempt): number {
+  const { stopping, shipping } = job.settings.limits
+  const lead = Math.min(2 * stopping + shipping, (deadline.getTime() - orderedAt.getTime()) / 4)
+  return deadline.getTime() - lead - job.ports.clock.now().getTime()
+}
