@@ -84,6 +84,8 @@ export async function startWorker(
   const web = await startWeb({
     host: config.BELLOWS_HOST,
     port: config.BELLOWS_PORT,
+    hostNames: config.BELLOWS_HOST_NAMES ?? [],
+    statusToken: config.BELLOWS_STATUS_TOKEN,
     status,
     metrics: metrics.registry,
     files: clients.comfyUiFolder && (() => clients.comfyUiFolder?.list() ?? Promise.resolve([])),

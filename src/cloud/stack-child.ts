@@ -9,13 +9,13 @@
  * call settles.
  */
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { Secret } from '../secret.ts'
+import { makeTemporaryFolder } from '../temporary-folder.ts'
 import { killSession, signalGroup } from './process-session.ts'
 import type { StackLine, StackOperation, StackRequest } from './stack-messages.ts'
 
@@ -82,8 +82,7 @@ export async function runStackChild(
   const { operation, stack } = request
   const deadlineMs = options.deadlinesMs?.[operation] ?? deadlines[operation]
   const graceMs = options.graceMs ?? 15_000
-  await mkdir(options.temporaryFolder ?? tmpdir(), { recursive: true })
-  const folder = await mkdtemp(path.join(options.temporaryFolder ?? tmpdir(), 'bellows-stack-'))
+  const folder = await makeTemporaryFolder('stack', options.temporaryFolder)
   let overran = false
   try {
     await makeHome(path.join(folder, 'home'), options.pulumiHome)

@@ -4,8 +4,8 @@
  * done: `dataset.json`, written after the archive. Everything that is wrong with the images is found in
  * one pass and told in one sentence, so that nobody has to mend a dataset one image at a time.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { availableParallelism, tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
@@ -13,6 +13,7 @@ import type { PrepareDataset, PreparedDataset } from '../pipeline/ports.ts'
 import type { Recipe } from '../recipes/recipe.ts'
 import { printable } from '../recipes/trainer-line.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
+import { makeTemporaryFolder } from '../temporary-folder.ts'
 import { cleanCaptions } from './captions.ts'
 import { type Inspected, imageBounds, inspectImage } from './inspect.ts'
 import { clipContainer, type InspectedClip, inspectClip } from './inspect-clip.ts'
@@ -35,7 +36,7 @@ type Found = Inspected | InspectedClip | { readonly leftOut: string }
 const mostTold = 3
 
 export function datasetPreparer(options: PrepareOptions): PrepareDataset {
-  const { store, bucket, atOnce = availableParallelism(), temporaryFolder = tmpdir() } = options
+  const { store, bucket, atOnce = availableParallelism(), temporaryFolder } = options
 
   return async (trainingId, dataset, limits, signal) => {
     const ref: ObjectRef = { bucket: 'work', key: `jobs/${trainingId}/dataset.tar` }
@@ -44,7 +45,7 @@ export function datasetPreparer(options: PrepareOptions): PrepareDataset {
 
     checkCount(dataset.images.length, limits.images)
     const { captions, warnings } = cleanCaptions(dataset.captions, dataset.images.length)
-    const folder = await mkdtemp(join(temporaryFolder, 'bellows-dataset-'))
+    const folder = await makeTemporaryFolder('dataset', temporaryFolder)
     try {
       const path = join(folder, 'dataset.tar')
       const told = [...warnings]

@@ -5,8 +5,8 @@
  * and random, and so are the defaults; `--wish steps=200 --wish rank=8` changes any of them. `--gpu` takes the image for CUDA.
  */
 import { randomBytes } from 'node:crypto'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir, totalmem } from 'node:os'
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { totalmem } from 'node:os'
 import { basename, join, parse, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { execa } from 'execa'
@@ -23,6 +23,7 @@ import { recipes } from '../recipes/registry.ts'
 import { parseTrainerLine } from '../recipes/trainer-line.ts'
 import { runTrainer, trainerUser } from '../remote/argv.ts'
 import { memoryStore } from '../storage/memory-store.ts'
+import { makeTemporaryFolder } from '../temporary-folder.ts'
 import { bar, createDisplay } from './demo/display.ts'
 import { tinyWishes } from './offerings.ts'
 
@@ -53,7 +54,7 @@ const values = commandLine(
 const { gpu = false } = values
 const ends = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const display = createDisplay(process.stdout)
-const job = await mkdtemp(join(tmpdir(), 'bellows-train-'))
+const job = await makeTemporaryFolder('train')
 try {
   await main()
 } catch (error) {

@@ -1,10 +1,11 @@
 /** The worker's small web server: a status page, JSON, metrics, and the list that `bellows sync` asks for. */
-import { timingSafeEqual } from 'node:crypto'
 import { serve } from '@hono/node-server'
-import { Hono } from 'hono'
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
+import { secureHeaders } from 'hono/secure-headers'
 import type { Registry } from 'prom-client'
 import type { PublishedFile } from '../models/comfyui.ts'
-import type { Secret } from '../secret.ts'
+import { isSecret, type Secret } from '../secret.ts'
+import { allowedHosts, hostName } from './addresses.ts'
 import { jobPage, overviewPage } from './pages.ts'
 import type { Status } from './status.ts'
 
@@ -12,6 +13,10 @@ export type WebOptions = {
   readonly host: string
   /** 0: any free port. */
   readonly port: number
+  /** What it may be asked for by, beside its address and localhost. */
+  readonly hostNames: readonly string[]
+  /** Demanded by every page but `/healthz` and the list for ComfyUI; undefined: by none. */
+  readonly statusToken: Secret | undefined
   readonly status: Status
   readonly metrics: Registry
   /** Files of finished models, for `bellows sync`; undefined if ComfyDeploy takes them. */
@@ -40,17 +45,23 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
   })
 }
 
-export function routes({ status, metrics, files, token }: Omit<WebOptions, 'host' | 'port'>): Hono {
+export function routes(options: Omit<WebOptions, 'port'>): Hono {
+  const { status, metrics, files, token } = options
   const app = new Hono()
-  app.use(async (context, next) => {
-    await next()
-    context.header(
-      'Content-Security-Policy',
-      "default-src 'none'; style-src 'unsafe-inline'; img-src https: http:",
-    )
-    context.header('X-Content-Type-Options', 'nosniff')
-    context.header('Referrer-Policy', 'no-referrer')
+  app.use(headers)
+  // For whatever watches the worker, by any name and without a secret: it tells no more than that it lives.
+  app.get('/healthz', (context) => {
+    const health = status.health()
+    return context.json(health, health.healthy ? 200 : 503)
   })
+  app.use(knownHost(allowedHosts(options.host, options.hostNames)))
+  app.get('/comfyui/files', async (context) => {
+    if (!files || !token) return context.json({ error: 'This worker serves no files to ComfyUI.' }, 404)
+    if (!isSecret(shownToken(context), token))
+      return context.json({ error: 'The bearer token is wrong.' }, 401)
+    return context.json(await files())
+  })
+  if (options.statusToken) app.use(demanded(options.statusToken))
   app.get('/', async (context) => context.html(overviewPage(await status.overview())))
   app.get('/jobs/:id', async (context) => {
     const job = await status.job(context.req.param('id'))
@@ -61,19 +72,9 @@ export function routes({ status, metrics, files, token }: Omit<WebOptions, 'host
     const job = await status.job(context.req.param('id'))
     return job ? context.json(job) : context.json({ error: 'There is no such training.' }, 404)
   })
-  app.get('/healthz', (context) => {
-    const health = status.health()
-    return context.json(health, health.healthy ? 200 : 503)
-  })
   app.get('/metrics', async (context) =>
     context.text(await metrics.metrics(), 200, { 'Content-Type': metrics.contentType }),
   )
-  app.get('/comfyui/files', async (context) => {
-    if (!files || !token) return context.json({ error: 'This worker serves no files to ComfyUI.' }, 404)
-    const shown = context.req.header('Authorization')?.replace(/^Bearer /, '') ?? ''
-    if (!equal(shown, token.reveal())) return context.json({ error: 'The bearer token is wrong.' }, 401)
-    return context.json(await files())
-  })
   app.onError((error, context) => {
     console.error(error)
     return context.text('The database did not answer. Please try again.', 503)
@@ -81,7 +82,44 @@ export function routes({ status, metrics, files, token }: Omit<WebOptions, 'host
   return app
 }
 
-function equal(one: string, other: string): boolean {
-  const [a, b] = [Buffer.from(one), Buffer.from(other)]
-  return a.length === b.length && timingSafeEqual(a, b)
+/** Nothing of others, in nobody's frame, and in no cache. TLS, and what follows from it, is the proxy's. */
+const headers = secureHeaders({
+  contentSecurityPolicy: {
+    defaultSrc: ["'none'"],
+    styleSrc: ["'unsafe-inline'"],
+    imgSrc: ['https:', 'http:'],
+    baseUri: ["'none'"],
+    formAction: ["'none'"],
+    frameAncestors: ["'none'"],
+  },
+  xFrameOptions: 'DENY',
+  referrerPolicy: 'no-referrer',
+  strictTransportSecurity: false,
+})
+
+function knownHost(allowed: ReadonlySet<string>): MiddlewareHandler {
+  return async (context, next) => {
+    const name = hostName(context.req.header('Host'))
+    if (name !== undefined && allowed.has(name)) return next()
+    return context.text('Nothing is served by this name: BELLOWS_HOST_NAMES lists those that are.', 421)
+  }
+}
+
+/** As a bearer token, or as the password that a browser asks for; the name beside it is nobody's. */
+function demanded(token: Secret): MiddlewareHandler {
+  return async (context, next) => {
+    context.header('Cache-Control', 'no-store')
+    if (isSecret(shownToken(context), token)) return next()
+    context.header('WWW-Authenticate', 'Basic realm="Bellows", charset="UTF-8"')
+    return context.text('This page wants its token (BELLOWS_STATUS_TOKEN), as password or bearer token.', 401)
+  }
+}
+
+function shownToken(context: Context): string {
+  const [, scheme = '', value = ''] = /^(\w+) +(\S+)$/.exec(context.req.header('Authorization') ?? '') ?? []
+  if (scheme.toLowerCase() === 'bearer') return value
+  if (scheme.toLowerCase() !== 'basic') return ''
+  return Buffer.from(value, 'base64')
+    .toString()
+    .replace(/^[^:]*:/, '')
 }

@@ -59,7 +59,7 @@ export async function restore(world: World, recorded: RecordedRun): Promise<stri
     await world.timeline.append(event)
   }
   for (const reached of Object.keys(phaseTimes) as Phase[]) await world.runs.change(lease, { phase: reached })
-  for (const attempt of attempts) await world.runs.addAttempt(lease, attempt as Attempt)
+  for (const attempt of attempts) await world.runs.addAttempt(lease, { run: 1, ...attempt } as Attempt)
   await world.runs.change(lease, fields)
   await world.runs.release(lease)
   return id

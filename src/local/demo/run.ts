@@ -1,5 +1,4 @@
-import { mkdir, mkdtemp, readdir } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MongoClient } from 'mongodb'
 import type { Toolbox } from '../../../tools/toolbox.ts'
@@ -7,6 +6,7 @@ import { type Clients, connectClients } from '../../clients.ts'
 import { readConfig } from '../../config.ts'
 import { publishBase } from '../../recipes/bases.ts'
 import type { Family } from '../../recipes/plan.ts'
+import { makeTemporaryFolder } from '../../temporary-folder.ts'
 import { startLocalCloud } from '../cloud.ts'
 import { machinesLeft } from '../machines/remove.ts'
 import { tinyBase } from '../offerings.ts'
@@ -30,7 +30,7 @@ export async function runDemo(
   { families, keep, display, signal }: DemoOptions,
 ): Promise<void> {
   await using undo = new AsyncDisposableStack()
-  const directory = await mkdtemp(join(tmpdir(), 'bellows-demo-'))
+  const directory = await makeTemporaryFolder('demo')
   const deployment = `demo-${directory.slice(-6).toLowerCase()}`
 
   const cloud = await startLocalCloud({
