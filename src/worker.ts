@@ -2,10 +2,10 @@
  * `npm start`: one worker. It claims jobs and runs them, shows a status page, sends alerts, and every few
  * minutes compares what exists in the cloud with what should.
  *
- * The first SIGTERM or SIGINT stops claiming, gives the steps under way some time, then hands the jobs over;
- * a second one stops at once. Either way no machine is forgotten: whoever starts next goes on.
+ * The first SIGTERM, SIGINT or SIGHUP stops claiming, gives the steps under way some time, then hands the jobs over;
+ * it is gone 20 s after that time, whatever hangs. A second one stops at once. Either way no machine is forgotten: whoever starts next goes on.
  */
-import { setTimeout as pause } from 'node:timers/promises'
+import { tmpdir } from 'node:os'
 import type { Logger } from 'pino'
 import { type Clients, connectClients, pipelineSettings } from './clients.ts'
 import type { Leak } from './cloud/reaper.ts'
@@ -20,9 +20,12 @@ import { watchDocuments } from './notify/watch-documents.ts'
 import { watchEndings } from './notify/watch-endings.ts'
 import { watchLeaks } from './notify/watch-leaks.ts'
 import { watchWorkers } from './notify/watch-workers.ts'
+import { preflight } from './operations/preflight.ts'
 import { startClaimLoop } from './pipeline/claim-loop.ts'
 import type { Clock } from './pipeline/ports.ts'
 import { sweepScratch } from './pipeline/scratch.ts'
+import { endParts } from './stopping.ts'
+import { sweepTemporaryFolders } from './temporary-folder.ts'
 import { startWeb } from './web/server.ts'
 import { statusOf } from './web/status.ts'
 
@@ -31,18 +34,40 @@ const beatEveryMs = 15_000
 
 export type Worker = {
   readonly url: string
-  /** Settles when everything has stopped. */
-  stop(graceMs?: number): Promise<void>
+  /** Settles when everything has stopped, `graceMs` and 19 s later at the latest, with what had to be left. */
+  stop(graceMs?: number): Promise<readonly string[]>
 }
 
-/** `probe`: what is broken about this worker. */
+/** A worker that could do no job takes none. */
+export class StartRefused extends Error {
+  constructor(problems: readonly string[]) {
+    super(`This worker can't work:\n${problems.map((problem) => `  ${problem}`).join('\n')}`)
+    this.name = 'StartRefused'
+  }
+}
+
+/** `look`: what is broken about this worker, at the start, and while it is taken for broken. Throws StartRefused. */
 export async function startWorker(
   config: Config,
   log: Logger,
   connect = connectClients,
-  probe = async (): Promise<readonly string[]> => [],
+  look = preflight,
 ): Promise<Worker> {
-  const clients = await connect(config)
+  const connecting = connect(config)
+  const probe = () =>
+    look({
+      pulumi: config.PULUMI_COMMAND,
+      temporaryFolder: tmpdir(),
+      database: async () => (await connecting).ports.clock.synchronise(),
+    })
+  const problems = await probe()
+  if (problems.length > 0) {
+    void connecting.then(({ close }) => close()).catch(() => {})
+    throw new StartRefused(problems)
+  }
+  const removed = await sweepTemporaryFolders()
+  if (removed.length > 0) log.info({ removed }, 'temporary folders of processes that are gone')
+  const clients = await connecting
   const { ports } = clients
   const settings = pipelineSettings(config)
   const metrics = createMetrics(() => loop.active().length)
@@ -96,21 +121,33 @@ export async function startWorker(
     tick(clients, config, log, ticking.signal),
     stayPresent(clients, config.BELLOWS_WORKER, log, ticking.signal),
   ])
-  const cleaning = cleanUp(clients, config, log, ticking.signal)
+  const stopTicking = () => {
+    ticking.abort()
+    return ticks
+  }
+  const reaping = new AbortController()
+  const cleaning = cleanUp(clients, config, log, reaping.signal)
   log.info({ url: web.url }, 'ready')
 
-  return {
-    url: web.url,
-    async stop(graceMs = config.BELLOWS_SHUTDOWN_SECONDS * 1000) {
-      const graceIsOver = pause(graceMs, undefined, { ref: false })
-      await loop.stop(graceMs)
-      ticking.abort()
-      await ticks
-      await Promise.race([cleaning, graceIsOver]) // what it is at is left to the next worker
-      await web.close()
-      await clients.close()
-    },
+  /** At most 19 s longer than `graceMs`: the process is promised to be gone 20 s after it. */
+  async function stop(graceMs = config.BELLOWS_SHUTDOWN_SECONDS * 1000): Promise<readonly string[]> {
+    const inGrace = { limitMs: graceMs + 1000 }
+    const soon = { limitMs: 1000 }
+    reaping.abort()
+    return endParts([
+      [
+        { name: 'jobs', ...inGrace, end: () => loop.stop(graceMs), left: () => loop.active().join(', ') },
+        { name: 'the reaper', ...inGrace, end: () => cleaning },
+      ],
+      [
+        { name: 'alerts and presence', ...soon, end: () => stopTicking() },
+        { name: 'the status page', ...soon, end: () => web.close() },
+      ],
+      [{ name: 'stacks and connections', limitMs: 17_000, end: () => clients.close() }],
+    ])
   }
+
+  return { url: web.url, stop }
 }
 
 async function tick({ ports }: Clients, config: Config, log: Logger, signal: AbortSignal): Promise<void> {
@@ -199,23 +236,31 @@ async function main(): Promise<void> {
     config = readConfig(process.env)
   } catch (error) {
     console.error((error as Error).message)
-    process.exit(78) // EX_CONFIG
+    process.exit(configurationIsWrong)
   }
   const log = createLogger(config.BELLOWS_LOG_LEVEL, config.BELLOWS_WORKER)
-  const worker = await startWorker(config, log)
+  const starting = startWorker(config, log).catch((error: Error) => {
+    if (!(error instanceof StartRefused)) throw error
+    console.error(error.message)
+    process.exit(configurationIsWrong)
+  })
+  stopBySignal(starting, log)
+  await starting
+}
+
+const configurationIsWrong = 78 // EX_CONFIG
+
+/** SIGHUP: its terminal was closed. */
+export function stopBySignal(starting: Promise<Worker>, log: Logger): void {
   let stopping = false
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(signal, async () => {
       if (stopping) process.exit(130)
       stopping = true
       log.info(`${signal}: no new jobs; once more stops at once`)
-      worker.stop().then(
-        () => process.exit(0),
-        (err: Error) => {
-          log.error({ err }, 'stopped with an error')
-          process.exit(1)
-        },
-      )
+      const left = await starting.then((worker) => worker.stop()).catch((error: Error) => [error.message])
+      if (left.length > 0) log.error({ left }, 'stopped, and left what did not end in time')
+      process.exit(left.length > 0 ? 1 : 0)
     })
   }
 }
