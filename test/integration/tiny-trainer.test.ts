@@ -22,7 +22,7 @@ import { docker } from './machine.ts'
 
 const image = 'bellows/tiny-trainer:test'
 const images = join(import.meta.dirname, '../../images')
-const trainer = 1000
+const trainer = 10_001
 
 beforeAll(async () => {
   const dockerfile = join(images, 'tiny-trainer/Dockerfile')

@@ -31,7 +31,7 @@ test('spot notices, broken GPUs, their load and the disk’s room are told, each
     gpu: ['printf', '93, 1024\n0, 512\n'],
   })
   const kinds = new Map<unknown, object>()
-  while (kinds.size < 4) {
+  while (!['spot', 'xid', 'gpu', 'disk'].every((kind) => kinds.has(kind))) {
     await once(run.child.stdout, 'data')
     for (const event of run.events) {
       const notice = event.notice as { kind: string }
@@ -48,7 +48,7 @@ test('spot notices, broken GPUs, their load and the disk’s room are told, each
   expect(run.events.filter(({ notice }) => (notice as { kind: string }).kind === 'spot')).toHaveLength(1)
 })
 
-test('a machine without GPU, kernel log and metadata still tells of its disk', async () => {
+test('a machine without GPU, kernel log and metadata says so once of each, and still tells of its disk', async () => {
   const run = startHelper({
     operation: 'watch',
     root: tmpdir(),
@@ -57,10 +57,12 @@ test('a machine without GPU, kernel log and metadata still tells of its disk', a
     kernelLog: ['no-such-command'],
     gpu: ['no-such-command'],
   })
-  while (run.events.length < 3) await once(run.child.stdout, 'data')
+  const notices = () => run.events.map(({ notice }) => notice as { kind: string; source?: string })
+  const count = (kind: string) => notices().filter((notice) => notice.kind === kind).length
+  while (count('disk') < 5 || count('unreadable') < 3) await once(run.child.stdout, 'data')
   run.child.stdin.end()
   await once(run.child, 'close')
-  expect(new Set(run.events.map(({ notice }) => (notice as { kind: string }).kind))).toEqual(
-    new Set(['disk']),
-  )
+  const unreadable = notices().flatMap(({ kind, source }) => (kind === 'unreadable' ? [source] : []))
+  expect(unreadable.sort()).toEqual(['gpu', 'kernel log', 'spot'])
+  expect(new Set(notices().map(({ kind }) => kind))).toEqual(new Set(['disk', 'unreadable']))
 })
