@@ -34,6 +34,7 @@ export async function brokenPromises(world: World, trainingIds: readonly string[
     const of = (kind: string, number: number) =>
       movements.find(({ key }) => key === `${kind}:${id}${number === 1 ? '' : `:${number}`}`)?.points ?? 0
     const charged = -of('charge', run.number)
+    must(charged === 0 || charged === 1000, `${id}: ${charged} points were charged for a price of 1000`)
     const cost = costOf(run.attempts)
     const [least, most] = refundRange(ending, {
       charged,
@@ -98,6 +99,7 @@ export async function brokenPromises(world: World, trainingIds: readonly string[
     must(kept === true, `a scratch file is left in the work bucket: ${key}`)
   }
   must(world.trainings.places().length === 0, `places are still taken: ${world.trainings.places()}`)
+  broken.push(...world.leaseFaults())
   must(
     world.mostRunning() <= world.maxRunning,
     `${world.mostRunning()} jobs ran at once, ${world.maxRunning} may`,

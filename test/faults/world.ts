@@ -32,8 +32,10 @@ import { type MemoryStore, memoryStore } from '../../src/storage/memory-store.ts
 import { memoryRuns } from '../../src/trainings/memory-runs.ts'
 import { memoryTimeline } from '../../src/trainings/memory-timeline.ts'
 import { memoryTrainings } from '../../src/trainings/memory-trainings.ts'
+import type { Lease } from '../../src/trainings/runs.ts'
 import { emptyTar } from './empty-tar.ts'
 import { goodTrainer } from './good-trainer.ts'
+import { leaseMonitor } from './lease-monitor.ts'
 import { offers as defaultOffers, settings as defaultSettings } from './settings.ts'
 import { virtualClock } from './virtual-clock.ts'
 
@@ -89,6 +91,7 @@ export function createWorld(options: WorldOptions = {}) {
   const insides = new Map<string, SimulatedMachine>()
   const events: JobEvent[] = []
   const errors: { readonly trainingId: string | undefined; readonly error: unknown }[] = []
+  const monitor = leaseMonitor()
   let mostRunning = 0
 
   /** The inside of a machine that runs; gone with its instance. */
@@ -155,9 +158,10 @@ export function createWorld(options: WorldOptions = {}) {
   function startWorker(name: string, interference: Interference = {}) {
     let alive = true
     let calls = 0
+    let awakeSince = 0
     const dead = new Promise<never>(() => {})
 
-    function through<T extends object>(port: string, target: T): T {
+    function through<T extends object>(port: string, target: T, machine?: string): T {
       return new Proxy(target, {
         get(object, verb, receiver) {
           const value = Reflect.get(object, verb, receiver)
@@ -172,17 +176,35 @@ export function createWorld(options: WorldOptions = {}) {
           return async (...values: unknown[]) => {
             if (!alive) return dead
             const call = { port, verb: String(verb), index: port === 'clock' ? -1 : calls++ }
-            if (port !== 'clock') await interference.before?.(call)
+            if (port !== 'clock') await pausing(() => interference.before?.(call))
             if (!alive) return dead
+            if (machine) monitor.touched(name, machine, clock.elapsed, awakeSince)
             const answer = await (value as (...v: unknown[]) => unknown).apply(object, values)
+            if (port === 'runs') note(call.verb, values[0] as Lease, answer)
             if (!alive) return dead
             if (port !== 'clock') await interference.after?.(call)
             if (!alive) return dead
             const host = port === 'remote' && verb === 'connect'
-            return host ? through('host', answer as object) : answer
+            return host ? through('host', answer as object, (values[0] as { name: string }).name) : answer
           }
         },
       })
+    }
+
+    /** What slept for long, as a computer does that was suspended, is given time to notice what it has missed. */
+    async function pausing(work: () => void | Promise<void>): Promise<void> {
+      const before = clock.elapsed
+      await work()
+      if (clock.elapsed - before > 10_000) awakeSince = clock.elapsed
+    }
+
+    function note(verb: string, lease: Lease, answer: unknown): void {
+      if (verb === 'acquire') {
+        const held = (answer as { lease: Lease } | undefined)?.lease
+        if (held) monitor.acquired(held, clock.elapsed)
+      } else if (['change', 'addAttempt', 'changeAttempt', 'restart', 'renew'].includes(verb)) {
+        monitor.wrote(lease)
+      }
     }
 
     const callable = <T extends (...values: never[]) => Promise<unknown>>(port: string, run: T): T =>
@@ -201,7 +223,8 @@ export function createWorld(options: WorldOptions = {}) {
       concurrency: 2,
       pollMs: 1000,
       onEvent: (event) => {
-        mostRunning = Math.max(mostRunning, trainings.places().length)
+        const busy = new Set(machines.made().flatMap((each) => (each.running ? [each.order.trainingId] : [])))
+        mostRunning = Math.max(mostRunning, trainings.places().length, busy.size)
         events.push(event)
       },
       onError: (error, trainingId) => errors.push({ error, trainingId }),
@@ -234,6 +257,8 @@ export function createWorld(options: WorldOptions = {}) {
     startWorker,
     maxRunning,
     mostRunning: () => mostRunning,
+    /** What workers did that they had no lease for. */
+    leaseFaults: () => monitor.broken,
     /** What every worker does from time to time. */
     async clearUp() {
       await watchLeaks({ ...shared, worker: 'reaper' })
