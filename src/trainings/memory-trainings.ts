@@ -18,9 +18,13 @@ export type MemoryTrainings = Trainings & {
   insert(document: Document): string
   /** What the UI may set, such as `{status: 'CANCELLED'}`. */
   set(id: string, fields: Document): void
+  /** The same documents, as another deployment claims them: with places and a pause of its own. */
+  as(options: MemoryTrainingsOptions): MemoryTrainings
   /** As when somebody deletes it. */
   remove(id: string): void
   document(id: string): Readonly<Document> | undefined
+  /** Its status was set, or it was removed. */
+  isTouched(id: string): boolean
   places(): readonly string[]
 }
 
@@ -35,10 +39,14 @@ export type MemoryTrainingsOptions = {
 }
 
 export function memoryTrainings(options: MemoryTrainingsOptions = {}): MemoryTrainings {
+  return trainingsIn(new Map(), options)
+}
+
+function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsOptions): MemoryTrainings {
   const { now = () => new Date(), environment, writeStepFields = true } = options
   const { isHeld = () => false, isUnfinished = () => false } = options
-  const documents = new Map<string, Document>()
   const places = new Map<string, string | null>()
+  const touched = new Set<string>()
   let pause: Pause | undefined
 
   function ours(): [string, Document][] {
@@ -90,9 +98,15 @@ export function memoryTrainings(options: MemoryTrainingsOptions = {}): MemoryTra
       return id
     },
     set(id, fields) {
+      if ('status' in fields) touched.add(id)
       Object.assign(documents.get(id) ?? {}, fields)
     },
-    remove: (id) => void documents.delete(id),
+    as: (others) => trainingsIn(documents, others),
+    isTouched: (id) => touched.has(id),
+    remove(id) {
+      touched.add(id)
+      documents.delete(id)
+    },
     document: (id) => documents.get(id),
     places: () => [...places.keys()],
     async claim(limits, except = []) {

@@ -1,6 +1,7 @@
 /**
- * Random schedules: several workers, jobs, cancels, kills, capacity, lost machines, spot notices and stores that
- * fail, in an order that only the seed decides. `FAULTS_SCHEDULES` and `FAULTS_SEED` choose how many, and which
+ * Random schedules: several workers, jobs, cancels, kills, capacity, lost machines, spot notices, stores that fail or are
+ * away for a while, documents that people edit, delete and queue again, calls that are repeated, and the workers of
+ * another deployment on the same database, in an order that only the seed decides. `FAULTS_SCHEDULES` and `FAULTS_SEED` choose how many, and which
  * first; a failing one is printed with the seed that replays it.
  */
 import { afterEach, expect, test } from 'vitest'
@@ -30,8 +31,10 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
     tally[fault] = (tally[fault] ?? 0) + 1
   }
   let calm = false
+  let storeAwayUntil = 0
   const world: World = createWorld({
     turnMs: () => 20 + random.below(400),
+    settings: { gpu: random.chance(0.5) },
     maxRunning: 1 + random.below(3),
     moment({ verb, point, offer }) {
       if (calm || verb !== 'order' || !random.chance(0.15)) return
@@ -54,12 +57,17 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
         } else if (random.chance(0.004)) {
           count('worker paused past its lease')
           await world.clock.sleep(45_000)
-        } else if (random.chance(0.006) && call.port === 'store') {
+        } else if (call.port === 'store' && (random.chance(0.006) || world.clock.elapsed < storeAwayUntil)) {
           count('store failed')
           throw new Failure('store-failed', 'SlowDown')
         }
       },
       async after(call: Call) {
+        if (call.port === 'ledger' && call.verb === 'charge' && random.chance(0.3)) {
+          count('charge repeated')
+          const [what, account, points] = call.values as Parameters<World['ledger']['charge']>
+          await world.ledger.charge(what, account, points)
+        }
         if (calm || !random.chance(0.003) || call.port === 'clock') return
         count('answer lost')
         throw new Error(`connection lost; ${call.port}.${call.verb} was applied`)
@@ -68,8 +76,34 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
   }
 
   const ids: string[] = []
-  for (let job = 1 + random.below(4); job > 0; job--) ids.push(await insertJob(world))
+  for (let job = 1 + random.below(4); job > 0; job--)
+    ids.push(await insertJob(world, { environment: 'production' }))
   for (let worker = 1 + random.below(2); worker > 0; worker--) startWorker(`worker-${worker}`)
+
+  const strangers: string[] = []
+  const neighbour = world.neighbour()
+  neighbour.startWorker('of another deployment')
+
+  function edit(id: string): void {
+    if (!world.runs.isUnfinished(id)) return
+    const foreign: Readonly<Record<string, unknown>> = {
+      ownerAccountId: 'me',
+      datasetId: null,
+      offeringId: 7,
+      baseModel: {},
+      modelName: 3,
+      steps: 'x',
+    }
+    const field = random.pick([
+      'ownerAccountId',
+      'datasetId',
+      'offeringId',
+      'baseModel',
+      'modelName',
+      'steps',
+    ])
+    world.trainings.set(id, { [field]: foreign[field] })
+  }
 
   void befall()
   /** What happens to machines and jobs from outside, for the first ten minutes. */
@@ -82,8 +116,18 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
         'spot notice',
         'connection dropped',
         'out of memory',
+        'store away',
+        'document edited',
+        'document ended',
+        'document deleted',
+        'queued again',
+        'stranger',
+        'GPU unreadable',
+        'watch fails',
+        'checkpoint cut',
         'nothing',
       ])
+      const edited = random.pick([ids[0] ?? '', ...ids])
       const machine = random.pick([undefined, ...world.machines.made().filter(({ running }) => running)])
       const inside = machine && world.inside(machine.name)
       if (happening === 'cancelled') {
@@ -91,6 +135,24 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
         const status = world.trainings.document(id)?.status
         if (random.chance(0.7) || (status !== 'QUEUED' && status !== 'RUNNING')) continue
         world.trainings.set(id, { status: 'CANCELLED' })
+      } else if (happening === 'store away') storeAwayUntil = world.clock.elapsed + 40_000
+      else if (happening === 'document edited') edit(edited)
+      else if (happening === 'document ended') {
+        if (random.chance(0.7) || world.trainings.document(edited)?.status !== 'RUNNING') continue
+        world.trainings.set(edited, { status: random.pick(['FAILED', 'COMPLETED', 'PAUSED']) })
+      } else if (happening === 'document deleted') {
+        if (random.chance(0.85)) continue
+        world.trainings.remove(edited)
+      } else if (happening === 'queued again') {
+        const status = world.trainings.document(edited)?.status
+        if (!['FAILED', 'CANCELLED', 'COMPLETED'].includes(String(status))) continue
+        world.trainings.set(edited, { status: 'QUEUED' })
+      } else if (happening === 'stranger') {
+        strangers.push(await insertJob(world, random.pick([{ status: 'RUNNING' }, { status: 'DONE' }])))
+      } else if (happening === 'checkpoint cut') {
+        const object = (await world.store.list('work', `jobs/${edited}/checkpoint-`)).at(-1)
+        if (!object) continue
+        await world.store.write({ bucket: 'work', key: object.key }, 'cut', 'application/x-tar')
       } else if (!machine || !inside || happening === 'nothing') continue
       else if (happening === 'machine lost') {
         inside.lose()
@@ -98,7 +160,11 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
       } else if (happening === 'spot notice')
         inside.notice({ kind: 'spot', action: 'terminate', at: world.clock.now() })
       else if (happening === 'connection dropped') inside.dropConnections()
-      else inside.killForMemory(machine.name)
+      else if (happening === 'GPU unreadable') inside.gpuLoad = 'unreadable'
+      else if (happening === 'watch fails') {
+        inside.failNext('watch', new Error('no channel'))
+        inside.dropConnections()
+      } else inside.killForMemory(machine.name)
       count(happening)
     }
     calm = true
@@ -115,10 +181,15 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
   const old = world.clock.elapsed + 15 * minute // enough for the reaper
   await world.clock.runUntil(() => world.clock.elapsed >= old, hour)
   await world.clearUp()
+  await neighbour.clearUp()
   count('jobs')
   for (const id of ids)
     count(`ended ${(await world.runs.read(id))?.outcome?.ending ?? 'before it was claimed'}`)
-  return brokenPromises(world, ids)
+  const broken = await brokenPromises(world, ids)
+  for (const { id } of await neighbour.runs()) broken.push(`another deployment took up ${id}`)
+  for (const id of strangers)
+    if (await world.runs.read(id)) broken.push(`${id} was never claimed here, and was taken up`)
+  return broken
 }
 
 test(`${schedules} random schedules keep every promise`, async ({ task }) => {

@@ -39,7 +39,12 @@ import { leaseMonitor } from './lease-monitor.ts'
 import { offers as defaultOffers, settings as defaultSettings } from './settings.ts'
 import { virtualClock } from './virtual-clock.ts'
 
-export type Call = { readonly port: string; readonly verb: string; readonly index: number }
+export type Call = {
+  readonly port: string
+  readonly verb: string
+  readonly index: number
+  readonly values: readonly unknown[]
+}
 
 /** Called around each call of a port; may throw, wait on the clock, or kill the worker. */
 export type Interference = {
@@ -175,7 +180,7 @@ export function createWorld(options: WorldOptions = {}) {
             return value
           return async (...values: unknown[]) => {
             if (!alive) return dead
-            const call = { port, verb: String(verb), index: port === 'clock' ? -1 : calls++ }
+            const call = { port, verb: String(verb), index: port === 'clock' ? -1 : calls++, values }
             if (port !== 'clock') await pausing(() => interference.before?.(call))
             if (!alive) return dead
             if (machine) monitor.touched(name, machine, clock.elapsed, awakeSince)
@@ -240,8 +245,36 @@ export function createWorld(options: WorldOptions = {}) {
     }
   }
 
+  /** Another deployment on the same database, with a cloud account of its own: it claims jobs of development only. */
+  function neighbour() {
+    const identity = 'another-deployment'
+    const others = runs.as(identity)
+    const ports: Ports = {
+      ...shared,
+      runs: others,
+      trainings: trainings.as({ now, environment: 'development', isHeld: others.isHeld }),
+      alerts: memoryAlerts(now),
+      machines: memoryMachines({ offers: options.offers ?? defaultOffers, now }),
+    }
+    return {
+      startWorker: (name: string) =>
+        startClaimLoop({
+          ports,
+          settings: { ...defaultSettings, ...options.settings, worker: name },
+          limits: { running: maxRunning, runningPerOwner: maxRunning },
+          concurrency: 2,
+          pollMs: 1000,
+          onEvent: () => {},
+          onError: () => {},
+        }),
+      clearUp: async () => watchLeaks({ ...ports, worker: 'its reaper' }),
+      runs: () => others.recent(100),
+    }
+  }
+
   return {
     ...shared,
+    neighbour,
     clock,
     runs,
     trainings,
@@ -259,6 +292,8 @@ export function createWorld(options: WorldOptions = {}) {
     mostRunning: () => mostRunning,
     /** What workers did that they had no lease for. */
     leaseFaults: () => monitor.broken,
+    /** Its document was given a status from outside, or deleted. */
+    isTouched: trainings.isTouched,
     /** What every worker does from time to time. */
     async clearUp() {
       await watchLeaks({ ...shared, worker: 'reaper' })
