@@ -2,10 +2,11 @@
  * A machine's first boot, as the text of one script: pure, so that it can be read and tested without a
  * machine. It runs as root, once, on Ubuntu 22.04 with AWS's driver image, and in the local machine.
  *
- * Money first: before anything that could fail, the machine gets its switch-off time. A loop outside of
- * anybody's session powers it off at the deadline in /var/lib/bellows/deadline (seconds since 1970), which
- * the worker moves over SSH, and at the hard limit whatever that file says. The limit holds on two clocks,
- * since a wall clock can be set back.
+ * Money first: before anything that could fail, the machine gets its switch-off time. It counts from its own
+ * start, since an order may wait long for a machine, and that time is not paid for. A loop outside of anybody's
+ * session powers it off at the deadline in /var/lib/bellows/deadline (seconds since 1970), which the worker
+ * moves over SSH, and at the first one whatever that file says. The limit holds on two clocks, since a wall
+ * clock can be set back.
  *
  * The worker knows that the boot is over by /var/lib/bellows/ready; /var/lib/bellows/failed says why it
  * never will be, and so does the console, which is all that can be read where SSH never answers. Nothing
@@ -19,8 +20,9 @@ export type FirstBoot = {
   readonly authorizedKey: string
   /** Default `ubuntu`. */
   readonly loginUser?: string
-  /** The first switch-off time, and the last one that the worker may move it to. */
-  readonly deadline: Date
+  /** So long after its start it switches itself off; the worker may move that forward, not back. */
+  readonly lifetimeSeconds: number
+  /** Then it does so too, whenever it started. */
   readonly hardDeadline: Date
 }
 
@@ -43,13 +45,13 @@ export function firstBootScript(boot: FirstBoot): string {
   if (!/^ssh-[a-z0-9-]+ [A-Za-z0-9+/=]+( [\w@.:-]+)?$/.test(authorizedKey))
     throw new Error('The authorized key is not one line such as `ssh-ed25519 AAAA… name`')
   if (!/^[a-z][a-z0-9-]*$/.test(user)) throw new Error(`No such login user can be: ${JSON.stringify(user)}`)
-  const deadline = epochSeconds(boot.deadline)
+  const lifetimeSeconds = Math.floor(boot.lifetimeSeconds)
+  if (!(lifetimeSeconds > 0)) throw new Error(`No machine can live ${boot.lifetimeSeconds} s`)
   const hardDeadline = epochSeconds(boot.hardDeadline)
-  if (deadline > hardDeadline) throw new Error('The deadline is past the hard deadline')
 
   const script = [
     head,
-    deadlineWatch(deadline, hardDeadline),
+    deadlineWatch(lifetimeSeconds, hardDeadline),
     sshAccess(user, privateKey, authorizedKey),
     noUpgrades,
     noMetadataForContainers,
@@ -77,11 +79,19 @@ echo 'bellows: the first boot begins'
 systemd() { [ -d /run/systemd/system ]; }
 `
 
-const deadlineWatch = (deadline: number, hardDeadline: number) => `# Switches the machine off in time.
-echo ${deadline} > /var/lib/bellows/deadline
-cat > /usr/local/sbin/bellows-deadline << 'BELLOWS'
-#!/bin/bash
-hard_deadline=${hardDeadline}
+const deadlineWatch = (
+  lifetime: number,
+  hardDeadline: number,
+) => `# Switches the machine off in time, which counts from the start of its first process: a container shares its uptime.
+read -r up _ < /proc/uptime
+first=$(< /proc/1/stat)
+read -r -a first <<< "\${first##*) }"
+age=$(( \${up%.*} - first[19] / $(getconf CLK_TCK || echo 100) ))
+hard_deadline=$(( $(date +%s) - age + ${lifetime} ))
+(( hard_deadline < ${hardDeadline} )) || hard_deadline=${hardDeadline}
+echo $hard_deadline > /var/lib/bellows/deadline
+printf '#!/bin/bash\\nhard_deadline=%s\\n' $hard_deadline > /usr/local/sbin/bellows-deadline
+cat >> /usr/local/sbin/bellows-deadline << 'BELLOWS'
 read -r up _ < /proc/uptime
 last_uptime=$(( \${up%.*} + hard_deadline - $(date +%s) ))
 # A restart of this loop starts no second span: the first one is kept, for the boot that it belongs to.

@@ -48,9 +48,9 @@ function sentenceOf({ code, syscall, path }: SystemError): string | undefined {
   if (starts && (code === 'EACCES' || code === 'ENOEXEC'))
     return `the command ${program} can't be run on this worker`
   if (starts && code === 'EAGAIN') return 'this worker may start no more processes'
-  // A temporary folder is never a job's: that it can't be made in is its parent's trouble.
-  if (syscall === 'mkdtemp' && (code === 'ENOENT' || code === 'ENOTDIR'))
-    return `this worker has no folder for temporary files (${path})`
+  // Folders are made below one that the worker was given: that one is not there.
+  if (/^mkdtemp$|^mkdir$/.test(syscall) && (code === 'ENOENT' || code === 'ENOTDIR'))
+    return `this worker can't make the folder ${path}`
   return faults[code]?.(path && ` (${path})`)
 }
 

@@ -27,7 +27,7 @@ test.each([
   ['EACCES', 'spawn pulumi', 'pulumi', "the command pulumi can't be run on this worker"],
   ['ENOEXEC', 'spawn pulumi', 'pulumi', "the command pulumi can't be run on this worker"],
   ['ENOENT', 'spawn pulumi', undefined, 'the command pulumi was not found on this worker'],
-  ['ENOENT', 'mkdtemp', '/gone/x-', 'this worker has no folder for temporary files (/gone/x-)'],
+  ['ENOENT', 'mkdtemp', '/gone/x-', "this worker can't make the folder /gone/x-"],
 ])('%s of %s (%s) is this worker’s own fault', (code, syscall, file, sentence) => {
   expect(workerFault(systemError(code, syscall, file))).toBe(sentence)
 })
@@ -72,7 +72,7 @@ test('Node’s own errors are known: a missing program, a missing folder, a full
     'the command /nowhere/pulumi was not found on this worker',
   )
   const folder = path.join(tmpdir(), 'bellows-no-such-folder', 'x-')
-  expect(workerFault(await mkdtemp(folder).catch((error) => error))).toContain('no folder for temporary')
+  expect(workerFault(await mkdtemp(folder).catch((error) => error))).toContain("can't make the folder")
   expect(workerFault(await writeFile('/dev/full', 'x').catch((error) => error))).toContain('full')
 })
 

@@ -7,6 +7,7 @@
  */
 import { Failure } from '../failure.ts'
 import { isConnectionError } from '../retry.ts'
+import { workerFault } from '../worker-fault.ts'
 import type { Offer } from './machines.ts'
 
 export type Verdict =
@@ -83,8 +84,10 @@ export function awsRefusal(error: unknown): AwsRefusal | undefined {
 /** What an order that was refused ends with. The detail may be shown to the job's owner. */
 export function orderFailure(error: unknown, offer: Offer): Failure {
   const wanted = `${offer.type} (${offer.market}) in ${offer.zone}`
-  const refusal = awsRefusal(error)
+  const fault = workerFault(error)
+  const refusal = fault ? undefined : awsRefusal(error)
   const context = { cause: error, evidence: error instanceof Error ? error.message : String(error) }
+  if (fault) return new Failure('internal', `${wanted} could not be made: ${fault}`, context)
   if (!refusal) return new Failure('internal', `${wanted} could not be made`, context)
   const detail = `${wanted}: ${rowOf(refusal.code).because} (${refusal.code})`
   // What did not pass after the retries may pass elsewhere: another zone is another part of AWS.

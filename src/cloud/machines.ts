@@ -21,7 +21,9 @@ export type MachineOrder = {
   readonly attempt: number
   readonly offer: Offer
   readonly diskGb: number
-  /** The machine switches itself off then, whoever is left. */
+  /** So long after its launch the machine switches itself off, whoever is left: the time that is reserved for. */
+  readonly lifetimeSeconds: number
+  /** It does so then too, whenever it was launched. */
   readonly deadline: Date
 }
 
@@ -31,6 +33,21 @@ export type Machine = {
   readonly instanceId: string
   readonly host: string
   readonly zone: string
+}
+
+export type OrderedMachine = Machine & {
+  /** By the cloud's clock; of several that were made under this name, the first's. What is paid for begins here. */
+  readonly launchedAt: Date
+  /** What somebody should know of how it was had. */
+  readonly warning?: string
+}
+
+/** What a release has seen. */
+export type Released = {
+  /** When the first machine of that name was launched; undefined where none was ever seen, and nothing is to be paid. */
+  readonly launchedAt: Date | undefined
+  /** What somebody should know of how it went. */
+  readonly warning?: string
 }
 
 export type MachineState =
@@ -58,7 +75,7 @@ export interface Machines {
    * Makes the machine, or returns the one of that name. Safe to repeat. Throws Failure('no-capacity')
    * where another offer may do, Failure('internal') where none will.
    */
-  order(order: MachineOrder, signal: AbortSignal): Promise<Machine>
+  order(order: MachineOrder, signal: AbortSignal): Promise<OrderedMachine>
   state(name: string): Promise<MachineState>
   /**
    * What the machine's kernel and first boot have written, as plain text: all there is to be had of one that
@@ -68,8 +85,8 @@ export interface Machines {
   /**
    * Removes machine and stack: terminates by tag first, then mends the engine's state: money first.
    * Returns when the machine was seen terminated and the stack is gone; throws if that can't be had.
-   * Safe to repeat; nothing there is fine.
+   * Safe to repeat; nothing there is fine. Another machine's trouble is none of this one's.
    */
-  release(name: string): Promise<void>
+  release(name: string): Promise<Released>
   existing(): Promise<readonly Found[]>
 }

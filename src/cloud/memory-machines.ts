@@ -1,14 +1,23 @@
 /**
  * A simulated cloud for tests of the workflow. It has no clock: every point where a real cloud takes time
  * or fails is a call of `moment`, which may wait as long as a scheduler likes, or throw. What the points
- * leave behind is what AWS leaves: an order that fails after `instance` bills until it is released.
+ * leave behind is what AWS leaves: an order that fails after `instance` bills until it is released. A machine whose time
+ * is over, by `now`, has switched itself off.
  *
  * order:    asked → key-pair → instance → answered
  * release:  asked → terminated → removed → answered
  */
 import { Failure } from '../failure.ts'
 import { parseMachineName } from './machine-name.ts'
-import type { Found, Machine, MachineOrder, MachineState, Machines, Offer } from './machines.ts'
+import type {
+  Found,
+  MachineOrder,
+  MachineState,
+  Machines,
+  Offer,
+  OrderedMachine,
+  Released,
+} from './machines.ts'
 
 export type Point = 'asked' | 'key-pair' | 'instance' | 'terminated' | 'removed' | 'answered'
 export type Moment = {
@@ -28,6 +37,7 @@ export type MemoryMachinesOptions = {
 type Thing = Found & { gone: boolean }
 type Instance = Thing & {
   readonly order: MachineOrder
+  readonly launchedAt: Date
   state: 'running' | 'terminated'
   reason: string | undefined
 }
@@ -38,12 +48,15 @@ export type MemoryMachines = Machines & {
     readonly name: string
     readonly instanceId: string
     readonly order: MachineOrder
+    readonly launchedAt: Date
     readonly running: boolean
   }[]
   /** What was made and is not removed: what a real cloud would go on billing, or keep a record of. */
   left(): readonly Found[]
   /** The machine ends by itself, as after a spot notice, a fault or its deadline. */
   lose(name: string, reason?: string): void
+  /** The state of the machine's stack can't be read from now on, as when its file is empty. */
+  breakState(name: string): void
 }
 
 export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachines {
@@ -52,7 +65,12 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
   const instances: Instance[] = []
   const busy = new Map<string, Promise<unknown>>()
 
-  const instanceOf = (name: string) => instances.findLast((each) => each.name === name)
+  const unreadable = new Set<string>()
+
+  const instanceOf = (name: string) => {
+    switchOff()
+    return instances.findLast((each) => each.name === name)
+  }
   const reach = (verb: keyof Machines, point: Point, name?: string, offer?: Offer) =>
     moment({ verb, point, name, offer })
   const make = (kind: Found['kind'], name: string): Thing => {
@@ -81,7 +99,7 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
     }
   }
 
-  const order = async (wanted: MachineOrder, signal: AbortSignal): Promise<Machine> => {
+  const order = async (wanted: MachineOrder, signal: AbortSignal): Promise<OrderedMachine> => {
     const { name, offer } = wanted
     await reach('order', 'asked', name, offer)
     signal.throwIfAborted()
@@ -94,9 +112,9 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
       throw new Failure('machine-lost', before.reason ?? 'the machine has ended')
     }
     if (!before || before.gone) {
-      const thing = make('instance', name)
-      const instance = Object.assign(thing, { order: wanted, state: 'running' as const, reason: undefined })
-      instances.push(instance)
+      const launchedAt = now()
+      const born = { order: wanted, launchedAt, state: 'running' as const, reason: undefined }
+      instances.push(Object.assign(make('instance', name), born))
       make('volume', name)
     }
     await reach('order', 'instance', name, offer)
@@ -105,28 +123,47 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
       throw new Failure('no-capacity', `${offer.type} in ${offer.zone} ended before it was ready`)
     }
     await reach('order', 'answered', name, offer)
-    return { name, instanceId: instance.id, host: '127.0.0.1', zone: instance.order.offer.zone }
+    const { zone } = instance.order.offer
+    const launchedAt = firstLaunch(name) ?? instance.launchedAt
+    return { name, instanceId: instance.id, host: '127.0.0.1', zone, launchedAt }
+  }
+
+  const firstLaunch = (name: string) => instances.find((each) => each.name === name)?.launchedAt
+
+  /** Those whose time is over. */
+  const switchOff = (): void => {
+    for (const instance of instances) {
+      if (instance.state === 'running' && now() >= switchesOffAt(instance))
+        terminate(instance, 'Client.InstanceInitiatedShutdown: Instance initiated shutdown')
+    }
+  }
+
+  const terminate = (instance: Instance, reason: string | undefined): void => {
+    instance.state = 'terminated'
+    instance.reason = reason
+    for (const each of things) if (each.kind === 'volume' && each.name === instance.name) each.gone = true
   }
 
   const end = (name: string, reason?: string): void => {
     const instance = instanceOf(name)
-    if (!instance || instance.state === 'terminated') return
-    instance.state = 'terminated'
-    instance.reason = reason
-    for (const each of things) if (each.kind === 'volume' && each.name === name) each.gone = true
+    if (instance?.state === 'running') terminate(instance, reason)
   }
 
-  const release = async (name: string): Promise<void> => {
+  const release = async (name: string): Promise<Released> => {
     await reach('release', 'asked', name)
     end(name, 'Client.UserInitiatedShutdown')
     await reach('release', 'terminated', name)
     for (const each of things) if (each.name === name) each.gone = true
+    const broken = unreadable.delete(name)
     await reach('release', 'removed', name)
     await reach('release', 'answered', name)
+    const launchedAt = firstLaunch(name)
+    return { launchedAt, ...(broken && { warning: `the state of the stack ${name} could not be read` }) }
   }
 
-  const left = (): readonly Found[] =>
-    things
+  const left = (): readonly Found[] => {
+    switchOff()
+    return things
       .filter(
         (each) => !each.gone && !(each.kind === 'instance' && instanceOf(each.name)?.state === 'terminated'),
       )
@@ -138,6 +175,7 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
         attempt,
         createdAt,
       }))
+  }
 
   return {
     async offers(need) {
@@ -163,17 +201,26 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
       await reach('existing', 'asked')
       return left()
     },
-    made: () =>
-      instances.map(({ name, id, order, state }) => ({
+    made() {
+      switchOff()
+      return instances.map(({ name, id, order, launchedAt, state }) => ({
         name,
         instanceId: id,
         order,
+        launchedAt,
         running: state === 'running',
-      })),
+      }))
+    },
     left,
     lose: (name, reason = 'Server.SpotInstanceTermination: the spot machine was taken back') =>
       end(name, reason),
+    breakState: (name) => void unreadable.add(name),
   }
+}
+
+function switchesOffAt({ order, launchedAt }: Instance): Date {
+  const paidUntil = launchedAt.getTime() + order.lifetimeSeconds * 1000
+  return new Date(Math.min(paidUntil, order.deadline.getTime()))
 }
 
 const someOffer: Offer = {

@@ -8,6 +8,9 @@
  * Both may be repeated after any crash. An order first looks for its machine by tag: one that the stack
  * knows is returned; one that it doesn't (the engine died between AWS's answer and its own note of it) is
  * terminated before another is made.
+ *
+ * Where a stack's state can't be read, EC2's tags alone say what there is: a machine that runs is gone on with, all else of
+ * that name is removed, and then the state.
  */
 import type { EC2Client } from '@aws-sdk/client-ec2'
 import { z } from 'zod'
@@ -17,12 +20,23 @@ import { Failure } from '../failure.ts'
 import type { MachineKeys } from '../remote/keys.ts'
 import { plainText } from '../remote/lines.ts'
 import { retry } from '../retry.ts'
+import { workerFault } from '../worker-fault.ts'
 import { awsRefusal, isTransientRefusal, orderFailure } from './aws-errors.ts'
 import { parseMachineName } from './machine-name.ts'
-import type { Found, Machine, MachineOrder, MachineState, Machines } from './machines.ts'
+import type { Found, MachineOrder, MachineState, Machines, OrderedMachine, Released } from './machines.ts'
 import { currentOffers, type OfferLimits } from './offers.ts'
+import { StackError } from './stack-child.ts'
 import type { StackCall, Stacks } from './stacks.ts'
-import { consoleOutput, instances, removeThing, terminateAll, things, untilTerminated } from './tagged.ts'
+import {
+  consoleOutput,
+  firstLaunch,
+  instances,
+  removeThing,
+  type TaggedInstance,
+  terminateAll,
+  things,
+  untilTerminated,
+} from './tagged.ts'
 
 /** A region's base, as `infra/index.ts` has made it; its outputs have these names. */
 export type Base = {
@@ -68,14 +82,34 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     }))
     await Promise.all(ended.map(({ ec2, ids }) => untilTerminated(ec2, ids, terminationSeconds)))
   }
+  /** All but instances, which must have ended before. */
+  const removeStrays = (name: string) =>
+    everywhere(async (scope) => {
+      const left = (await things({ ...scope, name })).filter(({ kind }) => kind !== 'instance')
+      await Promise.all(left.map((thing) => removeThing(scope, thing)))
+    })
+
+  /** Removes a stack that can't be read, and before it all that it may have held; says so. */
+  const discard = async (name: string, error: unknown, call: StackCall): Promise<string> => {
+    await terminate(name)
+    await removeStrays(name)
+    await stacks.discard(name, call)
+    return `the state of the stack ${name} could not be read and was removed (${messageOf(error)})`
+  }
 
   /** The machine of an earlier, perhaps unfinished order; strays are ended on the way. */
-  const findOrdered = async (name: string, call: StackCall): Promise<Machine | undefined> => {
+  const findOrdered = async (name: string, call: StackCall): Promise<OrderedMachine | undefined> => {
     const known = await instancesOf(name)
     if (known.length === 0) return undefined
-    const outputs = machineOutputs.safeParse(await stacks.outputs(name, call))
+    const launchedAt = firstLaunch(known) ?? new Date()
+    const noted = await stacks.outputs(name, call).catch((error) => {
+      if (isUnreadable(error)) return theOneThatRuns(known)
+      throw error
+    })
+    const outputs = machineOutputs.safeParse(noted)
     const own = outputs.success ? known.find(({ id }) => id === outputs.data.instanceId) : undefined
-    if (own?.state === 'pending' || own?.state === 'running') return { name, ...outputs.data } as Machine
+    if (outputs.success && (own?.state === 'pending' || own?.state === 'running'))
+      return { name, ...outputs.data, launchedAt }
     if (own)
       throw new Failure('machine-lost', `${own.id} is ${own.state}${own.reason ? ` (${own.reason})` : ''}`)
     await terminate(name)
@@ -83,7 +117,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
   }
 
   /** What the engine says it has made, unless AWS has ended it already and says why. */
-  const make = async (order: MachineOrder, call: StackCall): Promise<Machine> => {
+  const make = async (order: MachineOrder, call: StackCall): Promise<OrderedMachine> => {
     const { name, offer } = order
     const base = bases.find(({ region }) => region === offer.region)
     if (!base) throw new Error(`There is no base in ${offer.region}`)
@@ -92,10 +126,11 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     try {
       const config = { 'aws:region': offer.region }
       const outputs = await stacks.up(name, { inputs, config }, { ...call, beforeRetry })
-      return { name, ...machineOutputs.parse(outputs) }
+      const launchedAt = firstLaunch(await instancesOf(name)) ?? new Date()
+      return { name, ...machineOutputs.parse(outputs), launchedAt }
     } catch (error) {
       if (call.signal?.aborted) throw call.signal.reason
-      if (awsRefusal(error)) throw error
+      if (isUnreadable(error) || workerFault(error) || awsRefusal(error)) throw error
       const late = (await instancesOf(name)).find(
         ({ state }) => state === 'terminated' || state === 'stopping',
       )
@@ -109,10 +144,15 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     async order(order, signal) {
       signal.throwIfAborted()
       const call = { ...callFor(order.name), signal }
+      const findOrMake = async () =>
+        (await findOrdered(order.name, call)) ??
+        (await retry(() => make(order, call), isTransientRefusal, { ...patience, signal }))
       try {
-        const found = await findOrdered(order.name, call)
-        if (found) return found
-        return await retry(() => make(order, call), isTransientRefusal, { ...patience, signal })
+        return await findOrMake().catch(async (error) => {
+          if (!isUnreadable(error)) throw error
+          const warning = await discard(order.name, error, call)
+          return { ...(await findOrMake()), warning }
+        })
       } catch (error) {
         signal.throwIfAborted()
         throw error instanceof Failure ? error : orderFailure(error, order.offer)
@@ -132,22 +172,26 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
       return text?.split('\n').map(plainText).join('\n')
     },
 
-    async release(name) {
+    async release(name): Promise<Released> {
+      const call = callFor(name)
+      const seen = [...(await instancesOf(name))]
       await terminate(name)
-      await stacks.destroy(name, callFor(name))
-      // An engine that was killed in the middle may have made what it never wrote down, until just now.
-      await terminate(name)
-      await everywhere(async (scope) => {
-        const left = (await things({ ...scope, name })).filter(({ kind }) => kind !== 'instance')
-        await Promise.all(left.map((thing) => removeThing(scope, thing)))
+      const warning = await stacks.destroy(name, call).catch((error) => {
+        if (isUnreadable(error)) return discard(name, error, call)
+        throw error
       })
-      const [left, listed] = await Promise.all([
+      // An engine that was killed in the middle may have made what it never wrote down, until just now.
+      seen.push(...(await instancesOf(name)))
+      await terminate(name)
+      await removeStrays(name)
+      const [left, stackIsLeft] = await Promise.all([
         everywhere((scope) => things({ ...scope, name })),
-        stacks.list(),
+        stacks.has(name, call),
       ])
       const still = left.flat().map(({ kind, id }) => `${kind} ${id}`)
-      if (listed.some((stack) => stack.name === name)) still.push(`stack ${name}`)
+      if (stackIsLeft) still.push(`stack ${name}`)
       if (still.length > 0) throw new Error(`${name} is not gone: ${still.join(', ')} is left`)
+      return { launchedAt: firstLaunch(seen), ...(warning && { warning }) }
     },
 
     async existing() {
@@ -160,10 +204,24 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
 /** For an order that AWS is too busy for: about a minute in all. */
 const patience = { attempts: 5, firstDelayMs: 2_000, maxDelayMs: 30_000 }
 
+const isUnreadable = (error: unknown) => error instanceof StackError && error.kind === 'unreadable'
+
+/** What the stack's outputs would say, if there is no doubt. */
+function theOneThatRuns(known: readonly TaggedInstance[]) {
+  const [one, ...others] = known.filter(({ state }) => state !== 'terminated')
+  return one?.state === 'running' && others.length === 0
+    ? { instanceId: one.id, host: one.publicIp, zone: one.zone }
+    : undefined
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? (error.message.split('\n', 1)[0] ?? '') : String(error)
+}
+
 const machineOutputs = z.object({ instanceId: z.string().min(1), host: z.string().min(1), zone: z.string() })
 
 function machineInputs(order: MachineOrder, base: Base, options: PulumiMachinesOptions): GpuMachineInputs {
-  const { name, trainingId, attempt, offer, diskGb, deadline } = order
+  const { name, trainingId, attempt, offer, diskGb, lifetimeSeconds, deadline } = order
   const subnetId = base.subnets[offer.zone]
   if (!subnetId) throw new Error(`The base has no subnet in ${offer.zone}`)
   const keys = options.keys(name)
@@ -186,7 +244,7 @@ function machineInputs(order: MachineOrder, base: Base, options: PulumiMachinesO
     userData: firstBootScript({
       hostPrivateKey: keys.hostPrivateKey.reveal(),
       authorizedKey: keys.loginPublicKey,
-      deadline,
+      lifetimeSeconds,
       hardDeadline: deadline,
     }),
   }

@@ -17,7 +17,8 @@ import { execa } from 'execa'
 import { Secret } from '../secret.ts'
 import { makeTemporaryFolder } from '../temporary-folder.ts'
 import { killSession, signalGroup } from './process-session.ts'
-import type { StackLine, StackOperation, StackRequest } from './stack-messages.ts'
+import type { StackFault, StackLine, StackOperation, StackRequest } from './stack-messages.ts'
+import { asError, systemErrorIn } from './system-error.ts'
 
 export type StackChildOptions = {
   /** Path of Pulumi's CLI. */
@@ -46,11 +47,17 @@ export type StackChildOptions = {
 }
 
 export class StackError extends Error {
-  readonly kind: 'locked' | 'missing' | 'failed' | 'overran'
+  readonly kind: StackFault['kind'] | 'overran'
   readonly lock: Lock | undefined
 
-  constructor(kind: StackError['kind'], operation: StackOperation, stack: string, message: string) {
-    super(`${['Pulumi', operation, stack].filter(Boolean).join(' ')}: ${message}`)
+  constructor(
+    kind: StackError['kind'],
+    operation: StackOperation,
+    stack: string,
+    message: string,
+    cause?: unknown,
+  ) {
+    super(`${['Pulumi', operation, stack].filter(Boolean).join(' ')}: ${message}`, cause ? { cause } : {})
     this.name = 'StackError'
     this.kind = kind
     this.lock = kind === 'locked' ? parseLock(message) : undefined
@@ -62,6 +69,8 @@ export const deadlines: Readonly<Record<StackOperation, number>> = {
   refresh: 3 * 60_000,
   destroy: 10 * 60_000,
   remove: 60_000,
+  discard: 2 * 60_000,
+  has: 60_000,
   outputs: 60_000,
   cancel: 60_000,
   list: 60_000,
@@ -126,11 +135,15 @@ export async function runStackChild(
       const exit = await child
       if (last?.line === 'result') return last
       signal?.throwIfAborted()
-      const fail = (kind: StackError['kind'], message: string) =>
-        new StackError(kind, operation, stack, message)
+      const fail = (kind: StackError['kind'], message: string, cause?: Error) =>
+        new StackError(kind, operation, stack, message, cause)
       if (overran) throw fail('overran', `took longer than ${deadlineMs / 1000} s and was stopped`)
-      if (last?.line === 'fault') throw fail(last.fault.kind, last.fault.message)
-      throw fail('failed', `ended with ${exit.signal ?? exit.exitCode}, saying: ${exit.stderr.slice(-2000)}`)
+      if (last?.line === 'fault') {
+        const { kind, message, system } = last.fault
+        throw fail(kind, message, asError(system, options.pulumi))
+      }
+      const said = `ended with ${exit.signal ?? exit.exitCode}, saying: ${exit.stderr.slice(-2000)}`
+      throw fail('failed', said, asError(systemErrorIn(exit.stderr), options.pulumi))
     } finally {
       clearTimeout(deadline)
       clearTimeout(killer)

@@ -1,6 +1,17 @@
 /** What a worker and the child process of one stack operation say to each other, as JSON lines. */
 
-export type StackOperation = 'up' | 'refresh' | 'destroy' | 'remove' | 'outputs' | 'cancel' | 'list'
+import type { SystemError } from './system-error.ts'
+
+export type StackOperation =
+  | 'up'
+  | 'refresh'
+  | 'destroy'
+  | 'remove'
+  | 'discard'
+  | 'has'
+  | 'outputs'
+  | 'cancel'
+  | 'list'
 
 export type Wanted = {
   /** Of the inline program. They hold secrets: they go over the pipe and nowhere else. */
@@ -26,9 +37,14 @@ export type StackRequest = {
 export type StackSummary = { readonly name: string; readonly updatedAt: Date | undefined }
 
 export type StackFault = {
-  /** `locked`: another operation holds the stack. `missing`: there is no such stack. */
-  readonly kind: 'locked' | 'missing' | 'failed'
+  /**
+   * `locked`: another operation holds the stack. `missing`: there is no such stack. `unreadable`: there is one, and its
+   * state is empty, cut or corrupt.
+   */
+  readonly kind: 'locked' | 'missing' | 'unreadable' | 'failed'
   readonly message: string
+  /** Of this computer, if that is at fault. */
+  readonly system?: SystemError
 }
 
 /** Lines of the child's stdout. The last one is a result or a fault. */

@@ -23,6 +23,8 @@ import {
 } from '@pulumi/pulumi/automation/index.js'
 import { killSession, signalGroup } from './process-session.ts'
 import type { StackFault, StackLine, StackRequest } from './stack-messages.ts'
+import { isUnreadable, stateFiles } from './state-files.ts'
+import { systemErrorIn, systemErrorOf } from './system-error.ts'
 
 /** From the interrupt to the kill, when no worker is left to decide it. */
 const orphanGraceMs = 10_000
@@ -42,6 +44,7 @@ process.stdout.on('error', () => {}) // who would read it is gone
 endAfter(request.lastResortMs)
 
 type Outputs = Record<string, unknown>
+type Listed = { readonly name: string; readonly updatedAt?: string }
 
 const diagnostics: string[] = []
 
@@ -62,15 +65,7 @@ async function perform(request: StackRequest): Promise<Omit<StackLine & { line: 
     projectSettings: { name: request.project, runtime: 'nodejs', main: process.cwd() },
   })
   const { operation, stack: name } = request
-  if (operation === 'list') {
-    const stacks = await workspace.listStacks()
-    return {
-      stacks: stacks.map((stack) => ({
-        name: stack.name.split('/').at(-1) ?? stack.name,
-        ...(stack.lastUpdate ? { updatedAt: stack.lastUpdate } : {}),
-      })),
-    }
-  }
+  if (operation === 'list') return { stacks: await list(workspace, request.project) }
   if (operation === 'up') return up(workspace, request)
   if (operation === 'remove') {
     await workspace.removeStack(name)
@@ -79,8 +74,34 @@ async function perform(request: StackRequest): Promise<Omit<StackLine & { line: 
   const stack = await Stack.select(name, workspace)
   if (operation === 'refresh') await stack.refresh({ ...quietly, clearPendingCreates: true })
   if (operation === 'cancel') await stack.cancel()
+  if (operation === 'discard') {
+    // The engine removes no stack whose state it can't read, not even by force; but it overwrites it unread.
+    await stack.importStack({ version: 3, deployment: {} })
+    await workspace.removeStack(name, { force: true })
+  }
   if (operation === 'destroy') await stack.destroy({ ...quietly, remove: true })
   return operation === 'outputs' ? { outputs: plain(await stack.outputs()) } : {}
+}
+
+/** The engine lists nothing at all where it can't read one stack; the files are there all the same. */
+async function list(workspace: LocalWorkspace, project: string): Promise<readonly Listed[]> {
+  try {
+    const stacks = await workspace.listStacks()
+    return stacks.map((stack) => ({
+      name: stack.name.split('/').at(-1) ?? stack.name,
+      ...(stack.lastUpdate ? { updatedAt: stack.lastUpdate } : {}),
+    }))
+  } catch (error) {
+    if (!isUnreadable(messageOf(error))) throw error
+    const files = await stateFiles(process.env.PULUMI_BACKEND_URL ?? '', project)
+    if (files.length === 0) throw error
+    const message = 'the state of a stack can’t be read: stacks are listed by their files'
+    say({ line: 'diagnostic', severity: 'warning', message })
+    return files.map(({ name, updatedAt }) => ({
+      name,
+      ...(updatedAt && { updatedAt: updatedAt.toISOString() }),
+    }))
+  }
 }
 
 /** A stack that was there already may be half made: it is compared with the cloud first. */
@@ -115,11 +136,17 @@ function onEvent({ resourcePreEvent, diagnosticEvent }: EngineEvent): void {
 }
 
 function faultOf(error: unknown): StackFault {
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   if (error instanceof ConcurrentUpdateError) return { kind: 'locked', message }
   if (error instanceof StackNotFoundError) return { kind: 'missing', message }
+  if (isUnreadable(message)) return { kind: 'unreadable', message }
   const told = error instanceof CommandError && diagnostics.length > 0
-  return { kind: 'failed', message: told ? diagnostics.join('\n') : message }
+  const system = systemErrorOf(error) ?? systemErrorIn([message, ...diagnostics].join('\n'))
+  return { kind: 'failed', message: told ? diagnostics.join('\n') : message, ...(system && { system }) }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function say(line: StackLine): void {

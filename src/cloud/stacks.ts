@@ -35,8 +35,16 @@ export interface Stacks {
   destroy(stack: string, call?: StackCall): Promise<void>
   /** Removes an empty stack; none of that name is fine. */
   remove(stack: string, call?: StackCall): Promise<void>
+  /**
+   * Removes a stack whose state can't be read, and looks at nothing that it may have held: whoever calls this has removed
+   * that already. None of that name is fine.
+   */
+  discard(stack: string, call?: StackCall): Promise<void>
+  /** Whether there is a stack of that name, readable or not. */
+  has(stack: string, call?: StackCall): Promise<boolean>
   /** Undefined where there is no such stack. */
   outputs(stack: string, call?: StackCall): Promise<Outputs | undefined>
+  /** One whose state can't be read is listed as the others are. */
   list(call?: StackCall): Promise<readonly StackSummary[]>
   /**
    * Interrupts what is under way and waits until no process and no folder of it is left. Its calls never settle: whoever
@@ -110,6 +118,8 @@ export function pulumiStacks(options: StacksOptions): Stacks {
     refresh: async (stack, call) => void (await perform('refresh', stack, call)),
     destroy: async (stack, call) => void (await perform('destroy', stack, call).catch(ignoreMissing)),
     remove: async (stack, call) => void (await perform('remove', stack, call).catch(ignoreMissing)),
+    discard: async (stack, call) => void (await perform('discard', stack, call).catch(ignoreMissing)),
+    has: async (stack, call) => (await perform('has', stack, call).catch(ignoreMissing)) !== undefined,
     outputs: async (stack, call) => (await perform('outputs', stack, call).catch(ignoreMissing))?.outputs,
     list: async (call) =>
       ((await perform('list', '', call)).stacks ?? []).map(({ name, updatedAt }) => ({

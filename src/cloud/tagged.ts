@@ -43,6 +43,13 @@ export async function instances(scope: Scope): Promise<readonly TaggedInstance[]
   return found.toSorted((one, other) => (other.launchedAt?.getTime() ?? 0) - (one.launchedAt?.getTime() ?? 0))
 }
 
+/** When the first of them was launched. */
+export function firstLaunch(seen: readonly TaggedInstance[]): Date | undefined {
+  return seen
+    .flatMap(({ launchedAt }) => launchedAt ?? [])
+    .toSorted((one, other) => one.getTime() - other.getTime())[0]
+}
+
 /** What the newest instance of the scope has written to its console, at most 64 KiB; undefined where EC2 has nothing. */
 export async function consoleOutput(scope: Scope): Promise<string | undefined> {
   const [newest] = await instances(scope)

@@ -29,7 +29,7 @@ export function usedUpAlert(period: Period, detail: string): Alert {
   return {
     severity: 'critical',
     title: `The ${period}'s budget for machines is used up`,
-    text: `${detail}. Jobs that need a machine fail, and are refunded, until it is raised or the ${period} is over.`,
+    text: `${detail}. Jobs that need a machine wait until it is raised or the ${period} is over.`,
   }
 }
 

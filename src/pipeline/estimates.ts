@@ -6,6 +6,7 @@ import type { Estimate } from '../recipes/recipe.ts'
 import { recipes } from '../recipes/registry.ts'
 import { correct, newest, type Observed } from '../recipes/speed.ts'
 import type { Run } from '../trainings/runs.ts'
+import { launchOf } from './cost.ts'
 import type { Job } from './job.ts'
 
 export type Estimates = {
@@ -37,9 +38,10 @@ export async function estimatesOn(
 
 /** Nothing of a run whose times are not all known. */
 function observed({ attempts: [attempt], phaseTimes: { staged, trained } }: Run): Observed[] {
-  if (!attempt?.estimate || !attempt.tornDownAt || !staged || !trained) return []
+  const launched = attempt && launchOf(attempt)
+  if (!attempt?.estimate || !launched || !attempt.tornDownAt || !staged || !trained) return []
   const actual = {
-    totalSeconds: secondsFrom(attempt.orderedAt, attempt.tornDownAt),
+    totalSeconds: secondsFrom(launched, attempt.tornDownAt),
     trainSeconds: secondsFrom(staged, trained),
   }
   return [{ estimated: attempt.estimate, actual }]

@@ -51,7 +51,9 @@ export type Attempt = {
   readonly name: string
   readonly offer: Offer
   readonly orderedAt: Date
-  /** When the machine switches itself off, come what may. */
+  /** How long the machine may live, from its launch. */
+  readonly lifetimeSeconds?: number
+  /** When the machine is off, come what may: the latest that it may be launched counts until its launch is known. */
   readonly deadline: Date
   /** Reserved for it under the job's cap and the budgets. */
   readonly reservedUsd: number
@@ -59,6 +61,8 @@ export type Attempt = {
   readonly estimate?: Estimate
   readonly instanceId?: string
   readonly host?: string
+  /** By the cloud's clock; absent: no machine was seen. */
+  readonly launchedAt?: Date
   readonly readyAt?: Date
   readonly failure?: { readonly reason: Reason; readonly detail: string }
   /** Seen `terminated` and stack removed; absent: it may still exist. */

@@ -10,6 +10,7 @@ export type Resource = {
   readonly id: string
   readonly tags: Readonly<Record<string, string>>
   readonly zone: string
+  launchedAt: Date
   state: string
   reason?: { Code: string; Message: string }
 }
@@ -38,11 +39,12 @@ export function memoryEc2(deployment: string) {
   const calls: string[] = []
   /** Each refuses one call of that name. */
   const refusals: [command: string, code: string][] = []
-  const launchedAt = new Date()
+  /** Looks at an instance that was told to end, until it has. */
+  const shutdown = { looks: 0, seen: 0 }
 
   const add = (kind: Resource['kind'], tags: Record<string, string>, zone: string, state = 'available') => {
     const id = `${kind === 'instance' ? 'i' : kind}-${String(resources.length).padStart(17, '0')}`
-    const resource: Resource = { kind, id, tags, zone, state }
+    const resource: Resource = { kind, id, tags, zone, launchedAt: new Date(), state }
     resources.push(resource)
     return resource
   }
@@ -76,25 +78,33 @@ export function memoryEc2(deployment: string) {
   }
   const told = (resource: Resource) => ({
     Tags: Object.entries(resource.tags).map(([Key, Value]) => ({ Key, Value })),
-    CreateTime: launchedAt,
+    CreateTime: resource.launchedAt,
+  })
+
+  const describe = (input: Input) => ({
+    Reservations: ofKind('instance', input).map((each) => ({
+      Instances: [
+        {
+          ...told(each),
+          InstanceId: each.id,
+          State: { Name: each.state },
+          StateReason: each.reason,
+          PublicIpAddress: '203.0.113.7',
+          Placement: { AvailabilityZone: each.zone },
+          LaunchTime: each.launchedAt,
+        },
+      ],
+    })),
   })
 
   const answers: Record<string, (input: Input) => object> = {
-    DescribeInstancesCommand: (input) => ({
-      Reservations: ofKind('instance', input).map((each) => ({
-        Instances: [
-          {
-            ...told(each),
-            InstanceId: each.id,
-            State: { Name: each.state },
-            StateReason: each.reason,
-            PublicIpAddress: '203.0.113.7',
-            Placement: { AvailabilityZone: each.zone },
-            LaunchTime: launchedAt,
-          },
-        ],
-      })),
-    }),
+    DescribeInstancesCommand: (input) => {
+      for (const each of ofKind('instance', input)) {
+        if (each.state !== 'shutting-down') continue
+        if (++shutdown.seen > shutdown.looks) end(each.id, each.reason)
+      }
+      return describe(input)
+    },
     GetConsoleOutputCommand: ({ InstanceId }) => ({
       InstanceId,
       Output: Buffer.from('\u001b[1mcloud-init\u001b[0m has begun the first boot\r\n').toString('base64'),
@@ -110,7 +120,10 @@ export function memoryEc2(deployment: string) {
     }),
     TerminateInstancesCommand: ({ InstanceIds = [] }) => {
       const reason = { Code: 'Client.UserInitiatedShutdown', Message: 'Client.UserInitiatedShutdown: asked' }
-      for (const id of InstanceIds) end(id, reason)
+      for (const each of resources.filter(({ id }) => InstanceIds.includes(id))) {
+        if (shutdown.looks === 0) end(each.id, reason)
+        else if (each.state !== 'terminated') Object.assign(each, { state: 'shutting-down', reason })
+      }
       return {}
     },
     DeleteVolumeCommand: ({ VolumeId }) => ({ removed: remove(VolumeId) }),
@@ -165,6 +178,13 @@ export function memoryEc2(deployment: string) {
 
   return {
     client,
+    /** So many looks does an instance take from the request to end it until it is seen terminated. */
+    set shutdownLooks(looks: number) {
+      shutdown.looks = looks
+    },
+    get looksAtEnding() {
+      return shutdown.seen
+    },
     resources,
     calls,
     refusals,

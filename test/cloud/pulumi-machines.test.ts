@@ -1,10 +1,11 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import type { MachineOrder } from '../../src/cloud/machines.ts'
 import { pulumiMachines } from '../../src/cloud/pulumi-machines.ts'
 import { StackError } from '../../src/cloud/stack-child.ts'
 import type { Outputs, Stacks } from '../../src/cloud/stacks.ts'
 import { machineKeys } from '../../src/remote/keys.ts'
 import { Secret } from '../../src/secret.ts'
+import { workerFault } from '../../src/worker-fault.ts'
 import { machinesContract } from '../contract/machines.ts'
 import { memoryEc2 } from './memory-ec2.ts'
 import { name, offer, order, trainingId } from './samples.ts'
@@ -17,14 +18,21 @@ function setUp(deployment = 'test') {
   const known = new Map<string, Outputs>()
   const wanted: { inputs: Record<string, unknown>; config?: unknown }[] = []
   const world = {
+    broken: new Set<string>(),
     make: (order: MachineOrder): Outputs => {
       const instance = ec2.launch(order)
       return { instanceId: instance.id, host: '203.0.113.7', zone: instance.zone }
     },
   }
+  /** As the engine answers for a state that it can't read. */
+  const whole = (stack: string, operation: 'up' | 'outputs' | 'destroy') => {
+    if (!world.broken.has(stack)) return
+    throw new StackError('unreadable', operation, stack, 'place 1: unexpected end of JSON input')
+  }
   const stacks: Stacks = {
     async up(stack, { inputs, config }) {
       const given = inputs as Record<string, unknown> & { trainingId: string; attempt: number; zone: string }
+      whole(stack, 'up')
       wanted.push({ inputs: given, config })
       known.set(stack, known.get(stack) ?? {})
       const outputs = world.make(
@@ -40,6 +48,7 @@ function setUp(deployment = 'test') {
     },
     refresh: async () => {},
     async destroy(stack) {
+      whole(stack, 'destroy')
       const instanceId = known.get(stack)?.instanceId
       if (instanceId) {
         // What the stack knows is removed; what it never wrote down is not.
@@ -52,7 +61,15 @@ function setUp(deployment = 'test') {
       known.delete(stack)
     },
     remove: async (stack) => void known.delete(stack),
-    outputs: async (stack) => known.get(stack),
+    async discard(stack) {
+      world.broken.delete(stack)
+      known.delete(stack)
+    },
+    has: async (stack) => known.has(stack),
+    async outputs(stack) {
+      whole(stack, 'outputs')
+      return known.get(stack)
+    },
     list: async () => [...known.keys()].map((stack) => ({ name: stack, updatedAt: new Date() })),
     close: async () => {},
   }
@@ -246,4 +263,139 @@ test('another deployment’s machines and the base’s own group are never seen 
   expect(await machines.state(name)).toEqual({ state: 'absent' })
   await machines.release(name)
   expect(ec2.running()).toHaveLength(1)
+})
+
+describe('a stack whose state can’t be read', () => {
+  test('is released by EC2’s tags, and its state is removed with a warning', async () => {
+    const { ec2, machines, world, known } = setUp()
+    await machines.order(order(), forever())
+    world.broken.add(name)
+    expect(await machines.release(name)).toMatchObject({
+      launchedAt: expect.any(Date),
+      warning: expect.stringMatching(`^the state of the stack ${name} could not be read and was removed`),
+    })
+    expect(ec2.running()).toEqual([])
+    expect(await machines.existing()).toEqual([])
+    expect(known.has(name)).toBe(false)
+  })
+
+  test('keeps no other from being released or listed, and is listed itself', async () => {
+    const { machines, world, stacks } = setUp()
+    const other = order({
+      name: 'bellows-665f1c2ab7d4e8a1c0de0002-1',
+      trainingId: '665f1c2ab7d4e8a1c0de0002',
+    })
+    await machines.order(order(), forever())
+    await machines.order(other, forever())
+    world.broken.add(name)
+    const list = stacks.list
+    stacks.list = async () => {
+      throw new Error('a release lists no other stacks')
+    }
+    await machines.release(other.name)
+    stacks.list = list
+    expect(await machines.existing()).toContainEqual(expect.objectContaining({ kind: 'stack', name }))
+  })
+
+  test('does not cost its job the machine that runs', async () => {
+    const { ec2, machines, world } = setUp()
+    const machine = await machines.order(order(), forever())
+    world.broken.add(name)
+    expect(await machines.order(order(), forever())).toEqual(machine)
+    expect(ec2.running()).toHaveLength(1)
+  })
+
+  test.each([
+    ['pending', 1],
+    ['running', 2],
+  ])('is made again where its machine is %s, or there are %i', async (state, count) => {
+    const { ec2, machines, world } = setUp()
+    for (let made = 0; made < count; made++) ec2.launch(order()).state = state
+    const before = ec2.resources.filter(({ kind }) => kind === 'instance').map(({ id }) => id)
+    world.broken.add(name)
+    const { instanceId, warning } = await machines.order(order(), forever())
+    expect(warning).toContain('could not be read')
+    expect(before).not.toContain(instanceId)
+    expect(ec2.running().map(({ id }) => id)).toEqual([instanceId])
+  })
+})
+
+test('a machine that is still pending is ended too', async () => {
+  const { ec2, machines } = setUp()
+  const pending = ec2.launch(order())
+  pending.state = 'pending'
+  await machines.release(name)
+  expect(pending.state).toBe('terminated')
+})
+
+test('a release has waited until its machine was seen terminated', async () => {
+  const { ec2, machines } = setUp()
+  const { state } = ec2.launch(order())
+  expect(state).toBe('running')
+  ec2.shutdownLooks = 1
+  vi.useFakeTimers({ toFake: ['setTimeout'] })
+  try {
+    const releasing = machines.release(name)
+    await vi.waitUntil(() => ec2.looksAtEnding > 0, { interval: 1 })
+    expect(ec2.resources.some((each) => each.kind === 'instance' && each.state === 'shutting-down')).toBe(
+      true,
+    )
+    await vi.advanceTimersByTimeAsync(10_000)
+    await releasing
+  } finally {
+    vi.useRealTimers()
+  }
+  expect(ec2.resources.filter(({ kind }) => kind === 'instance').map((each) => each.state)).toEqual([
+    'terminated',
+  ])
+})
+
+test('a machine that EC2 never ends is not called released', async () => {
+  const { ec2, machines } = setUp()
+  ec2.launch(order())
+  ec2.shutdownLooks = Number.POSITIVE_INFINITY
+  vi.useFakeTimers({ toFake: ['setTimeout', 'Date'] })
+  try {
+    const released = machines.release(name).then(
+      () => 'released',
+      (error: Error) => error.name,
+    )
+    for (let second = 0; second < 20; second++) await vi.advanceTimersByTimeAsync(1_000)
+    expect(await released).toBe('TimeoutError')
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test('of several machines of one name, what is paid for begins with the first’s launch', async () => {
+  const { ec2, machines } = setUp()
+  const [first, second] = [ec2.launch(order()), ec2.launch(order())]
+  first.launchedAt = new Date('2026-11-23T12:00:00Z')
+  second.launchedAt = new Date('2026-11-23T13:00:00Z')
+  expect(await machines.release(name)).toEqual({ launchedAt: first.launchedAt })
+})
+
+test('a machine made only while its stack was destroyed is paid for too', async () => {
+  const { ec2, machines, stacks } = setUp()
+  stacks.destroy = async () => void ec2.launch(order())
+  expect(await machines.release(name)).toEqual({ launchedAt: expect.any(Date) })
+})
+
+test('a fault of this worker is neither no capacity nor told as anything else', async () => {
+  const { ec2, machines, world } = setUp()
+  const full = Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', syscall: 'write' })
+  world.make = (wanted) => {
+    const { id } = ec2.launch(wanted)
+    ec2.end(id, {
+      Code: 'Server.InsufficientInstanceCapacity',
+      Message: 'Server.InsufficientInstanceCapacity: x',
+    })
+    throw new StackError('failed', 'up', wanted.name, 'api error InsufficientInstanceCapacity: x', full)
+  }
+  const failure = await machines.order(order(), forever()).catch((error) => error)
+  expect(failure).toMatchObject({
+    reason: 'internal',
+    message: expect.stringContaining('the disk of this worker is full'),
+  })
+  expect(workerFault(failure)).toBe('the disk of this worker is full')
 })

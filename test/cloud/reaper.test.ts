@@ -94,7 +94,7 @@ test('what can’t be released is reported, and the rest is released all the sam
       existing: machines.existing,
       release: async (each) => {
         if (each === name) throw broken
-        await machines.release(each)
+        return machines.release(each)
       },
     },
     runs: { read: async () => undefined },

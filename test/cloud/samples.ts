@@ -24,7 +24,8 @@ export const order = (change: Partial<MachineOrder> = {}): MachineOrder => ({
   attempt: 1,
   offer: offer(),
   diskGb: 100,
-  deadline: new Date(Date.now() + 3_600_000),
+  lifetimeSeconds: 3_600,
+  deadline: new Date(Date.now() + 3_900_000),
   ...change,
 })
 

@@ -71,6 +71,14 @@ export function machinesContract(setUp: () => MachinesUnderTest): void {
     await under.machines.release(order.name)
   })
 
+  test('order and release tell when the machine was launched, for that is what is paid from', async () => {
+    const under = setUp()
+    const { order, machine } = await ordered(under)
+    expect(await under.machines.release(order.name)).toEqual({ launchedAt: machine.launchedAt })
+    const never = under.newOrder()
+    expect(await under.machines.release(never.name)).toEqual({ launchedAt: undefined })
+  })
+
   test('what a machine has written to its console can be read, as plain text, also when it has ended', async () => {
     const under = setUp()
     const { order } = await ordered(under)
@@ -106,7 +114,7 @@ export function machinesContract(setUp: () => MachinesUnderTest): void {
     await under.refuseNext()
     await expect(ordered(under)).rejects.toMatchObject({ reason: 'no-capacity' })
     const name = names.at(-1) as string
-    await under.machines.release(name)
+    expect(await under.machines.release(name)).toEqual({ launchedAt: undefined })
     expect(await thingsOf(under, name)).toEqual([])
   })
 

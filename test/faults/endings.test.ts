@@ -764,7 +764,11 @@ test('a machine whose worker comes back a day later has cost what it was reserve
   first.kill()
   const [machine] = world.machines.made()
   void world.clock.sleep(24 * hour).then(() => world.startWorker('second'))
-  void world.clock.sleep((machine?.order.deadline.getTime() ?? 0) - world.clock.now().getTime()).then(() => {
+  const { launchedAt, order } = machine as (typeof world.machines)['made'] extends () => readonly (infer M)[]
+    ? M
+    : never
+  const off = launchedAt.getTime() + order.lifetimeSeconds * 1000
+  void world.clock.sleep(off - world.clock.now().getTime()).then(() => {
     world.inside(machine?.name ?? '')?.lose()
     world.machines.lose(machine?.name ?? '', 'Client.InstanceInitiatedShutdown')
   })

@@ -145,8 +145,8 @@ async function twoRuns(stepMs: number) {
     const run = await world.runs.read(ids.at(-1) ?? '')
     expect(run?.outcome?.ending).toBe('trained')
     expect(run?.attempts).toHaveLength(1)
-    const { deadline, orderedAt, estimate } = run?.attempts[0] ?? {}
-    return { seconds: (Number(deadline) - Number(orderedAt)) / 1000, capUsd: run?.capUsd ?? 0, estimate }
+    const { lifetimeSeconds, estimate } = run?.attempts[0] ?? {}
+    return { seconds: lifetimeSeconds ?? 0, capUsd: run?.capUsd ?? 0, estimate }
   }
   return { first: await given(), next: await given() }
 }

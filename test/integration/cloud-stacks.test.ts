@@ -1,7 +1,16 @@
 /** The engine is real here; only the program is simple, so that no provider is needed. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,9 +18,10 @@ import { expect, test } from 'vitest'
 import { membersOf } from '../../src/cloud/process-session.ts'
 import type { StackError } from '../../src/cloud/stack-child.ts'
 import type { StackLine, StackOperation } from '../../src/cloud/stack-messages.ts'
-import { pulumiStacks } from '../../src/cloud/stacks.ts'
+import { pulumiStacks, type StacksOptions } from '../../src/cloud/stacks.ts'
 import { startObjectStore } from '../../src/local/object-store.ts'
 import { Secret } from '../../src/secret.ts'
+import { workerFault } from '../../src/worker-fault.ts'
 import { toolbox } from '../support/toolbox.ts'
 import { engine } from './engine.ts'
 
@@ -32,25 +42,36 @@ test('a stack is made, read, listed, made again, destroyed and gone', seconds(60
   expect(real.leftovers()).toEqual([])
 })
 
-test('the state lives in a bucket with credentials of its own, beside the cloud’s', seconds(60), async () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'bellows-state-'))
-  mkdirSync(path.join(folder, 'pulumi-state'))
-  const store = await startObjectStore(toolbox.versitygw, folder)
-  try {
-    using real = engine({
-      backendUrl: `s3://pulumi-state?endpoint=${store.endpoint}&s3ForcePathStyle=true&region=${store.region}`,
-      backendCredentials: store,
-      environment: { AWS_ACCESS_KEY_ID: 'another', AWS_SECRET_ACCESS_KEY: new Secret('another') },
-    })
-    expect(await real.stacks.up('one', hi)).toMatchObject({ message: 'hi' })
-    expect((await real.stacks.list()).map(({ name }) => name)).toEqual(['one'])
-    await real.stacks.destroy('one')
-    expect(await real.stacks.list()).toEqual([])
-  } finally {
-    await store.stop()
-    rmSync(folder, { recursive: true, force: true })
-  }
-})
+test(
+  'the state lives in a bucket with credentials of its own, beside the cloud’s',
+  seconds(120),
+  async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'bellows-state-'))
+    mkdirSync(path.join(folder, 'pulumi-state'))
+    const store = await startObjectStore(toolbox.versitygw, folder)
+    try {
+      using real = engine({
+        backendUrl: `s3://pulumi-state?endpoint=${store.endpoint}&s3ForcePathStyle=true&region=${store.region}`,
+        backendCredentials: store,
+        environment: { AWS_ACCESS_KEY_ID: 'another', AWS_SECRET_ACCESS_KEY: new Secret('another') },
+      })
+      expect(await real.stacks.up('one', hi)).toMatchObject({ message: 'hi' })
+      expect((await real.stacks.list()).map(({ name }) => name)).toEqual(['one'])
+      await real.stacks.destroy('one')
+      expect(await real.stacks.list()).toEqual([])
+
+      await Promise.all([real.stacks.up('two', hi), real.stacks.up('three', hi)])
+      const file = path.join(folder, 'pulumi-state', '.pulumi/stacks/bellows-machines-test/two.json')
+      writeFileSync(file, '')
+      expect((await real.stacks.list()).map(({ name }) => name).sort()).toEqual(['three', 'two'])
+      await real.stacks.discard('two')
+      expect((await real.stacks.list()).map(({ name }) => name)).toEqual(['three'])
+    } finally {
+      await store.stop()
+      rmSync(folder, { recursive: true, force: true })
+    }
+  },
+)
 
 test('the program sees of the worker’s environment only what is named', seconds(30), async () => {
   process.env.BELLOWS_TEST_CANARY = 'must not be handed down'
@@ -196,6 +217,87 @@ test('when a worker is killed its operation ends by itself, and leaves no lock',
   await real.stacks.destroy('one')
   expect(await real.stacks.list()).toEqual([])
 })
+
+const broken: readonly (readonly [string, (state: string) => string])[] = [
+  ['empty', () => ''],
+  ['cut', (state) => state.slice(0, state.length / 2)],
+  ['no-json', () => 'not a state at all'],
+  ['of-another-form', (state) => state.replace('"version":3', '"version":99')],
+  ['changed-by-hand', (state) => state.replace(/"magic":"\w{8}/, '"magic":"00000000')],
+]
+
+test(
+  'a stack whose state can’t be read is told, is listed with the others, and can be discarded',
+  seconds(120),
+  async () => {
+    using real = engine()
+    const { stacks } = real
+    await stacks.up('good', hi)
+    const state = readFileSync(fileOf(real.options, 'good'), 'utf8')
+    const names = broken.map(([name, change]) => {
+      writeFileSync(fileOf(real.options, name), change(state.replaceAll('/good', `/${name}`)))
+      return name
+    })
+    const told = await Promise.allSettled(names.map((name) => stacks.destroy(name)))
+    for (const each of told) expect(each).toMatchObject({ reason: { kind: 'unreadable' } })
+    expect((await stacks.list()).map(({ name }) => name).sort()).toEqual([...names, 'good'].sort())
+    await Promise.all(names.map((name) => stacks.discard(name)))
+    expect(await stacks.list()).toMatchObject([{ name: 'good' }])
+  },
+)
+
+test(
+  'one unreadable stack keeps no other from being made, read, listed or destroyed',
+  seconds(90),
+  async () => {
+    using real = engine()
+    const { stacks } = real
+    await stacks.up('one', hi)
+    const file = fileOf(real.options, 'one')
+    writeFileSync(file, '')
+    expect(await stacks.up('two', hi)).toMatchObject({ message: 'hi' })
+    expect(await stacks.outputs('two')).toMatchObject({ message: 'hi' })
+    expect(await stacks.list()).toEqual(
+      ['one', 'two'].map((name) => ({ name, updatedAt: statSync(fileOf(real.options, name)).mtime })),
+    )
+    await stacks.destroy('two')
+    expect([await stacks.has('one'), await stacks.has('two')]).toEqual([true, false])
+    await stacks.discard('one')
+    await stacks.discard('one')
+    expect([await stacks.has('one'), existsSync(file)]).toEqual([false, false])
+    expect(await stacks.up('one', hi)).toMatchObject({ message: 'hi' })
+  },
+)
+
+test(
+  'a wrong passphrase is not taken for a broken state, which would be thrown away',
+  seconds(60),
+  async () => {
+    using real = engine()
+    await real.stacks.up('one', hi)
+    const other = pulumiStacks({ ...real.options, passphrase: new Secret('another passphrase') })
+    await expect(other.destroy('one')).rejects.toMatchObject({ kind: 'failed' })
+  },
+)
+
+test('a missing Pulumi is this worker’s fault, and told as that', seconds(30), async () => {
+  using real = engine({
+    pulumi: '/nowhere/bin/pulumi',
+    environment: { PATH: path.dirname(process.execPath) },
+  })
+  const failed = (await real.stacks.up('one', hi).catch((error) => error)) as StackError
+  expect(workerFault(failed)).toBe('the command /nowhere/bin/pulumi was not found on this worker')
+})
+
+test('a temporary folder that can’t be had is this worker’s fault', seconds(30), async () => {
+  using real = engine({ temporaryFolder: '/dev/null/nothing' })
+  const failed = await real.stacks.list().catch((error) => error)
+  expect(workerFault(failed)).toContain('this worker')
+})
+
+function fileOf({ backendUrl, project }: StacksOptions, stack: string): string {
+  return path.join(fileURLToPath(backendUrl), '.pulumi', 'stacks', project, `${stack}.json`)
+}
 
 /** For `onLine`: the program has come to the resource that never ends. */
 function whenItHangs(then: () => void) {

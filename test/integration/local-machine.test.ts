@@ -114,7 +114,7 @@ describe('a machine', () => {
     const greedy = 'bellows-greedy-1'
     const [one, other] = (await Promise.all([
       standIn.up(standIn.inputs(early)),
-      standIn.up(standIn.inputs(greedy, {}, { seconds: 15, hardSeconds: 20 })),
+      standIn.up(standIn.inputs(greedy, {}, { seconds: 20, hardSeconds: 3_600 })),
     ])) as { instanceId: string; host: string }[]
     await said(other?.host ?? '', greedy, 'echo 99999999999 | sudo tee /var/lib/bellows/deadline')
     await said(one?.host ?? '', early, 'echo 0 | sudo tee /var/lib/bellows/deadline')

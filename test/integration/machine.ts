@@ -44,7 +44,7 @@ export const bootMachine = async (): Promise<TestMachine> => {
     firstBootScript({
       hostPrivateKey: keys.hostPrivateKey.reveal(),
       authorizedKey: keys.loginPublicKey,
-      deadline: inAnHour,
+      lifetimeSeconds: 3_600,
       hardDeadline: inAnHour,
     }),
   )

@@ -132,7 +132,7 @@ function machineInputs(
     userData: firstBootScript({
       hostPrivateKey: keys.hostPrivateKey.reveal(),
       authorizedKey: keys.loginPublicKey,
-      deadline: new Date(Date.now() + seconds * 1000),
+      lifetimeSeconds: seconds,
       hardDeadline: new Date(Date.now() + hardSeconds * 1000),
     }),
     ...change,

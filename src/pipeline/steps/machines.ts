@@ -14,6 +14,7 @@ import { type Estimates, estimatesOn } from '../estimates.ts'
 import { reportOf } from '../failure-report.ts'
 import type { Job } from '../job.ts'
 import { findCheckpoint } from './checkpoint.ts'
+import { mustFitBudgets } from './reserve.ts'
 import { findShipped, type Shipped } from './ship.ts'
 import { tearDown } from './teardown.ts'
 
@@ -53,7 +54,8 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
   const offers = await machines.offers(need)
   const left = offers.filter((each) => !isSpoiled(each, attempts))
   const [cheapest] = left
-  if (!cheapest || attempts.length >= job.settings.maxAttempts)
+  const ordered = attempts.filter(({ failure }) => failure?.reason !== 'budget-used-up')
+  if (!cheapest || ordered.length >= job.settings.maxAttempts)
     throw noCapacity(offers, attempts, need.gpuMemoryGb)
 
   const estimates = await estimatesOn(job, plan, left)
@@ -68,7 +70,9 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
     throw tooDear(attempts, needed, cheapest, leftUsd, capUsd)
   }
   const { offer } = affordable
-  const seconds = Math.floor(Math.min(affordable.paid, affordable.needed * job.settings.capFactor))
+  const lifetimeSeconds = Math.floor(Math.min(affordable.paid, affordable.needed * job.settings.capFactor))
+  const reservedUsd = reservationUsd(lifetimeSeconds, offer.usdPerHour)
+  await mustFitBudgets(job, reservedUsd)
   const number = allAttempts(job.run).length + 1 // its name must never have been another's
   const orderedAt = clock.now()
   const attempt: Attempt = {
@@ -76,8 +80,9 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
     name: `bellows-${job.training.id}-${number}`,
     offer,
     orderedAt,
-    deadline: new Date(orderedAt.getTime() + seconds * 1000),
-    reservedUsd: reservationUsd(seconds, offer.usdPerHour),
+    lifetimeSeconds,
+    deadline: new Date(orderedAt.getTime() + job.settings.limits.ordering + lifetimeSeconds * 1000),
+    reservedUsd,
     estimate: estimates(offer).recipe,
   }
   await job.addAttempt(attempt)

@@ -1,5 +1,3 @@
-import { Failure } from '../../failure.ts'
-import { usedUpAlert, usedUpKey } from '../../notify/watch-budget.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import type { Host } from '../../remote/host.ts'
@@ -8,6 +6,7 @@ import type { Job } from '../job.ts'
 import { machineLost } from '../machine-watch.ts'
 import { consoleOf } from './explain.ts'
 import { onMachine } from './on-machine.ts'
+import { reserve } from './reserve.ts'
 
 /** A machine with its first boot behind it; leaving the scope closes the connection, not the machine. */
 export type OpenHost = Host & Disposable
@@ -15,19 +14,29 @@ export type OpenHost = Host & Disposable
 /** Orders the machine, or finds the one of this attempt again, and waits until it can be worked on. */
 export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise<OpenHost> {
   const { machines, remote, clock } = job.ports
-  const { name, number, offer, deadline } = attempt
+  const { name, number, offer } = attempt
+  const lifetimeSeconds = attempt.lifetimeSeconds ?? secondsBetween(attempt.orderedAt, attempt.deadline)
   const { diskGb } = recipes[plan.family].need(plan, job.run.base)
   const trainingId = job.training.id
 
   if (attempt.instanceId) await mustStillExist(job, attempt)
   else await reserve(job, attempt)
+  const deadline = await deadlineOf(job, attempt, lifetimeSeconds)
   job.show('activity', `ordering ${offer.type} in ${offer.zone}`)
   const machine = await job.within('ordering', (signal) =>
-    machines.order({ name, trainingId, attempt: number, offer, diskGb, deadline }, signal),
+    machines.order({ name, trainingId, attempt: number, offer, diskGb, lifetimeSeconds, deadline }, signal),
   )
-  await job.changeAttempt(number, { instanceId: machine.instanceId, host: machine.host })
+  const { instanceId, host: address, launchedAt, warning } = machine
+  const paidUntil = new Date(launchedAt.getTime() + lifetimeSeconds * 1000)
+  await job.changeAttempt(number, {
+    instanceId,
+    host: address,
+    launchedAt,
+    deadline: paidUntil < deadline ? paidUntil : deadline,
+  })
+  if (warning) await job.tell('warning', warning)
 
-  job.show('activity', `waiting for ${machine.instanceId} to boot`)
+  job.show('activity', `waiting for ${instanceId} to boot`)
   const host = await onMachine(
     job,
     'boot',
@@ -44,26 +53,28 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
     },
   )
   if (!attempt.readyAt) await job.changeAttempt(number, { readyAt: clock.now() })
-  await job.reach('provisioned', `${machine.instanceId} (${offer.type}) is ready`)
+  await job.reach('provisioned', `${instanceId} (${offer.type}) is ready`)
   return Object.assign(host, { [Symbol.dispose]: () => host.close() })
 }
 
-/** Nothing is ordered that the day's and the month's budgets can't pay. */
-async function reserve(job: Job, attempt: Attempt): Promise<void> {
-  const { budget, alerts } = job.ports
-  const answer = await budget.reserve(
-    { key: attempt.name, usd: attempt.reservedUsd },
-    job.settings.budget,
-    attempt.orderedAt,
-  )
-  if (answer.granted) return
-  const left = `$${answer.leftUsd.toFixed(2)} is left, and a machine needed $${attempt.reservedUsd.toFixed(2)}`
-  await alerts.raise(usedUpKey(answer.period), usedUpAlert(answer.period, left))
-  throw new Failure('over-budget', `no more machines may be rented this ${answer.period}`, { evidence: left })
+/** An order that is late, since a worker died or the job was held, is an order of now: its machine gets its whole time. */
+async function deadlineOf(job: Job, attempt: Attempt, lifetimeSeconds: number): Promise<Date> {
+  const lifetimeMs = lifetimeSeconds * 1000
+  const orderedAt = job.ports.clock.now()
+  if (attempt.instanceId || attempt.deadline.getTime() - orderedAt.getTime() >= lifetimeMs)
+    return attempt.deadline
+  const deadline = new Date(orderedAt.getTime() + job.settings.limits.ordering + lifetimeMs)
+  await job.changeAttempt(attempt.number, { orderedAt, deadline })
+  return deadline
 }
 
 async function mustStillExist(job: Job, attempt: Attempt): Promise<void> {
   const found = await job.ports.machines.state(attempt.name)
   if (found.state === 'running' || found.state === 'pending') return
   throw machineLost(attempt.instanceId ?? attempt.name, found)
+}
+
+/** For attempts of earlier releases, which were paid from their order. */
+function secondsBetween(start: Date, end: Date): number {
+  return (end.getTime() - start.getTime()) / 1000
 }

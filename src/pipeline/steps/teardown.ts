@@ -3,8 +3,9 @@
  * machine was seen terminated and its stack is gone. What can't be proved is a suspected leak: somebody is
  * told, and the reaper goes on until it is.
  */
+import type { Released } from '../../cloud/machines.ts'
 import { type Attempt, LeaseLost } from '../../trainings/runs.ts'
-import { attemptCost } from '../cost.ts'
+import { closedBooks } from '../cost.ts'
 import type { Job } from '../job.ts'
 import { within } from '../limits.ts'
 import type { Clock } from '../ports.ts'
@@ -45,8 +46,9 @@ export async function tearDownAll(job: Job): Promise<void> {
 async function release(job: Job, attempt: Attempt): Promise<void> {
   const { machines, budget, clock, alerts } = job.ports
   const unstoppable = new AbortController().signal
+  let released: Released
   try {
-    await within('teardown', job.settings.limits.teardown, clock, unstoppable, (signal) =>
+    released = await within('teardown', job.settings.limits.teardown, clock, unstoppable, (signal) =>
       insist(() => machines.release(attempt.name), clock, signal),
     )
   } catch (error) {
@@ -61,9 +63,11 @@ async function release(job: Job, attempt: Attempt): Promise<void> {
     })
     return
   }
-  const tornDownAt = clock.now()
-  const costUsd = await budget.settle(attempt.name, attemptCost(attempt, tornDownAt))
-  await job.changeAttempt(attempt.number, { tornDownAt, costUsd, suspectedLeak: false })
+  const known = job.run.attempts.find(({ number }) => number === attempt.number) ?? attempt
+  const books = closedBooks(known, released, clock.now())
+  const costUsd = await budget.settle(attempt.name, books.costUsd)
+  await job.changeAttempt(attempt.number, { ...books, costUsd })
+  if (released.warning) await job.tell('warning', released.warning)
   await alerts.clear(`leak:${attempt.name}`, `${attempt.name} is gone.`)
   await job.tell('attempt', `attempt ${attempt.number}: the machine is gone`, {
     number: attempt.number,
@@ -71,7 +75,7 @@ async function release(job: Job, attempt: Attempt): Promise<void> {
   })
 }
 
-async function insist(work: () => Promise<void>, clock: Clock, signal: AbortSignal): Promise<void> {
+async function insist<T>(work: () => Promise<T>, clock: Clock, signal: AbortSignal): Promise<T> {
   for (const pause of pauses) {
     try {
       return await work()
@@ -80,5 +84,5 @@ async function insist(work: () => Promise<void>, clock: Clock, signal: AbortSign
       await clock.sleep(pause, signal)
     }
   }
-  await work()
+  return await work()
 }

@@ -85,8 +85,10 @@ export async function finishBeforeDeadline(
  * Milliseconds until the trainer must finish. The machine switches itself off at its deadline; before it there is time
  * to finish, to stop where that fails, and to ship.
  */
-function timeToTrain(job: Job, { deadline, orderedAt }: Attempt): number {
+function timeToTrain(job: Job, { number }: Attempt): number {
+  const attempt = job.run.attempts.find((each) => each.number === number) as Attempt
+  const { deadline, orderedAt, launchedAt = orderedAt } = attempt // as they are now that the machine is known
   const { stopping, shipping } = job.settings.limits
-  const lead = Math.min(2 * stopping + shipping, (deadline.getTime() - orderedAt.getTime()) / 4)
+  const lead = Math.min(2 * stopping + shipping, (deadline.getTime() - launchedAt.getTime()) / 4)
   return deadline.getTime() - lead - job.ports.clock.now().getTime()
 }
