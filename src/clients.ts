@@ -15,6 +15,7 @@ import { mongoLedger } from './ledger/mongo-ledger.ts'
 import { artifactGate } from './models/artifact.ts'
 import { comfyDeploy } from './models/comfy-deploy.ts'
 import { createIndexes as createModelIndexes } from './models/indexes.ts'
+import { withLinks } from './models/links.ts'
 import { type ComfyUiFolder, mongoComfyUiFolder } from './models/mongo-comfyui-folder.ts'
 import { mongoModels } from './models/mongo-models.ts'
 import type { AlertBook } from './notify/alerts.ts'
@@ -82,7 +83,7 @@ export async function connectClients(config: Config): Promise<Clients> {
     }),
     models: mongoModels(db),
     checkArtifact: artifactGate(store),
-    comfyUi: deploy ?? folder,
+    comfyUi: deploy ? withLinks(deploy, store) : folder,
     ledger: mongoLedger(db),
     budget: mongoBudget(db),
     store,
@@ -121,7 +122,7 @@ export function storeOf(config: Config): Store {
       bases: config.R2_BASES_BUCKET,
       work: config.R2_WORK_BUCKET,
     },
-    publicUrls: { models: config.R2_MODELS_PUBLIC_URL, datasets: config.R2_DATASETS_PUBLIC_URL },
+    publicUrl: config.R2_MODELS_PUBLIC_URL,
   })
 }
 

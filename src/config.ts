@@ -124,7 +124,12 @@ export const settingsSchema = z.object({
   BELLOWS_HF_TOKEN: secret
     .optional()
     .describe('Access token of the Hugging Face hub, for `bellows bases` and gated or private models'),
-  R2_MODELS_PUBLIC_URL: z.url().describe('Where the models bucket is served'),
+  R2_MODELS_PUBLIC_URL: z
+    .url()
+    .optional()
+    .describe(
+      'Where the models bucket is served; without it links are presigned, and documents carry `s3://bucket/key`',
+    ),
   R2_DATASETS_PUBLIC_URL: z
     .url()
     .optional()

@@ -13,6 +13,7 @@ import { commandLine } from './command-line.ts'
 import { type Config, readConfig } from './config.ts'
 import { createLogger, logEvent } from './log.ts'
 import { createMetrics } from './metrics.ts'
+import { listWithLinks } from './models/links.ts'
 import { channelsOf } from './notify/channels.ts'
 import { sendAlerts } from './notify/send-alerts.ts'
 import { watchBudget } from './notify/watch-budget.ts'
@@ -68,7 +69,7 @@ export async function startWorker(
   const removed = await sweepTemporaryFolders()
   if (removed.length > 0) log.info({ removed }, 'temporary folders of processes that are gone')
   const clients = await connecting
-  const { ports } = clients
+  const { ports, comfyUiFolder: folder } = clients
   const settings = pipelineSettings(config)
   const metrics = createMetrics(() => loop.active().length)
   let lastLookAt: Date | undefined
@@ -113,7 +114,7 @@ export async function startWorker(
     statusToken: config.BELLOWS_STATUS_TOKEN,
     status,
     metrics: metrics.registry,
-    files: clients.comfyUiFolder && (() => clients.comfyUiFolder?.list() ?? Promise.resolve([])),
+    files: folder && (() => listWithLinks(folder, ports.store)),
     token: config.BELLOWS_COMFYUI_TOKEN,
   })
   const ticking = new AbortController()

@@ -177,7 +177,7 @@ async function train(image: string, base: string, plan: Plan): Promise<void> {
 
 /** The same gate as a job's, then into the folder that was named. */
 async function collect(plan: Plan, out: string): Promise<void> {
-  const result = parseResult(await readFile(join(job, 'out/result.json'), 'utf8'))
+  const result = parseResult(await readFile(join(job, 'out/result.json'), 'utf8'), plan)
   for (const { name } of result.files) {
     const bytes = await readFile(join(job, 'out', name))
     await checkArtifact(async (begin, end) => bytes.subarray(begin, end), bytes.length, plan)

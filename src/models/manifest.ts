@@ -1,13 +1,15 @@
 /**
- * The manifest: `loras/<trainingId>/manifest.json` in the models bucket, written last and only once. Who
- * finds it knows that every file it lists is in the store, checked, and how to train the same again.
+ * The manifest: `manifests/<trainingId>.json` in the work bucket, which is private, because a plan holds a user's
+ * prompts. It is written last and only once. Who finds it knows that every file it lists is published, checked, and how
+ * to train the same again.
  */
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { type Plan, planSchema } from '../recipes/plan.ts'
+import type { ObjectRef } from '../storage/store.ts'
 
-export function manifestKey(trainingId: string): string {
-  return `loras/${trainingId}/manifest.json`
+export function manifestRef(trainingId: string): ObjectRef {
+  return { bucket: 'work', key: `manifests/${trainingId}.json` }
 }
 
 /** JSON has no dates: read from text, kept as a date. */
@@ -16,11 +18,12 @@ const dateSchema = z.union([z.date(), z.iso.datetime({ offset: true }).transform
 const fileSchema = z.object({
   /** Path below `/job/out`. */
   name: z.string().min(1),
+  /** In the models bucket. */
   key: z.string().min(1),
   /** Bytes. */
   size: z.int().min(0),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  /** On the bucket's public domain. */
+  /** On the bucket's public domain, or `s3://bucket/key` where it has none. */
   url: z.string().min(1),
 })
 
@@ -61,10 +64,26 @@ const resultSchema = z.object({
     .max(4),
 })
 
+/** What a file of a plan ends in: a family with experts has a LoRA for each. */
+const endings = ['', '-high-noise', '-low-noise'] as const
+
 export type TrainerResult = Readonly<z.infer<typeof resultSchema>>
 
-/** The trainer's own words are not trusted: Failure('bad-artifact') unless they make sense. */
-export function parseResult(text: string): TrainerResult {
+/** The trainer's own words are not trusted: Failure('bad-artifact') unless they make sense and name the plan's files. */
+export function parseResult(text: string, plan: Pick<Plan, 'name'>): TrainerResult {
+  const result = readResult(text)
+  const names = result.files.map(({ name }) => name)
+  const known = endings.map((ending) => `${plan.name}${ending}.safetensors`)
+  const other = names.find((name, index) => !known.includes(name) || names.indexOf(name) !== index)
+  if (other)
+    throw new Failure(
+      'bad-artifact',
+      `the trainer's result names ${other}, which is none of the plan's files`,
+    )
+  return result
+}
+
+function readResult(text: string): TrainerResult {
   try {
     return resultSchema.parse(JSON.parse(text))
   } catch (error) {

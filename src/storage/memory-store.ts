@@ -19,7 +19,11 @@ export type MemoryStore = Store & {
 const origin = 'http://memory.invalid'
 
 export function memoryStore(
-  options: { readonly publicUrl?: string; readonly partBytes?: number; readonly now?: () => number } = {},
+  options: {
+    /** `null`: no domain. */ readonly publicUrl?: string | null
+    readonly partBytes?: number
+    readonly now?: () => number
+  } = {},
 ): MemoryStore {
   const {
     publicUrl = 'https://cdn.invalid',
@@ -27,7 +31,7 @@ export function memoryStore(
     now = Date.now,
   } = options
   const objects = new Map<string, StoredObject>()
-  const uploads = new Map<string, Map<number, Buffer>>()
+  const uploads = new Map<string, { contentType: string; parts: Map<number, Buffer> }>()
 
   const put = (ref: ObjectRef, body: Buffer | string, contentType: string) => {
     const bytes = Buffer.from(body)
@@ -83,17 +87,21 @@ export function memoryStore(
         .map(([path, { body }]) => ({ bucket, key: path.slice(bucket.length + 1), size: body.length }))
         .sort((a, b) => (a.key < b.key ? -1 : 1))
     },
+    async copy(from, to) {
+      const { body, contentType } = get(from)
+      put(to, body, contentType)
+    },
     async remove(ref) {
       objects.delete(name(ref))
     },
     presignRead: async (ref, seconds) => sign('GET', ref, seconds),
     presignWrite: async (ref, seconds) => sign('PUT', ref, seconds),
 
-    async beginUpload(ref, size, _contentType, seconds) {
+    async beginUpload(ref, size, contentType, seconds) {
       if (size < 1)
         throw new Failure('store-failed', `${name(ref)} would be empty: there is nothing to upload`)
       const uploadId = randomUUID()
-      uploads.set(uploadId, new Map())
+      uploads.set(uploadId, { contentType, parts: new Map() })
       const partBytes = partBytesFor(size, smallestPart)
       const urls = Array.from({ length: partCount(size, partBytes) }, (_, index) =>
         sign('PUT', ref, seconds, { uploadId, part: String(index + 1) }),
@@ -103,8 +111,9 @@ export function memoryStore(
     async completeUpload(upload, etags, size) {
       const failed = (why: string) =>
         new Failure('store-failed', `the upload of ${name(upload.ref)} went wrong: ${why}`)
-      const parts = uploads.get(upload.uploadId)
-      if (parts) {
+      const begun = uploads.get(upload.uploadId)
+      if (begun) {
+        const { contentType, parts } = begun
         const bodies = etags.map((etag, index) => {
           const body = parts.get(index + 1)
           if (!body || `"${md5(body)}"` !== etag) throw failed(`part ${index + 1} is not there`)
@@ -112,7 +121,7 @@ export function memoryStore(
         })
         const sums = Buffer.concat(bodies.map((body) => createHash('md5').update(body).digest()))
         const etag = `"${md5(sums)}-${etags.length}"`
-        objects.set(name(upload.ref), { body: Buffer.concat(bodies), contentType: '', etag })
+        objects.set(name(upload.ref), { body: Buffer.concat(bodies), contentType, etag })
         uploads.delete(upload.uploadId)
       }
       const found = objects.get(name(upload.ref))
@@ -123,7 +132,7 @@ export function memoryStore(
     async abandonUpload(upload) {
       uploads.delete(upload.uploadId)
     },
-    publicUrl: (key) => publicUrlOf(publicUrl, key),
+    publicUrl: (key) => (publicUrl === null ? `s3://models/${key}` : publicUrlOf(publicUrl, key)),
 
     async fetch(url, { method = 'GET', body = Buffer.alloc(0) } = {}) {
       const { pathname, searchParams: query } = new URL(url)
@@ -133,13 +142,15 @@ export function memoryStore(
       const path = decodeURIComponent(pathname.slice(1))
       if (method === 'GET') {
         const found = objects.get(path)
-        return found ? new Response(new Uint8Array(found.body)) : new Response(null, { status: 404 })
+        if (!found) return new Response(null, { status: 404 })
+        const headers = { 'content-type': found.contentType }
+        return new Response(new Uint8Array(found.body), { headers })
       }
       const uploadId = query.get('uploadId')
       if (uploadId === null) {
         objects.set(path, { body, contentType: '', etag: `"${md5(body)}"` })
       } else {
-        const parts = uploads.get(uploadId)
+        const parts = uploads.get(uploadId)?.parts
         if (!parts) return new Response(null, { status: 404 })
         parts.set(Number(query.get('part')), body)
       }

@@ -9,6 +9,7 @@ import type { Readable } from 'node:stream'
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
+  CopyObjectCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
@@ -17,6 +18,7 @@ import {
   PutObjectCommand,
   S3Client,
   UploadPartCommand,
+  UploadPartCopyCommand,
 } from '@aws-sdk/client-s3'
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import PQueue from 'p-queue'
@@ -35,17 +37,21 @@ export type R2Options = {
   readonly region: string
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: Secret }
   readonly buckets: Readonly<Record<Bucket, string>>
-  /** Base URL of a bucket's public domain. */
-  readonly publicUrls: { readonly models: string; readonly datasets?: string | undefined }
+  /** Base URL of the models bucket's public domain, where it has one. */
+  readonly publicUrl?: string | undefined
   /** Bytes; files up to this size go up in one request. Default 16 MiB, at least 5 MiB. */
   readonly partBytes?: number
+  /** Bytes; objects up to this size are copied in one request. Default 256 MiB, at most 5 GiB. */
+  readonly copyPartBytes?: number
   readonly retry?: RetryPolicy
 }
 
 const uploadsAtOnce = 4
+const defaultCopyPartBytes = 256 * 1024 * 1024
 
 export function r2Store(options: R2Options): Store {
-  const { buckets, partBytes: smallestPart = defaultPartBytes } = options
+  const { buckets, publicUrl, partBytes: smallestPart = defaultPartBytes } = options
+  const { copyPartBytes = defaultCopyPartBytes } = options
   const client = new S3Client({
     endpoint: options.endpoint,
     region: options.region,
@@ -197,6 +203,41 @@ export function r2Store(options: R2Options): Store {
       return found
     },
 
+    async copy(from, to) {
+      const doing = `copying ${name(from)} to ${name(to)}`
+      const head = await attempt(doing, () => client.send(new HeadObjectCommand(locate(from))))
+      const size = head.ContentLength ?? 0
+      const source = { CopySource: sourceOf(locate(from)), CopySourceIfMatch: head.ETag }
+      if (size <= copyPartBytes) {
+        await attempt(doing, () => client.send(new CopyObjectCommand({ ...locate(to), ...source })))
+        return
+      }
+      const begun = await begin(to, size, head.ContentType ?? 'application/octet-stream')
+      const partBytes = partBytesFor(size, copyPartBytes)
+      const copyPart = async (index: number) => {
+        const last = Math.min(size, (index + 1) * partBytes) - 1
+        const part = new UploadPartCopyCommand({
+          ...locate(to),
+          ...source,
+          UploadId: begun.uploadId,
+          PartNumber: index + 1,
+          CopySourceRange: `bytes=${index * partBytes}-${last}`,
+        })
+        return (await attempt(doing, () => client.send(part))).CopyPartResult?.ETag ?? ''
+      }
+      const queue = new PQueue({ concurrency: uploadsAtOnce })
+      try {
+        const indices = Array.from({ length: partCount(size, partBytes) }, (_, index) => index)
+        const etags = await Promise.all(indices.map((index) => queue.add(() => copyPart(index))))
+        await store.completeUpload(begun, etags, size)
+      } catch (error) {
+        queue.clear()
+        await queue.onIdle()
+        await store.abandonUpload(begun).catch(() => {})
+        throw error
+      }
+    },
+
     async remove(ref) {
       await attempt(`removing ${name(ref)}`, () => client.send(new DeleteObjectCommand(locate(ref))))
     },
@@ -248,7 +289,7 @@ export function r2Store(options: R2Options): Store {
       )
     },
 
-    publicUrl: (key) => publicUrlOf(options.publicUrls.models, key),
+    publicUrl: (key) => (publicUrl ? publicUrlOf(publicUrl, key) : `s3://${buckets.models}/${key}`),
   }
 
   async function begin(ref: ObjectRef, size: number, contentType: string): Promise<Upload> {
@@ -259,6 +300,11 @@ export function r2Store(options: R2Options): Store {
   }
 
   return store
+}
+
+/** As the header wants it: encoded, slashes left. */
+function sourceOf({ Bucket, Key }: { readonly Bucket: string; readonly Key: string }): string {
+  return [Bucket, ...Key.split('/')].map(encodeURIComponent).join('/')
 }
 
 function name(ref: ObjectRef): string {

@@ -38,6 +38,8 @@ export interface Store {
   /** `If-None-Match: *`: true if written, false if there was one already. */
   writeOnce(ref: ObjectRef, body: Buffer | string, contentType: string): Promise<boolean>
   list(bucket: Bucket, prefix: string): Promise<readonly (ObjectRef & { readonly size: number })[]>
+  /** Within the store, content type included. Of what was there when it began, or Failure('store-failed'). */
+  copy(from: ObjectRef, to: ObjectRef): Promise<void>
   remove(ref: ObjectRef): Promise<void>
   presignRead(ref: ObjectRef, seconds: number): Promise<string>
   presignWrite(ref: ObjectRef, seconds: number): Promise<string>
@@ -45,6 +47,6 @@ export interface Store {
   /** Completes, then looks: size and part count must be right. Safe to repeat. */
   completeUpload(upload: Upload, etags: readonly string[], size: number): Promise<void>
   abandonUpload(upload: Upload): Promise<void>
-  /** URL of an object in the models bucket on its public domain. */
+  /** Address of an object in the models bucket: on its public domain, or `s3://bucket/key` where it has none. */
   publicUrl(key: string): string
 }

@@ -134,6 +134,8 @@ export type Run = {
   readonly lastStep?: number
   /** The trainer was asked to finish with the steps that it has. */
   readonly cutShort?: boolean
+  /** Where its files are published in the models bucket; nobody can guess it. */
+  readonly publicFolder?: string
   readonly shippedAt?: Date
   readonly modelId?: string
   readonly outcome?: Outcome

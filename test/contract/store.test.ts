@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
+import { Secret } from '../../src/secret.ts'
 import { memoryStore } from '../../src/storage/memory-store.ts'
 import { r2Store } from '../../src/storage/r2-store.ts'
 import type { ObjectRef, Store } from '../../src/storage/store.ts'
@@ -25,9 +26,21 @@ const harnesses: Record<string, () => Promise<Harness>> = {
     const server = await startTestStore()
     const request: Harness['request'] = (url, { method = 'GET', body } = {}) =>
       fetch(url, { method, ...(body && { body: new Uint8Array(body) }) })
-    return { store: r2Store({ ...server.options, partBytes }), request, close: server.remove }
+    return {
+      store: r2Store({ ...server.options, partBytes, copyPartBytes: partBytes }),
+      request,
+      close: server.remove,
+    }
   },
 }
+
+test('a store without a public domain names bucket and key', () => {
+  const credentials = { accessKeyId: 'a', secretAccessKey: new Secret('b') }
+  const buckets = { datasets: 'd', models: 'm', bases: 'b', work: 'w' }
+  const real = r2Store({ endpoint: 'http://127.0.0.1:9', region: 'auto', credentials, buckets })
+  expect(real.publicUrl('loras/1/a.png')).toBe('s3://m/loras/1/a.png')
+  expect(memoryStore({ publicUrl: null }).publicUrl('loras/1/a.png')).toBe('s3://models/loras/1/a.png')
+})
 
 describe.each(Object.entries(harnesses))('a store (%s)', (_, open) => {
   let harness: Harness
@@ -160,6 +173,27 @@ describe.each(Object.entries(harnesses))('a store (%s)', (_, open) => {
     expect(await store.info(other)).toBeUndefined()
     await store.writeParts(other, 0, read, 'application/octet-stream')
     expect((await store.info(other))?.size).toBe(0)
+  })
+
+  it('copies within itself, small and large, with the content type', async () => {
+    for (const size of [0, 10, 2 * partBytes + 77]) {
+      const from = fresh()
+      const to: ObjectRef = { bucket: 'models', key: `copies/ü ß+${size}.png` }
+      const body = randomBytes(size)
+      await store.writeParts(from, size, async (start, end) => body.subarray(start, end), 'image/png')
+      await store.copy(from, to)
+      await store.copy(from, to) // again, as after a lost answer
+      const answer = await harness.request(await store.presignRead(to, 60))
+      expect(answer.headers.get('content-type')).toBe('image/png')
+      expect(Buffer.from(await answer.arrayBuffer()).equals(body)).toBe(true)
+      expect((await store.info(from))?.size).toBe(size)
+    }
+    const missing = store.copy(fresh(), { bucket: 'models', key: 'copies/missing' })
+    await expect(missing).rejects.toMatchObject({
+      reason: 'store-failed',
+      message: expect.stringContaining('it is not there'),
+    })
+    expect(await store.info({ bucket: 'models', key: 'copies/missing' })).toBeUndefined()
   })
 
   it('refuses to complete an upload whose parts are not all there', async () => {

@@ -184,7 +184,8 @@ test('a file that ComfyUI could not use is not registered, and an operator is to
   )
   expect(job.world.models.all()).toEqual([])
   expect(job.world.alerts.said).toMatchObject([{ key: `job:${job.id}`, kind: 'happened' }])
-  const kept = await job.world.store.list('models', '')
+  expect(await job.world.store.list('models', '')).toEqual([])
+  const kept = await job.world.store.list('work', `refused/${job.id}/`)
   expect(kept.filter(({ key }) => key.endsWith('.safetensors'))).toHaveLength(1)
 })
 

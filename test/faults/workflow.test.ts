@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { manifestKey, parseManifest } from '../../src/models/manifest.ts'
+import { manifestRef, parseManifest } from '../../src/models/manifest.ts'
 import type { Offering } from '../../src/recipes/offerings.ts'
 import { goodTrainer } from './good-trainer.ts'
 import { allEnded, insertJob } from './jobs.ts'
@@ -50,7 +50,7 @@ test('a job trains in the image that it names, where its offering allows that, a
   await world.clock.runUntil(() => allEnded(world, [own, usual]), hour)
   expect(await brokenPromises(world, [own, usual])).toEqual([])
   const imageOf = async (id: string) => {
-    const manifest = await world.store.read({ bucket: 'models', key: manifestKey(id) })
+    const manifest = await world.store.read(manifestRef(id))
     return parseManifest(manifest.toString()).image
   }
   expect(await imageOf(own)).toBe('registry.example/lab/sdxl:3')

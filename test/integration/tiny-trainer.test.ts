@@ -134,7 +134,7 @@ describe('the tiny trainer', { timeout: 60_000 }, () => {
     expect(exitCode).toBe(0)
     await job.pass()
     expect(stepsOf(lines)).toEqual(Array.from({ length: 20 }, (_, index) => index + 1))
-    const result = parseResult(job.read('out/result.json').toString())
+    const result = parseResult(job.read('out/result.json').toString(), job.plan)
     expect(result).toMatchObject({ steps: 20, files: [{ name: 'kite-234567.safetensors' }] })
   })
 

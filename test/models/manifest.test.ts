@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { buildManifest, manifestKey, parseManifest, parseResult } from '../../src/models/manifest.ts'
+import { buildManifest, manifestRef, parseManifest, parseResult } from '../../src/models/manifest.ts'
 import { planSha256, planText } from '../../src/recipes/plan-text.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 
@@ -36,7 +36,8 @@ describe('the manifest', () => {
     })
     expect(parseManifest(JSON.stringify(manifest))).toEqual(manifest)
     expect(manifest.training).toEqual({ steps: 100, seconds: 12.5, finalLoss: 0.1, finishedAt: shippedAt })
-    expect(manifestKey(plan.trainingId)).toBe('loras/0123456789abcdef01234567/manifest.json')
+    const key = 'manifests/0123456789abcdef01234567.json'
+    expect(manifestRef(plan.trainingId)).toEqual({ bucket: 'work', key })
   })
 
   it('is not made of a training that stopped early, unless it was asked to', () => {
@@ -56,7 +57,12 @@ describe('the manifest', () => {
 describe("a trainer's result", () => {
   it('may say more than is needed', () => {
     const text = JSON.stringify({ ...result, finishedAt: '2026-11-23T12:00:00.123+00:00', more: 1 })
-    expect(parseResult(text)).toEqual({ ...result, finishedAt: new Date('2026-11-23T12:00:00.123Z') })
+    expect(parseResult(text, plan)).toEqual({ ...result, finishedAt: new Date('2026-11-23T12:00:00.123Z') })
+  })
+
+  it('names the files of both experts', () => {
+    const files = ['high', 'low'].map((noise) => ({ name: `kite-234567-${noise}-noise.safetensors` }))
+    expect(parseResult(JSON.stringify({ ...result, files }), plan).files).toEqual(files)
   })
 
   it.each([
@@ -67,8 +73,11 @@ describe("a trainer's result", () => {
     JSON.stringify({ ...result, files: [] }),
     JSON.stringify({ ...result, files: [{ name: '../x.safetensors' }] }),
     JSON.stringify({ ...result, files: [{ name: 'x.py' }] }),
+    JSON.stringify({ ...result, files: [{ name: 'other-234567.safetensors' }] }),
+    JSON.stringify({ ...result, files: [{ name: 'kite-234567-2.safetensors' }] }),
+    JSON.stringify({ ...result, files: [...result.files, ...result.files] }),
   ])('is refused when it is %s', (text) => {
-    expect(() => parseResult(text)).toThrow(expect.objectContaining({ reason: 'bad-artifact' }))
+    expect(() => parseResult(text, plan)).toThrow(expect.objectContaining({ reason: 'bad-artifact' }))
   })
 })
 

@@ -44,7 +44,7 @@ export async function startTestStore(): Promise<TestStore> {
       region,
       credentials: { accessKeyId, secretAccessKey },
       buckets,
-      publicUrls: { models: 'https://models.example' },
+      publicUrl: 'https://models.example',
     },
     async remove() {
       await server.stop()

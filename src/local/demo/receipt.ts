@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clients } from '../../clients.ts'
-import { manifestKey, parseManifest } from '../../models/manifest.ts'
+import { manifestRef, parseManifest } from '../../models/manifest.ts'
 import { phases } from '../../trainings/runs.ts'
 import type { Display } from './display.ts'
 
@@ -19,7 +19,7 @@ export async function printReceipt(
   if (run.outcome.ending !== 'trained')
     throw new Error(`It ended: ${run.outcome.ending}. ${run.outcome.sentence}`)
 
-  const text = await ports.store.read({ bucket: 'models', key: manifestKey(trainingId) })
+  const text = await ports.store.read(manifestRef(trainingId))
   const manifest = parseManifest(text.toString())
   for (const file of manifest.models) {
     const downloaded = Buffer.from(await (await fetch(file.url)).arrayBuffer())

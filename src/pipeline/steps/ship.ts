@@ -1,14 +1,20 @@
 /**
- * From the machine to the models bucket: files in equal parts with presigned URLs, read back and checked,
- * then the manifest, written last and only once. Who finds the manifest knows that the rest is there.
+ * From the machine to the models bucket. Files go to the work bucket first, in equal parts with presigned URLs, and are
+ * read back and checked there; then the store copies them below a folder of the models bucket that nobody can guess, and
+ * the manifest is written last and only once. Who finds the manifest knows that the rest is there.
+ *
+ * A worker that has lost its lease may still copy: each attempt has a place of its own, so it never replaces a file that
+ * another's manifest lists.
  */
+import { randomBytes } from 'node:crypto'
 import { Failure } from '../../failure.ts'
 import {
   buildManifest,
   type Manifest,
-  manifestKey,
+  manifestRef,
   parseManifest,
   parseResult,
+  type ShippedFile,
 } from '../../models/manifest.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import type { Host, OutputFile } from '../../remote/host.ts'
@@ -17,13 +23,19 @@ import type { Job } from '../job.ts'
 import { throttle } from '../throttle.ts'
 import { onMachine } from './on-machine.ts'
 import { imageOf } from './prepare.ts'
+import { chooseSamples, mediaType } from './samples.ts'
 
 export type Shipped = Manifest
 
 const uploadSpareSeconds = 300
 
+/** In the work bucket: files of a training that the gate refused. */
+export function refusedFolder(trainingId: string): string {
+  return `refused/${trainingId}/`
+}
+
 export async function findShipped(job: Job): Promise<Shipped | undefined> {
-  const ref: ObjectRef = { bucket: 'models', key: manifestKey(job.training.id) }
+  const ref = manifestRef(job.training.id)
   if (!(await job.ports.store.info(ref))) return undefined
   return parseManifest((await job.ports.store.read(ref, { maxBytes: 4_000_000 })).toString())
 }
@@ -31,33 +43,35 @@ export async function findShipped(job: Job): Promise<Shipped | undefined> {
 export async function ship(job: Job, host: Host, plan: Plan): Promise<Shipped> {
   const look = () => host.evidence(job.run.attempts.at(-1)?.name ?? '')
   return onMachine(job, 'shipping', look, async (signal) => {
-    const { store, checkArtifact, clock } = job.ports
+    const { clock } = job.ports
     const written = await host.readFile('out/result.json', 4_000_000, signal)
     if (!written) throw new Failure('bad-artifact', 'the trainer ended without a result')
-    const result = parseResult(written.toString())
+    const result = parseResult(written.toString(), plan)
 
     const files = await host.outputs('out', signal)
     const models = result.files.map(({ name }) => mustBeThere(files, name))
-    const samples = files.filter(({ path }) => /^samples\/[\w.-]+\.(?:png|jpe?g|webp)$/.test(path))
-    const [shippedModels, shippedSamples] = await Promise.all([
-      Promise.all(models.map((file) => send(job, host, file, 'application/octet-stream', signal))),
-      Promise.all(samples.map((file) => send(job, host, file, mediaType(file.path), signal))),
-    ])
-    for (const { key } of shippedModels) await checkArtifact({ bucket: 'models', key }, plan)
+    const { samples, leftOut } = chooseSamples(files)
+    if (leftOut) await job.tell('warning', leftOut)
+    const sent = [...models, ...samples]
+    await Promise.all(sent.map((file) => send(job, host, file, signal)))
+    for (const { path } of models) await check(job, path, plan)
+    signal.throwIfAborted()
 
+    const folder = await publicFolder(job)
+    const published = new Map(
+      await Promise.all(sent.map(async (file) => [file, await publish(job, folder, file)] as const)),
+    )
+    const listed = (each: readonly OutputFile[]) => each.flatMap((file) => published.get(file) ?? [])
     const manifest = buildManifest({
       plan,
       image: imageOf(job),
-      imageDigest: job.run.imageDigest,
       result,
-      models: shippedModels,
-      samples: shippedSamples,
+      models: listed(models),
+      samples: listed(samples),
       shippedAt: clock.now(),
       fewestSteps: job.run.cutShort ? 1 : plan.steps,
     })
-    const ref: ObjectRef = { bucket: 'models', key: manifestKey(job.training.id) }
-    const first = await store.writeOnce(ref, JSON.stringify(manifest, null, 2), 'application/json')
-    const shipped = first ? manifest : ((await findShipped(job)) ?? manifest)
+    const shipped = await writeManifest(job, manifest)
     await job.change({ shippedAt: clock.now(), lastStep: shipped.training.steps })
     await job.reach(
       'shipped',
@@ -73,13 +87,25 @@ function mustBeThere(files: readonly OutputFile[], name: string): OutputFile {
   return file
 }
 
+/** Private, and removed with the job's other scratch files. */
+function shippingRef(job: Job, path: string): ObjectRef {
+  return { bucket: 'work', key: `jobs/${job.training.id}/shipping/${attemptOf(job)}/${path}` }
+}
+
+function attemptOf(job: Job): number {
+  return job.run.attempts.at(-1)?.number ?? 0
+}
+
 /** Sends one file. Sent again after a crash, it replaces itself. */
-async function send(job: Job, host: Host, file: OutputFile, type: string, signal: AbortSignal) {
+async function send(job: Job, host: Host, file: OutputFile, signal: AbortSignal): Promise<void> {
   const { store, clock } = job.ports
-  const key = `loras/${job.training.id}/${file.path}`
-  const ref: ObjectRef = { bucket: 'models', key }
   const seconds = Math.ceil(job.settings.limits.shipping / 1000) + uploadSpareSeconds
-  const upload = await store.beginUpload(ref, file.size, type, seconds)
+  const upload = await store.beginUpload(
+    shippingRef(job, file.path),
+    file.size,
+    mediaType(file.path),
+    seconds,
+  )
   try {
     const show = throttle(clock, 1000, (bytes: number) =>
       job.show('activity', `shipping ${file.path}`, { bytes, total: file.size }),
@@ -90,10 +116,45 @@ async function send(job: Job, host: Host, file: OutputFile, type: string, signal
     await store.abandonUpload(upload).catch(() => {})
     throw error
   }
-  return { name: file.path, key, size: file.size, sha256: file.sha256, url: store.publicUrl(key) }
 }
 
-function mediaType(path: string): string {
-  if (path.endsWith('.png')) return 'image/png'
-  return path.endsWith('.webp') ? 'image/webp' : 'image/jpeg'
+/** A file that is refused is kept for whoever looks into it, below `refused/` of the work bucket. */
+async function check(job: Job, path: string, plan: Plan): Promise<void> {
+  const { store, checkArtifact } = job.ports
+  const file = shippingRef(job, path)
+  try {
+    await checkArtifact(file, plan)
+  } catch (error) {
+    if (error instanceof Failure && error.reason === 'bad-artifact') {
+      await store
+        .copy(file, { bucket: 'work', key: `${refusedFolder(job.training.id)}${path}` })
+        .catch(() => {})
+    }
+    throw error
+  }
+}
+
+/** Made once for a run, and kept in it before anything is there; throws LeaseLost where another has the job. */
+async function publicFolder(job: Job): Promise<string> {
+  const made = job.run.publicFolder ?? `loras/${job.training.id}/${randomBytes(16).toString('hex')}`
+  await job.change({ publicFolder: made })
+  return made
+}
+
+async function publish(job: Job, folder: string, file: OutputFile): Promise<ShippedFile> {
+  const { store } = job.ports
+  const { path: name, size, sha256 } = file
+  const key = `${folder}/${attemptOf(job)}/${name}`
+  await store.copy(shippingRef(job, name), { bucket: 'models', key })
+  return { name, key, size, sha256, url: store.publicUrl(key) }
+}
+
+/** Who comes second takes the manifest that is there, whichever attempt it tells of. */
+async function writeManifest(job: Job, manifest: Manifest): Promise<Manifest> {
+  const text = JSON.stringify(manifest, null, 2)
+  const first = await job.ports.store.writeOnce(manifestRef(job.training.id), text, 'application/json')
+  if (first) return manifest
+  const before = await findShipped(job)
+  if (!before) throw new Failure('store-failed', 'the manifest that another worker wrote is gone again')
+  return before
 }

@@ -1,0 +1,33 @@
+/**
+ * Links to published files. Documents carry the address of a file: on the bucket's public domain, or `s3://bucket/key`
+ * where there is none. Whoever is to fetch it gets a presigned link then, made when it is asked for.
+ */
+import type { Store } from '../storage/store.ts'
+import type { ComfyUi, PublishedFile } from './comfyui.ts'
+import type { ComfyUiFolder } from './mongo-comfyui-folder.ts'
+
+/** A ComfyUI that is slow gets another link with its next look. */
+const validSeconds = 24 * 3600
+
+export async function fetchable<File extends PublishedFile>(store: Store, file: File): Promise<File> {
+  const key = keyOf(store, file.url)
+  return key ? { ...file, url: await store.presignRead({ bucket: 'models', key }, validSeconds) } : file
+}
+
+/** A service that fetches a file by itself, from the link that it is told. */
+export function withLinks(comfyUi: ComfyUi, store: Store): ComfyUi {
+  return { install: async (file) => comfyUi.install(await fetchable(store, file)) }
+}
+
+/** What `bellows sync` is answered. */
+export async function listWithLinks(
+  folder: Pick<ComfyUiFolder, 'list'>,
+  store: Store,
+): Promise<readonly PublishedFile[]> {
+  return Promise.all((await folder.list()).map((file) => fetchable(store, file)))
+}
+
+function keyOf(store: Store, url: string): string | undefined {
+  const start = store.publicUrl('')
+  return start.startsWith('s3://') && url.startsWith(start) ? url.slice(start.length) : undefined
+}
