@@ -65,7 +65,7 @@ def main(job):
 
 def encode_images(folder, device, samples):
     """Latents `[16, h/8, w/8]`, shifted and scaled."""
-    vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", dtype=torch.float32).to(device)
+    vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", use_safetensors=True, dtype=torch.float32).to(device)
     for pixels in data.decode(samples):
         with torch.no_grad():
             latents = vae.encode(pixels[None].to(device)).latent_dist.mode()
@@ -74,7 +74,9 @@ def encode_images(folder, device, samples):
 
 def encode_texts(folder, plan, device, texts):
     """`text` `[512, 4096]` of T5 and `pooled` `[768]` of CLIP, in the plan's precision. FLUX.1-schnell has 256 tokens."""
-    pipeline = FluxPipeline.from_pretrained(folder, vae=None, transformer=None, dtype=machine.weights_type(plan))
+    pipeline = FluxPipeline.from_pretrained(
+        folder, vae=None, transformer=None, use_safetensors=True, dtype=machine.weights_type(plan)
+    )
     pipeline.to(device)
     guided = FluxTransformer2DModel.load_config(folder, subfolder="transformer")["guidance_embeds"]
     length = min(512 if guided else 256, pipeline.tokenizer_2.model_max_length)
@@ -112,8 +114,10 @@ def loss(transformer, batch, generator):
 
 def draw_samples(job, transformer, captions, device, step):
     kind = machine.weights_type(job.plan)
-    vae = AutoencoderKL.from_pretrained(job.base, subfolder="vae", dtype=kind).to(device)
-    pipeline = FluxPipeline.from_pretrained(job.base, transformer=transformer, vae=vae, **no_encoders)
+    vae = AutoencoderKL.from_pretrained(job.base, subfolder="vae", use_safetensors=True, dtype=kind).to(device)
+    pipeline = FluxPipeline.from_pretrained(
+        job.base, transformer=transformer, vae=vae, use_safetensors=True, **no_encoders
+    )
     for number, prompt in enumerate(sampling.prompts(job.plan)):
         sampling.draw(
             job,

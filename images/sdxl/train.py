@@ -65,7 +65,7 @@ def main(job):
 
 def encode_images(folder, device, samples):
     """Latents `[4, h/8, w/8]`, scaled. The VAE is float32: its half-precision overflows."""
-    vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", dtype=torch.float32).to(device)
+    vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", use_safetensors=True, dtype=torch.float32).to(device)
     for pixels in data.decode(samples):
         with torch.no_grad():
             latents = vae.encode(pixels[None].to(device)).latent_dist.mode()
@@ -78,7 +78,7 @@ def encode_texts(folder, plan, device, texts):
     An empty caption is zeros where the base was trained so, as it is in sampling.
     """
     pipeline = StableDiffusionXLPipeline.from_pretrained(
-        folder, vae=None, unet=None, dtype=machine.weights_type(plan)
+        folder, vae=None, unet=None, use_safetensors=True, dtype=machine.weights_type(plan)
     ).to(device)
     for text in texts:
         with torch.no_grad():
@@ -113,8 +113,10 @@ def loss(unet, noise_schedule, batch, generator, min_snr_gamma):
 
 def draw_samples(job, unet, captions, device, step):
     kind = machine.weights_type(job.plan)
-    vae = AutoencoderKL.from_pretrained(job.base, subfolder="vae", dtype=kind).to(device)
-    pipeline = StableDiffusionXLPipeline.from_pretrained(job.base, unet=unet, vae=vae, **no_encoders)
+    vae = AutoencoderKL.from_pretrained(job.base, subfolder="vae", use_safetensors=True, dtype=kind).to(device)
+    pipeline = StableDiffusionXLPipeline.from_pretrained(
+        job.base, unet=unet, vae=vae, use_safetensors=True, **no_encoders
+    )
     nothing = captions[""]
     for number, prompt in enumerate(sampling.prompts(job.plan)):
         sampling.draw(

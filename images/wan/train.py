@@ -87,7 +87,9 @@ def expert_ranges(index):
 
 def encode_images(folder, device, samples):
     """Latents `[16, 1 + (frames - 1) / 4, h/8, w/8]`, each channel with mean 0 and deviation 1."""
-    vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32).to(device)
+    vae = AutoencoderKLWan.from_pretrained(
+        folder, subfolder="vae", use_safetensors=True, dtype=torch.float32
+    ).to(device)
     means, deviations = (
         torch.tensor(values, device=device).view(1, -1, 1, 1, 1)
         for values in (vae.config.latents_mean, vae.config.latents_std)
@@ -102,7 +104,12 @@ def encode_images(folder, device, samples):
 def encode_texts(folder, plan, device, texts):
     """`text` `[512, 4096]` of UMT5, zeros behind its end, in the plan's precision."""
     pipeline = WanPipeline.from_pretrained(
-        folder, vae=None, transformer=None, transformer_2=None, dtype=machine.weights_type(plan)
+        folder,
+        vae=None,
+        transformer=None,
+        transformer_2=None,
+        use_safetensors=True,
+        dtype=machine.weights_type(plan),
     ).to(device)
     length = min(512, pipeline.tokenizer.model_max_length)
     for text in texts:
@@ -131,9 +138,11 @@ def loss(transformer, batch, generator, shift, low, high):
 
 def draw_samples(job, experts, captions, device, step):
     kind = machine.weights_type(job.plan)
-    vae = AutoencoderKLWan.from_pretrained(job.base, subfolder="vae", dtype=kind).to(device)
+    vae = AutoencoderKLWan.from_pretrained(job.base, subfolder="vae", use_safetensors=True, dtype=kind).to(device)
     missing = {"text_encoder": None, "tokenizer": None}
-    pipeline = WanPipeline.from_pretrained(job.base, vae=vae, **({"transformer_2": None} | experts), **missing)
+    pipeline = WanPipeline.from_pretrained(
+        job.base, vae=vae, use_safetensors=True, **({"transformer_2": None} | experts), **missing
+    )
     for number, prompt in enumerate(sampling.prompts(job.plan)):
         sampling.draw(
             job,

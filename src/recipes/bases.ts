@@ -13,6 +13,7 @@ import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
 import { countParameters } from './base-size.ts'
+import { safeWeights, smallFile, weightsFile } from './diffusers-files.ts'
 import { familySchema } from './plan.ts'
 
 const nameSchema = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/)
@@ -129,7 +130,10 @@ export async function publishWeights(
   return base
 }
 
-/** Every file of a folder of weights with its size and sum, in order of their paths. */
+/**
+ * Every file of a folder of weights with its size and sum, in order of their paths: safetensors, configuration, tokenizers.
+ * Others are left out, since a loader that finds them may run what is in them; throws where a component has no other weights.
+ */
 export async function* weightsIn(folder: string): AsyncGenerator<BaseFile> {
   for (const path of await filesBelow(folder)) {
     const local = join(folder, path)
@@ -154,15 +158,20 @@ async function readArrived(store: Store, ref: ObjectRef): Promise<readonly BaseF
   return filesSchema.catch([]).parse(JSON.parse(written))
 }
 
-/** Symbolic links, as in a hub's cache, count as what they point to; hidden files and the list don't. */
+/** Symbolic links, as in a hub's cache, count as what they point to; hidden files, others' kinds and the list don't. */
 async function filesBelow(folder: string): Promise<string[]> {
   const found: string[] = []
   const visit = async (directory: string): Promise<void> => {
-    for (const name of (await readdir(directory)).sort()) {
+    const names = (await readdir(directory)).sort()
+    const unsafe = names.find((name) => weightsFile.test(name))
+    if (unsafe && !names.some((name) => safeWeights.test(name)))
+      throw new Error(`${join(directory, unsafe)}: weights must be .safetensors.`)
+    for (const name of names) {
       if (name.startsWith('.') || (directory === folder && name === listName)) continue
       const path = join(directory, name)
       if ((await stat(path)).isDirectory()) await visit(path)
-      else found.push(relative(folder, path).split(sep).join('/'))
+      else if (safeWeights.test(name) || smallFile.test(name))
+        found.push(relative(folder, path).split(sep).join('/'))
     }
   }
   await visit(folder)

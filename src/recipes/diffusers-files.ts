@@ -17,10 +17,12 @@ const shardIndexSchema = z.object({ weight_map: z.record(z.string(), z.string())
 
 /** What the loaders call their weights: diffusers' models, then transformers'. */
 const stems = ['diffusion_pytorch_model', 'model'] as const
+/** Holds numbers and nothing that runs, as the other kinds of weights may. */
+export const safeWeights = /^\w[\w.-]*\.safetensors$/
 /** Configuration, tokenizers and their like. */
-const smallFile = /^\w[\w.-]*\.(json|txt|model|jinja)$/
+export const smallFile = /^\w[\w.-]*\.(json|txt|model|jinja)$/
 const shardIndex = /\.index\.(\w+\.)?json$/
-const weightsFile = /\.(safetensors|bin|msgpack|onnx|pt|ckpt|gguf)$/
+export const weightsFile = /\.(safetensors|bin|msgpack|onnx|pt|pth|ckpt|gguf|h5|pkl)$/
 
 /**
  * `variant`, such as `fp16`, is taken where a component has it, and put where the full weights would be.
@@ -67,6 +69,8 @@ async function weightsOf(
       if (!names.includes(index)) continue
       const { weight_map: places } = shardIndexSchema.parse(await readJson(`${component}/${index}`))
       const shards = [...new Set(Object.values(places))].sort()
+      const other = shards.find((shard) => !safeWeights.test(shard))
+      if (other) throw new Error(`${component}/${index} names ${other}: weights must be .safetensors.`)
       const missing = shards.find((shard) => !names.includes(shard))
       if (missing) throw new Error(`${component}/${index} names ${missing}, and there is no such file.`)
       return [{ from: index, to: `${stem}.safetensors.index.json` }, ...shards.map(same)]

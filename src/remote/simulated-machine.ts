@@ -14,7 +14,7 @@ import type { Host, Notice, TrainerContainer, TrainerExit, TrainerState } from '
 let machines = 0
 
 /** What a scripted trainer does next. One that hangs does nothing more until it is killed. */
-type TrainerAct =
+export type TrainerAct =
   | { readonly line: string }
   | { readonly stderr: string }
   | { readonly write: string; readonly content: string | Buffer }

@@ -92,7 +92,7 @@ test.each(['copy', 'writeOnce'])(
       trainer: (attempt) =>
         function* (view) {
           for (const said of goodTrainer(view) as Generator<TrainerAct>) {
-            const isLora = 'write' in said && said.write.endsWith('.safetensors')
+            const isLora = typeof said === 'object' && 'write' in said && said.write.endsWith('.safetensors')
             yield isLora ? { ...said, content: `lora of ${attempt}` } : said
           }
         },
@@ -134,7 +134,7 @@ test("a trainer's image can't have other files published than the plan's", async
       function* (view) {
         const plan = planSchema.parse(JSON.parse(view.files.get('plan.json')?.toString() ?? ''))
         for (const said of goodTrainer(view) as Generator<TrainerAct>) {
-          if ('write' in said && said.write === 'out/result.json') {
+          if (typeof said === 'object' && 'write' in said && said.write === 'out/result.json') {
             const files = [{ name: `${plan.name}.safetensors` }, { name: 'popular-model.safetensors' }]
             yield { write: 'out/popular-model.safetensors', content: 'x' }
             yield { ...said, content: JSON.stringify({ ...JSON.parse(String(said.content)), files }) }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -113,7 +113,8 @@ describe('bellows sync', () => {
     list = named.map(([filename, content], index) => {
       bodies.set(`/files/${index}`, Buffer.from(content))
       const sha256 = createHash('sha256').update(content).digest('hex')
-      return { filename, url: `${address}/files/${index}`, size: Buffer.byteLength(content), sha256 }
+      const modelId = `model of ${filename}`
+      return { modelId, filename, url: `${address}/files/${index}`, size: Buffer.byteLength(content), sha256 }
     })
   }
 
@@ -146,6 +147,69 @@ describe('bellows sync', () => {
     expect((await sync()).downloaded).toEqual(['ours.safetensors'])
     expect(await readFile(join(folder, 'mine.safetensors'), 'utf8')).toBe('by hand')
     expect(await readFile(join(folder, 'ours.safetensors'), 'utf8')).toBe('v2')
+  })
+
+  it("never lets one model replace another's file", async () => {
+    offer(['kite.safetensors', 'v1'])
+    await sync()
+    offer(['kite.safetensors', 'other'])
+    list = (list as object[]).map((each) => ({ ...each, modelId: 'another model' }))
+    const told: string[] = []
+    const outcome = await sync({ onFile: (...said: string[]) => told.push(said.join(' ')) })
+    expect(outcome).toEqual({ downloaded: [], refused: ['kite.safetensors'] })
+    expect(told[0]).toContain('a file of another model has that name already')
+    expect(await readFile(join(folder, 'kite.safetensors'), 'utf8')).toBe('v1')
+  })
+
+  it('follows no link that was planted in the folder', async () => {
+    const outside = await mkdtemp(join(tmpdir(), 'bellows-test-'))
+    const victim = join(outside, 'victim')
+    const untouched = '{"a.safetensors":{"sha256":"0"}}'
+    await writeFile(victim, untouched)
+    offer(['a.safetensors', 'aaa'], ['b.safetensors', 'bb'], ['c.safetensors', 'c'])
+    await symlink(victim, join(folder, 'a.safetensors'))
+    await symlink(join(outside, 'new'), join(folder, 'b.safetensors'))
+    await symlink(victim, join(folder, '.c.safetensors.part'))
+    await symlink(victim, join(folder, '.bellows-sync.json'))
+    await symlink(victim, join(folder, '.bellows-sync.json.part'))
+    expect(await sync()).toEqual({
+      downloaded: ['c.safetensors'],
+      refused: ['a.safetensors', 'b.safetensors'],
+    })
+    expect(await readFile(victim, 'utf8')).toBe(untouched)
+    expect(await readdir(outside)).toEqual(['victim'])
+    expect(await sync()).toMatchObject({ downloaded: [] })
+    await rm(outside, { recursive: true })
+  })
+
+  it('follows no redirect, wherever it leads', async () => {
+    offer(['a.safetensors', 'aaa'])
+    const asked: string[] = []
+    const serve = handle
+    handle = (request, response, body) => {
+      asked.push(request.url ?? '')
+      if (request.url === '/files/0') response.writeHead(302, { location: '/inner' }).end()
+      else serve(request, response, body)
+    }
+    expect((await sync()).refused).toEqual(['a.safetensors'])
+    expect(asked).toEqual(['/comfyui/files', '/files/0'])
+  })
+
+  it('reads no list of more than 16 MiB or 20,000 files', async () => {
+    offer(['a.safetensors', 'aaa'])
+    const [one] = list as object[]
+    list = Array.from({ length: 20_001 }, () => one)
+    await expect(sync()).rejects.toThrow(/20000/)
+    let sent = 0
+    handle = (_, response) => {
+      const more = (): void => {
+        while (!response.destroyed && response.write(' '.repeat(1 << 20))) sent++
+        if (!response.destroyed) response.once('drain', more)
+      }
+      more()
+    }
+    await expect(sync()).rejects.toThrow('the list of files is longer than 16777216 bytes')
+    expect(sent).toBeLessThan(64)
   })
 
   it('refuses names that leave the folder or are no models, and goes on with the others', async () => {

@@ -33,6 +33,28 @@ describe('a base model', () => {
     expect((await store.read({ bucket: 'bases', key })).toString()).toBe('weights')
   })
 
+  it('leaves out what a loader might run, and refuses a component that has no other weights', async () => {
+    const other = await mkdtemp(join(tmpdir(), 'bellows-test-'))
+    await mkdir(join(other, 'vae'))
+    const names = [
+      'vae/model.safetensors',
+      'vae/model.bin',
+      'vae/pipeline.py',
+      'vae/config.json',
+      'vae/spiece.model',
+    ]
+    for (const name of names) await writeFile(join(other, name), '{}')
+    const base = await publishBase(memoryStore(), other, meta)
+    expect(base.files.map(({ path }) => path)).toEqual([
+      'vae/config.json',
+      'vae/model.safetensors',
+      'vae/spiece.model',
+    ])
+    await rm(join(other, 'vae/model.safetensors'))
+    await expect(publishBase(memoryStore(), other, meta)).rejects.toThrow('weights must be .safetensors')
+    await rm(other, { recursive: true })
+  })
+
   it('has the sum that sha256sum finds', async () => {
     const { sha256 } = await publishBase(memoryStore(), folder, meta)
     const command = 'sha256sum Z.json link.safetensors unet/model.safetensors | sha256sum'

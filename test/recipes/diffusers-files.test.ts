@@ -94,3 +94,15 @@ test.each([
 test('a single-file checkpoint is no base', async () => {
   await expect(filesToLoad(['flux.safetensors'], async () => ({}))).rejects.toThrow('no model_index.json')
 })
+
+test.each(['model.bin', 'run.py', '../model.safetensors', 'deep/model.safetensors'])(
+  'an index that names %s is refused',
+  async (name) => {
+    const texts = {
+      'model_index.json': { text_encoder: ['transformers', 'CLIPTextModel'] },
+      'text_encoder/model.safetensors.index.json': weightMap([name]),
+    }
+    const files = ['text_encoder/model.safetensors.index.json', `text_encoder/${name}`, 'model.safetensors']
+    await expect(chosen(files, texts)).rejects.toThrow(`names ${name}: weights must be .safetensors.`)
+  },
+)

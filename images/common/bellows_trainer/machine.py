@@ -52,10 +52,10 @@ def weights_type(plan):
 
 def frozen(model_class, job, device, subfolder):
     """The model that the adapter goes into, straight from the mapped file to the device."""
-    options = {"dtype": weights_type(job.plan), "use_safetensors": True, "device_map": str(device)}
+    options = {"dtype": weights_type(job.plan), "device_map": str(device)}
     if job.plan.quantization != "none":
         options["quantization_config"] = _quantization(job.plan)
-    model = model_class.from_pretrained(job.base, subfolder=subfolder, **options)
+    model = model_class.from_pretrained(job.base, subfolder=subfolder, use_safetensors=True, **options)
     model.requires_grad_(False)
     if job.plan.gradientCheckpointing:
         model.enable_gradient_checkpointing()
