@@ -182,10 +182,10 @@ export const settingsSchema = z.object({
 
   BELLOWS_IMAGE_SDXL: z
     .string()
-    .default('ghcr.io/bellows/trainer-sdxl:0.1.0')
-    .describe('Trainer images, where no offering names another'),
-  BELLOWS_IMAGE_FLUX: z.string().default('ghcr.io/bellows/trainer-flux:0.1.0'),
-  BELLOWS_IMAGE_WAN: z.string().default('ghcr.io/bellows/trainer-wan:0.1.0'),
+    .optional()
+    .describe('Trainer images of yours; **required** for a family with an offering that names none'),
+  BELLOWS_IMAGE_FLUX: z.string().optional(),
+  BELLOWS_IMAGE_WAN: z.string().optional(),
 
   PULUMI_COMMAND: z.string().default('pulumi').describe('The Pulumi CLI'),
   PULUMI_BACKEND_URL: z

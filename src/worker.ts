@@ -25,6 +25,7 @@ import { preflight } from './operations/preflight.ts'
 import { startClaimLoop } from './pipeline/claim-loop.ts'
 import type { Clock } from './pipeline/ports.ts'
 import { sweepScratch } from './pipeline/scratch.ts'
+import { withoutImage } from './recipes/offerings.ts'
 import { endParts } from './stopping.ts'
 import { sweepTemporaryFolders } from './temporary-folder.ts'
 import { startWeb } from './web/server.ts'
@@ -54,6 +55,9 @@ export async function startWorker(
   connect = connectClients,
   look = preflight,
 ): Promise<Worker> {
+  const settings = pipelineSettings(config)
+  const lacking = withoutImage(settings.offerings, settings.images)
+  if (lacking.length > 0) throw new StartRefused(lacking)
   const connecting = connect(config)
   const probe = () =>
     look({
@@ -70,7 +74,6 @@ export async function startWorker(
   if (removed.length > 0) log.info({ removed }, 'temporary folders of processes that are gone')
   const clients = await connecting
   const { ports, comfyUiFolder: folder } = clients
-  const settings = pipelineSettings(config)
   const metrics = createMetrics(() => loop.active().length)
   let lastLookAt: Date | undefined
 

@@ -15,7 +15,7 @@ export type PipelineSettings = {
   readonly machineCheckMs: number
   /** By `offeringId`. */
   readonly offerings: Readonly<Record<string, Offering>>
-  readonly images: Readonly<Record<Family, string>>
+  readonly images: Readonly<Record<Family, string | undefined>>
   /** Whether containers get the GPU; off where there is none. */
   readonly gpu: boolean
   /** Memory of the trainer's container. */

@@ -72,6 +72,19 @@ export function mayNameImage({ jobImages = [] }: Offering, image: unknown): imag
   return success && jobImages.some((each) => (each.endsWith('/') ? data.startsWith(each) : data === each))
 }
 
+/** A sentence for each offering that nothing could train. */
+export function withoutImage(
+  offerings: Offerings,
+  images: Readonly<Record<Plan['family'], string | undefined>>,
+): readonly string[] {
+  return Object.entries(offerings)
+    .filter(([, { image, family }]) => !image && !images[family])
+    .map(
+      ([key, { family }]) =>
+        `the offering "${key}" has no trainer image: set BELLOWS_IMAGE_${family} to one of yours, or its "image" in BELLOWS_OFFERINGS`,
+    )
+}
+
 /** `platformFee` is a share, such as 0.2. Whole points, rounded up. */
 export function pricePoints(
   offering: Offering,

@@ -5,7 +5,6 @@ export const fewestSettings: Readonly<Record<string, string>> = {
   R2_ACCOUNT_ID: 'a1b2c3',
   R2_ACCESS_KEY_ID: 'key',
   R2_SECRET_ACCESS_KEY: 'its secret',
-  R2_MODELS_PUBLIC_URL: 'https://models.example.com',
   BELLOWS_AMI: 'ami-1',
   BELLOWS_VPC: 'vpc-1',
   BELLOWS_SUBNETS: 'us-east-1a=subnet-1',

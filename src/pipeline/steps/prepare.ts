@@ -86,7 +86,11 @@ function checkRequest(job: Job): {
 /** The job's own where its offering allows it, else the offering's, else the family's. */
 function chooseImage({ training, settings }: Job, offering: Offering, family: Family): string {
   const { trainerImage } = training.wishes
-  if (trainerImage === undefined || trainerImage === null) return offering.image ?? settings.images[family]
+  if (trainerImage === undefined || trainerImage === null) {
+    const image = offering.image ?? settings.images[family]
+    if (!image) throw new Failure('misconfigured', `the offering ${quoted(training.offeringId)} has no image`)
+    return image
+  }
   if (mayNameImage(offering, trainerImage)) return trainerImage
   const named = typeof trainerImage === 'string' ? quoted(trainerImage) : 'no text'
   throw new Failure(
