@@ -147,6 +147,7 @@ export function pipelineSettings(config: Config): PipelineSettings {
       teardown: minutes(config.BELLOWS_LIMIT_TEARDOWN_MINUTES),
     },
     machineCheckMs: config.BELLOWS_MACHINE_CHECK_SECONDS * 1000,
+    ...(config.BELLOWS_FOREIGN_FIELDS && { foreignFields: config.BELLOWS_FOREIGN_FIELDS }),
     offerings: file ? offeringsSchema.parse(JSON.parse(file)) : defaultOfferings,
     images: {
       SDXL: config.BELLOWS_IMAGE_SDXL,

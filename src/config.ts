@@ -109,6 +109,9 @@ export const settingsSchema = z.object({
     .string()
     .optional()
     .describe('JSON file of offerings; without it `sdxl-lora`, `flux-lora`, `wan-lora`'),
+  BELLOWS_FOREIGN_FIELDS: list
+    .optional()
+    .describe('Fields of other systems in `trainingJobs` that look like misspelt wishes, and are none'),
 
   R2_ACCOUNT_ID: z.string().optional().describe('Cloudflare account; makes the endpoint'),
   R2_ENDPOINT: z.url().optional().describe('Endpoint of another S3 store, in place of the account'),

@@ -9,6 +9,7 @@ import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { totalmem } from 'node:os'
 import { basename, join, parse, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { InvalidArgumentError } from 'commander'
 import { execa } from 'execa'
 import { cudaTrainer } from '../../tools/cuda-images.ts'
 import { setUp } from '../../tools/toolbox.ts'
@@ -17,6 +18,7 @@ import { datasetPreparer } from '../datasets/prepare-dataset.ts'
 import { checkArtifact } from '../models/artifact.ts'
 import { parseResult } from '../models/manifest.ts'
 import { sumOf, weightsIn } from '../recipes/bases.ts'
+import { unknownWish } from '../recipes/misspelt.ts'
 import { type Family, families, type Plan } from '../recipes/plan.ts'
 import { planText } from '../recipes/plan-text.ts'
 import { recipes } from '../recipes/registry.ts'
@@ -93,6 +95,8 @@ async function main(): Promise<void> {
 }
 
 function oneMore(text: string, before: readonly string[]): readonly string[] {
+  const unknown = unknownWish(wish(text)[0])
+  if (unknown) throw new InvalidArgumentError(unknown)
   return [...before, text]
 }
 

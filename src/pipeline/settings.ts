@@ -13,6 +13,8 @@ export type PipelineSettings = {
   readonly limits: Limits
   /** Between two looks at whether the cloud still has the machine. */
   readonly machineCheckMs: number
+  /** Fields of other systems in a training's document, however much they look like ours. Default: none. */
+  readonly foreignFields?: readonly string[]
   /** By `offeringId`. */
   readonly offerings: Readonly<Record<string, Offering>>
   readonly images: Readonly<Record<Family, string | undefined>>

@@ -3,6 +3,7 @@
  * training's document); without a file there are three.
  */
 import { z } from 'zod'
+import { unknownWish } from './misspelt.ts'
 import { familySchema, type Plan } from './plan.ts'
 import { operatorLimits, readWishes } from './wishes.ts'
 
@@ -34,6 +35,10 @@ export const offeringSchema = z
       .record(z.string(), z.unknown())
       .default({})
       .superRefine((wishes, context) => {
+        for (const name of Object.keys(wishes)) {
+          const message = unknownWish(name)
+          if (message) context.addIssue({ code: 'custom', path: [name], message })
+        }
         try {
           readWishes(wishes, operatorLimits)
         } catch (error) {

@@ -66,6 +66,15 @@ export function readWishes(given: Wishes, limits: WishLimits): Wished {
   return wished
 }
 
+/** Of every wish that there is. */
+export const wishNames: readonly string[] = Object.keys(wishes(operatorLimits))
+
+/** Whether the wish of that name could be granted to anybody at all. */
+export function isWishFor(name: string, value: unknown): boolean {
+  const all = wishes(operatorLimits)
+  return Object.hasOwn(all, name) && all[name]?.schema.safeParse(value).success === true
+}
+
 type Wish = { readonly schema: z.ZodType; readonly allowed: string }
 
 function wishes({ steps, rank, resolution }: WishLimits): Record<string, Wish> {
@@ -95,7 +104,7 @@ function wishes({ steps, rank, resolution }: WishLimits): Record<string, Wish> {
     batchSize: whole({ min: 1, max: 16 }),
     gradientAccumulation: whole({ min: 1, max: 64 }),
     captionDropout: number({ min: 0, max: 1 }),
-    flip: truth,
+    flip: truth(),
     ema: {
       schema: z.union([z.boolean().transform((on) => (on ? defaultEma : null)), z.number().gt(0).lt(1)]),
       allowed: 'true, false, or a number between 0 and 1',
@@ -110,14 +119,16 @@ function wishes({ steps, rank, resolution }: WishLimits): Record<string, Wish> {
     checkpointEvery: whole({ min: 1, max: steps.max }),
     precision: oneOf(precision),
     quantization: oneOf(quantization),
-    gradientCheckpointing: truth,
+    gradientCheckpointing: truth(),
   }
 }
 
 /** As ai-toolkit's example for FLUX has it (November 2026). */
 export const defaultEma = 0.99
 
-const truth: Wish = { schema: z.boolean(), allowed: 'true or false' }
+function truth(): Wish {
+  return { schema: z.boolean(), allowed: 'true or false' }
+}
 
 function whole(range: Range): Wish {
   return { schema: z.int().min(range.min).max(range.max), allowed: `a whole number ${between(range)}` }

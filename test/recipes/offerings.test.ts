@@ -48,6 +48,7 @@ describe('offerings', () => {
     ['two prices', { pricePoints: 1, usd: 1 }],
     ['a price by steps on top of a whole one', { pricePoints: 1, usdPerThousandSteps: 1 }],
     ['a wish out of bounds', { usd: 1, wishes: { rank: 1000 } }],
+    ['a misspelt wish', { usd: 1, wishes: { learning_rate: 1e-4 } }],
     ['a name that climbs', { usd: 1, base: '../x' }],
     ['an unknown family', { usd: 1, family: 'SD15' }],
     ['a misspelt field', { usd: 1, prise: 3 }],

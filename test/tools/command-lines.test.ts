@@ -52,3 +52,13 @@ test('a misspelt option is named, with what there is, and nothing is begun', asy
   const other = await start(scripts.demo, '--model', 'SD3')
   expect(other.stderr).toMatch(/It must be one of SDXL, FLUX, WAN\./)
 })
+
+test('a wish that there is not is refused by npm run train, with what was meant, and nothing is begun', async () => {
+  const { exitCode, stderr } = await start(
+    scripts.train,
+    ...['--data', home, '--out', home, '--wish', 'learning_rate=0.1'],
+  )
+  expect(exitCode).toBe(1)
+  expect(stderr).toContain('There is no wish learning_rate. Did you mean learningRate?')
+  expect(await readdir(home)).toEqual([])
+})

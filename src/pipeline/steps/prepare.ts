@@ -7,6 +7,7 @@ import type { Dataset } from '../../datasets/datasets.ts'
 import { Failure } from '../../failure.ts'
 import { sizeOf } from '../../recipes/base-size.ts'
 import { type Base, readBase } from '../../recipes/bases.ts'
+import { misspelt } from '../../recipes/misspelt.ts'
 import { mayNameImage, type Offering, pricePoints } from '../../recipes/offerings.ts'
 import { type Family, families, type Plan, planSchema } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
@@ -18,6 +19,7 @@ export async function prepare(job: Job): Promise<Plan> {
   if (job.run.plan) return agreedPlan(job)
   const { datasets, prepareDataset, store } = job.ports
 
+  checkFields(job)
   const { ownerAccountId, datasetId, offering, family } = checkRequest(job)
   const image = chooseImage(job, offering, family)
   const recipe = recipes[family]
@@ -48,6 +50,14 @@ export async function prepare(job: Job): Promise<Plan> {
   return plan
 }
 
+/** Fields of a foreign type, and misspelt ones. */
+function checkFields({ training, settings }: Job): void {
+  const { problems, wishes, offeringId, baseModel, modelName, triggerWord, steps } = training
+  const fields = { ...wishes, offeringId, baseModel, modelName, triggerWord, steps }
+  const complaints = [...problems, ...misspelt(fields, settings.foreignFields)]
+  if (complaints.length > 0) throw new Failure('bad-request', complaints.map(printable).join('; '))
+}
+
 function checkRequest(job: Job): {
   ownerAccountId: string
   datasetId: string
@@ -57,8 +67,6 @@ function checkRequest(job: Job): {
 } {
   const { training, settings } = job
   const { ownerAccountId, datasetId, offeringId, baseModel } = training
-  if (training.problems.length > 0)
-    throw new Failure('bad-request', training.problems.map(printable).join('; '))
   if (!ownerAccountId) throw new Failure('bad-request', 'it names no account (ownerAccountId)')
   if (!datasetId) throw new Failure('bad-request', 'it names no dataset (datasetId)')
   if (!offeringId) throw new Failure('bad-request', 'it names no offering (offeringId)')
