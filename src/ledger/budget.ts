@@ -11,7 +11,14 @@ export type Reservation = {
 
 export type BudgetLimits = { readonly dayUsd: number; readonly monthUsd: number }
 
-export type Spending = { readonly dayUsd: number; readonly monthUsd: number }
+export type PeriodSums = { readonly dayUsd: number; readonly monthUsd: number }
+
+export type Spending = {
+  /** The cost of machines that are gone. */
+  readonly spent: PeriodSums
+  /** The most that those which may be there can cost. */
+  readonly reserved: PeriodSums
+}
 
 export interface Budget {
   /** Reserves, or says which budget is short and what is left of it. A replay changes nothing. */
@@ -28,6 +35,11 @@ export interface Budget {
    * replay with another one changes nothing. 0 for what was never reserved, as nothing is ordered then.
    */
   settle(key: string, usd: number): Promise<number>
-  /** Reserved and spent so far in the day and the month of `at`. */
+  /** In the day and the month of `at`. Both together count against the limits. */
   spending(at: Date): Promise<Spending>
+}
+
+/** What a budget has no room for any more, in USD. */
+export function spokenFor({ spent, reserved }: Spending): PeriodSums {
+  return { dayUsd: spent.dayUsd + reserved.dayUsd, monthUsd: spent.monthUsd + reserved.monthUsd }
 }

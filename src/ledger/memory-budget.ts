@@ -1,16 +1,16 @@
 /** The machines' budget without a database, for runs of the workflow with simulated parts. */
 import type { Budget } from './budget.ts'
-import { type Amount, monthAndDay, shortPeriod, sumUp, toMicros } from './months.ts'
+import { type Amount, inUsd, monthAndDay, shortPeriod, sumUp, toMicros } from './months.ts'
 
 type Entry = Amount & { readonly month: string; readonly settled: boolean }
 
 export function memoryBudget(): Budget {
   const entries = new Map<string, Entry>()
 
-  function sums(at: Date) {
+  function sums(at: Date, which: (entry: Entry) => boolean = () => true) {
     const { month, day } = monthAndDay(at)
     return sumUp(
-      [...entries.values()].filter((entry) => entry.month === month),
+      [...entries.values()].filter((entry) => entry.month === month && which(entry)),
       day,
     )
   }
@@ -31,8 +31,10 @@ export function memoryBudget(): Budget {
       return micros / 1e6
     },
     async spending(at) {
-      const { day, month } = sums(at)
-      return { dayUsd: day / 1e6, monthUsd: month / 1e6 }
+      return {
+        spent: inUsd(sums(at, ({ settled }) => settled)),
+        reserved: inUsd(sums(at, ({ settled }) => !settled)),
+      }
     },
   }
 }

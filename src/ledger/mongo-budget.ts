@@ -15,7 +15,7 @@
 import type { Db, Document } from 'mongodb'
 import { durable, isDuplicateKey } from '../mongo.ts'
 import type { Budget } from './budget.ts'
-import { type Amount, monthAndDay, shortPeriod, sumUp, toMicros } from './months.ts'
+import { type Amount, inUsd, monthAndDay, shortPeriod, sumUp, toMicros } from './months.ts'
 
 type Month = {
   /** `2026-11`, UTC. */
@@ -85,8 +85,8 @@ export function mongoBudget(db: Db): Budget {
     },
     async spending(at) {
       const { month: name, day } = monthAndDay(at)
-      const sums = sumUp(amounts(await readMonth(name)), day)
-      return { dayUsd: sums.day / 1e6, monthUsd: sums.month / 1e6 }
+      const month = await readMonth(name)
+      return { spent: inUsd(sumUp(settledAmounts(month), day)), reserved: inUsd(sumUp(month.open, day)) }
     },
   }
 }
@@ -95,8 +95,12 @@ function usdOf(cost: Cost | null): number {
   return (cost?.micros ?? 0) / 1e6
 }
 
-function amounts({ open, settled }: Month): readonly Amount[] {
-  return [...open, ...Object.entries(settled).map(([day, micros]) => ({ day, micros }))]
+function amounts(month: Month): readonly Amount[] {
+  return [...month.open, ...settledAmounts(month)]
+}
+
+function settledAmounts({ settled }: Month): readonly Amount[] {
+  return Object.entries(settled).map(([day, micros]) => ({ day, micros }))
 }
 
 async function ignoringDuplicates(write: Promise<unknown>): Promise<void> {

@@ -20,6 +20,10 @@ export function sumUp(amounts: readonly Amount[], day: string): Sums {
   return { day: sum(amounts.filter((amount) => amount.day === day)), month: sum(amounts) }
 }
 
+export function inUsd({ day, month }: Sums): { readonly dayUsd: number; readonly monthUsd: number } {
+  return { dayUsd: day / 1e6, monthUsd: month / 1e6 }
+}
+
 /** Which budget is too short for this much more, the day's first; undefined if both suffice. */
 export function shortPeriod(
   spent: Sums,

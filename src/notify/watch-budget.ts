@@ -3,7 +3,7 @@
  * that was refused a machine. What stands is over when so much was freed, or a new period has begun, that
  * machines fit again with some distance: else one machine more or less would ring twice.
  */
-import type { Budget, BudgetLimits } from '../ledger/budget.ts'
+import { type Budget, type BudgetLimits, spokenFor } from '../ledger/budget.ts'
 import type { Alert, Alerts } from './alerts.ts'
 
 export type Period = 'day' | 'month'
@@ -16,9 +16,9 @@ export async function watchBudget(
   limits: BudgetLimits,
   now: Date,
 ): Promise<void> {
-  const spending = await budget.spending(now)
-  await watch(alerts, 'day', spending.dayUsd, limits.dayUsd)
-  await watch(alerts, 'month', spending.monthUsd, limits.monthUsd)
+  const { dayUsd, monthUsd } = spokenFor(await budget.spending(now))
+  await watch(alerts, 'day', dayUsd, limits.dayUsd)
+  await watch(alerts, 'month', monthUsd, limits.monthUsd)
 }
 
 export function usedUpKey(period: Period): string {
@@ -29,7 +29,7 @@ export function usedUpAlert(period: Period, detail: string): Alert {
   return {
     severity: 'critical',
     title: `The ${period}'s budget for machines is used up`,
-    text: `${detail}. Jobs that need a machine wait until it is raised or the ${period} is over.`,
+    text: `${detail}. Jobs that need a machine wait in the queue until it is raised or the ${period} is over.`,
   }
 }
 

@@ -29,6 +29,10 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
     return held?.owner !== undefined && held.expiresAt > now().getTime()
   }
 
+  function withHolder({ run, owner }: Held): Run {
+    return { ...structuredClone(run), ...(owner !== undefined && isHeld(run.id) && { heldBy: owner }) }
+  }
+
   /** Copies going in and out: nobody may change a run by changing what he was given. */
   function put(held: Held, run: Run): Run {
     held.run = structuredClone(run)
@@ -64,7 +68,8 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
       if (held?.owner === lease.owner && held.token === lease.token) held.owner = undefined
     },
     async read(trainingId) {
-      return structuredClone(all.get(trainingId)?.run)
+      const held = all.get(trainingId)
+      return held && withHolder(held)
     },
     now: async () => now(),
     async change(lease, { phase, outcome, event, hold, lastStep, ...fields }) {
@@ -157,7 +162,11 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
       return found.sort(oldestFirst).reverse().slice(0, limit)
     },
     async recent(limit) {
-      return runs().sort(oldestFirst).reverse().slice(0, limit)
+      const newest = runs().sort(oldestFirst).reverse().slice(0, limit)
+      return newest.flatMap(({ id }) => {
+        const held = all.get(id)
+        return held ? [withHolder(held)] : []
+      })
     },
   }
 }

@@ -91,6 +91,12 @@ export function mongoRuns(db: Db, deployment: string): Runs {
     return document ? runFrom(document) : undefined
   }
 
+  /** Whether a lease is live is for the database's clock to say. */
+  async function withHolders(stages: readonly Document[]): Promise<readonly Run[]> {
+    const heldBy = { $cond: [{ $gt: ['$expiresAt', '$$NOW'] }, '$owner', '$$REMOVE'] }
+    return (await runs.aggregate<RunDocument>([...stages, { $set: { heldBy } }]).toArray()).map(runFrom)
+  }
+
   async function readHeld(lease: Lease): Promise<Run> {
     const document = await runs.findOne(held(lease))
     if (!document) throw new LeaseLost(lease)
@@ -111,8 +117,8 @@ export function mongoRuns(db: Db, deployment: string): Runs {
       await update(lease, { $unset: { owner: '', expiresAt: '' } })
     },
     async read(trainingId) {
-      const document = await runs.findOne({ _id: trainingId })
-      return document ? runFrom(document) : undefined
+      const [run] = await withHolders([{ $match: { _id: trainingId } }])
+      return run
     },
     async now() {
       return (await db.command({ hello: 1 })).localTime as Date
@@ -232,7 +238,7 @@ export function mongoRuns(db: Db, deployment: string): Runs {
       return documents.map(runFrom)
     },
     async recent(limit) {
-      return (await runs.find(ours).sort({ startedAt: -1, _id: -1 }).limit(limit).toArray()).map(runFrom)
+      return withHolders([{ $match: ours }, { $sort: { startedAt: -1, _id: -1 } }, { $limit: limit }])
     },
   }
 }

@@ -155,6 +155,8 @@ export type Run = {
   readonly lastEvent?: TimelineEvent
   readonly startedAt: Date
   readonly phaseTimes: Readonly<Partial<Record<Phase, Date>>>
+  /** Worker whose lease was live when it was read by `read` or `recent`. */
+  readonly heldBy?: string
 }
 
 /** Fields that a step may set; attempts have verbs of their own. */
@@ -172,6 +174,7 @@ export type RunChange = Partial<
     | 'phaseTimes'
     | 'hold'
     | 'crashes'
+    | 'heldBy'
   >
 > & {
   /** `null`: the job waits no more. */

@@ -1,6 +1,6 @@
 import { html, raw } from 'hono/html'
-import { phases } from '../trainings/runs.ts'
-import type { JobStatus, Overview, RunSummary } from './status.ts'
+import { type Hold, phases } from '../trainings/runs.ts'
+import { type JobStatus, type Overview, type RunSummary, reachedPhases } from './status.ts'
 
 const style = raw(`
   :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 15%, transparent); --accent: #d9541e }
@@ -15,14 +15,21 @@ const style = raw(`
   code { font-size: .9em }
 `)
 
-export function overviewPage({ worker, counts, spending, budget, runs }: Overview) {
+/** Held jobs that are listed; of more, only the number is told. */
+const mostHeld = 20
+
+export function overviewPage(overview: Overview) {
+  const { worker, counts, spending, budget, runs } = overview
+  const { spent, reserved } = spending
   return page(
     'Bellows',
     html`<div class="figures">
         ${figure('queued', counts.QUEUED)} ${figure('running', counts.RUNNING)} ${figure('completed', counts.COMPLETED)}
-        ${figure('failed', counts.FAILED)} ${figure(`of $${budget.dayUsd} today`, `$${spending.dayUsd.toFixed(2)}`)}
-        ${figure(`of $${budget.monthUsd} this month`, `$${spending.monthUsd.toFixed(2)}`)}
+        ${figure('failed', counts.FAILED)}
+        ${figure(`spent of $${budget.dayUsd} today, and ${usd(reserved.dayUsd)} reserved`, usd(spent.dayUsd))}
+        ${figure(`spent of $${budget.monthUsd} this month, and ${usd(reserved.monthUsd)} reserved`, usd(spent.monthUsd))}
       </div>
+      ${notices(overview)}
       <table>
         <tr><th>Training</th><th>Model</th><th>Phase</th><th>Steps</th><th>Machine</th><th class="number">Cost</th><th>Ending</th></tr>
         ${runs.map(row)}
@@ -32,11 +39,38 @@ export function overviewPage({ worker, counts, spending, budget, runs }: Overvie
   )
 }
 
+/** What keeps jobs in the queue. */
+function notices({ paused, held, notUnderstood }: Overview) {
+  const more = held.length - mostHeld
+  return html`${paused ? html`<p><b>No new job is claimed</b> since ${time(paused.since)}: ${paused.by}</p>` : ''}
+      ${held.slice(0, mostHeld).map((hold) => html`<p><a href="/jobs/${hold.id}"><code>${hold.id}</code></a> ${heldUntil(hold)}</p>`)}
+      ${more > 0 ? html`<p>… and ${more} more that are held</p>` : ''}
+      ${notUnderstood.count > 0 ? html`<p><b>Documents that are not understood</b> and left alone (${notUnderstood.count}): ${notUnderstood.examples.join('; ')}</p>` : ''}`
+}
+
+function heldUntil({ reason, until }: Hold): string {
+  return `Held: ${reason}, next try at ${time(until)}`
+}
+
+function time(at: Date): string {
+  return `${at.toISOString().slice(0, 16).replace('T', ' ')} UTC`
+}
+
+function usd(amount: number): string {
+  return `$${amount.toFixed(2)}`
+}
+
+function phaseOf({ phase, state, worker }: RunSummary): string {
+  if (state === 'waiting') return `${phase} (waiting for a worker)`
+  if (state === 'held') return `${phase} (held)`
+  return worker ? `${phase} (on ${worker})` : phase
+}
+
 function row(run: RunSummary) {
   return html`<tr>
     <td><a href="/jobs/${run.id}"><code>${run.id}</code></a></td>
     <td>${run.model}</td>
-    <td>${run.phase}${run.state === 'waiting' ? ' (waiting for a worker)' : ''}</td>
+    <td>${phaseOf(run)}</td>
     <td><progress max="${run.steps || 1}" value="${run.step}"></progress> ${run.step}/${run.steps}</td>
     <td>${run.machine}</td>
     <td class="number">$${run.costUsd.toFixed(4)}</td>
@@ -45,13 +79,14 @@ function row(run: RunSummary) {
 }
 
 export function jobPage({ run, events }: JobStatus) {
-  const reached = phases.indexOf(run.phase)
+  const reached = reachedPhases(run)
   return page(
     `Training ${run.id}`,
     html`<p class="way">
-        ${phases.map((phase, index) => html`<span class="${index <= reached ? 'done' : ''}">${phase}</span>`)}
+        ${phases.map((phase) => html`<span class="${reached.includes(phase) ? 'done' : ''}">${phase}</span>`)}
       </p>
       ${run.outcome ? html`<p><b>${run.outcome.ending}</b> ${run.outcome.sentence}</p>` : ''}
+      ${run.hold && !run.endedAt ? html`<p>${heldUntil(run.hold)}</p>` : ''}
       <table>
         <tr><th>Time (UTC)</th><th>What</th><th></th></tr>
         ${events.map(

@@ -2,9 +2,9 @@
 import type { Budget, BudgetLimits, Spending } from '../ledger/budget.ts'
 import { costSoFar } from '../pipeline/cost.ts'
 import type { Clock } from '../pipeline/ports.ts'
-import type { Run, Runs } from '../trainings/runs.ts'
+import { type Hold, type Phase, phases, type Run, type Runs } from '../trainings/runs.ts'
 import type { Timeline, TimelineEvent } from '../trainings/timeline.ts'
-import type { TrainingStatus, Trainings } from '../trainings/trainings.ts'
+import type { NotUnderstood, Pause, TrainingStatus, Trainings } from '../trainings/trainings.ts'
 
 export type Overview = {
   readonly worker: string
@@ -13,12 +13,23 @@ export type Overview = {
   readonly spending: Spending
   readonly budget: BudgetLimits
   readonly runs: readonly RunSummary[]
+  /** Jobs that wait in the queue for a reason. */
+  readonly held: readonly (Hold & { readonly id: string })[]
+  /** Documents that no claim ever takes. */
+  readonly notUnderstood: NotUnderstood
+  /** `null`: new jobs are claimed. */
+  readonly paused: Pause | null
 }
 
 export type RunSummary = {
   readonly id: string
+  /** The furthest. */
   readonly phase: string
-  readonly state: 'running' | 'ended' | 'waiting'
+  /** `held`: in the queue for a reason; `waiting`: for a worker to take it up. */
+  readonly state: 'running' | 'ended' | 'held' | 'waiting'
+  /** That runs it; empty where none does. */
+  readonly worker: string
+  readonly hold: Hold | null
   readonly model: string
   readonly step: number
   readonly steps: number
@@ -54,10 +65,14 @@ export function statusOf(options: {
     health,
     async overview() {
       const now = ports.clock.now()
-      const [counts, spending, runs] = await Promise.all([
-        ports.trainings.counts(),
+      const { trainings, runs } = ports
+      const [counts, spending, recent, held, notUnderstood, paused] = await Promise.all([
+        trainings.counts(),
         ports.budget.spending(now),
-        ports.runs.recent(50),
+        runs.recent(50),
+        runs.held(),
+        trainings.notUnderstood(),
+        trainings.paused(),
       ])
       return {
         worker,
@@ -65,7 +80,10 @@ export function statusOf(options: {
         counts,
         spending,
         budget,
-        runs: runs.map((run) => summary(run, now, active())),
+        runs: recent.map((run) => summary(run, now)),
+        held,
+        notUnderstood,
+        paused: paused ?? null,
       }
     },
     async job(trainingId) {
@@ -75,12 +93,25 @@ export function statusOf(options: {
   }
 }
 
-function summary(run: Run, now: Date, active: readonly string[]): RunSummary {
+/** What a job has come through. One that never had a machine has none torn down. */
+export function reachedPhases({ phaseTimes, attempts }: Run): readonly Phase[] {
+  return phases.filter((phase) => phaseTimes[phase] && (phase !== 'torn down' || attempts.length > 0))
+}
+
+function stateOf({ endedAt, heldBy, hold }: Run): RunSummary['state'] {
+  if (endedAt) return 'ended'
+  if (heldBy !== undefined) return 'running'
+  return hold ? 'held' : 'waiting'
+}
+
+function summary(run: Run, now: Date): RunSummary {
   const machine = run.attempts.at(-1)
   return {
     id: run.id,
-    phase: run.phase,
-    state: run.endedAt ? 'ended' : active.includes(run.id) ? 'running' : 'waiting',
+    phase: reachedPhases(run).at(-1) ?? run.phase,
+    state: stateOf(run),
+    worker: run.heldBy ?? '',
+    hold: run.endedAt ? null : (run.hold ?? null),
     model: run.plan ? `${run.plan.family} ${run.plan.name}` : '',
     step: run.lastStep ?? 0,
     steps: run.plan?.steps ?? 0,

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest'
-import type { Budget } from '../../src/ledger/budget.ts'
+import { type Budget, spokenFor } from '../../src/ledger/budget.ts'
 import { createIndexes } from '../../src/ledger/indexes.ts'
 import { memoryBudget } from '../../src/ledger/memory-budget.ts'
 import { mongoBudget } from '../../src/ledger/mongo-budget.ts'
@@ -24,9 +24,9 @@ describeBoth('the budget', (world) => {
 
   test('a reservation counts in its day and its month', async () => {
     expect(await budget.reserve({ key: 'one', usd: 4 }, limits, monday)).toEqual({ granted: true })
-    expect(await budget.spending(monday)).toEqual({ dayUsd: 4, monthUsd: 4 })
-    expect(await budget.spending(tuesday)).toEqual({ dayUsd: 0, monthUsd: 4 })
-    expect(await budget.spending(december)).toEqual({ dayUsd: 0, monthUsd: 0 })
+    expect(spokenFor(await budget.spending(monday))).toEqual({ dayUsd: 4, monthUsd: 4 })
+    expect(spokenFor(await budget.spending(tuesday))).toEqual({ dayUsd: 0, monthUsd: 4 })
+    expect(spokenFor(await budget.spending(december))).toEqual({ dayUsd: 0, monthUsd: 0 })
   })
 
   test('what is left of a budget can be had to the cent, and no more', async () => {
@@ -55,7 +55,18 @@ describeBoth('the budget', (world) => {
     await budget.reserve({ key: 'one', usd: 9 }, limits, monday)
     expect(await budget.settle('one', 1.25)).toBe(1.25)
     expect(await budget.settle('one', 7)).toBe(1.25)
-    expect(await budget.spending(monday)).toEqual({ dayUsd: 1.25, monthUsd: 1.25 })
+    expect(spokenFor(await budget.spending(monday))).toEqual({ dayUsd: 1.25, monthUsd: 1.25 })
+  })
+
+  test('what is spent and what is only reserved are told apart, by day and by month', async () => {
+    await budget.reserve({ key: 'sunday', usd: 3 }, limits, new Date('2026-11-22T12:00:00Z'))
+    await budget.reserve({ key: 'one', usd: 4 }, limits, monday)
+    await budget.reserve({ key: 'two', usd: 2 }, limits, monday)
+    await budget.settle('one', 0.5)
+    expect(await budget.spending(monday)).toEqual({
+      spent: { dayUsd: 0.5, monthUsd: 0.5 },
+      reserved: { dayUsd: 2, monthUsd: 5 },
+    })
   })
 
   test('reserving again changes nothing, settled or not, even over midnight', async () => {
@@ -64,13 +75,13 @@ describeBoth('the budget', (world) => {
     expect(await budget.reserve({ key: 'one', usd: 9 }, limits, december)).toEqual({ granted: true })
     await budget.settle('one', 2)
     expect(await budget.reserve({ key: 'one', usd: 9 }, limits, monday)).toEqual({ granted: true })
-    expect(await budget.spending(monday)).toEqual({ dayUsd: 2, monthUsd: 2 })
-    expect(await budget.spending(december)).toEqual({ dayUsd: 0, monthUsd: 0 })
+    expect(spokenFor(await budget.spending(monday))).toEqual({ dayUsd: 2, monthUsd: 2 })
+    expect(spokenFor(await budget.spending(december))).toEqual({ dayUsd: 0, monthUsd: 0 })
   })
 
   test('settling what was never reserved changes nothing', async () => {
     expect(await budget.settle('nobody', 5)).toBe(0)
-    expect(await budget.spending(monday)).toEqual({ dayUsd: 0, monthUsd: 0 })
+    expect(spokenFor(await budget.spending(monday))).toEqual({ dayUsd: 0, monthUsd: 0 })
   })
 
   test('fifty reservations at once never pass the budget', async () => {
@@ -78,7 +89,7 @@ describeBoth('the budget', (world) => {
       Array.from({ length: 50 }, (_, index) => budget.reserve({ key: `${index}`, usd: 0.7 }, limits, monday)),
     )
     expect(answers.filter(({ granted }) => granted)).toHaveLength(14)
-    expect((await budget.spending(monday)).dayUsd).toBeCloseTo(9.8, 6)
+    expect(spokenFor(await budget.spending(monday)).dayUsd).toBeCloseTo(9.8, 6)
   })
 
   test('reservations and settlements at once add up', async () => {
@@ -89,9 +100,9 @@ describeBoth('the budget', (world) => {
         budget.reserve({ key: `new ${index}`, usd: 1 }, limits, monday),
       ),
     ])
-    const { dayUsd } = await budget.spending(monday)
+    const { dayUsd } = spokenFor(await budget.spending(monday))
     expect(dayUsd).toBeLessThanOrEqual(10)
     for (let index = 0; index < 20; index++) await budget.settle(`new ${index}`, 0)
-    expect(await budget.spending(monday)).toEqual({ dayUsd: 5, monthUsd: 5 })
+    expect(spokenFor(await budget.spending(monday))).toEqual({ dayUsd: 5, monthUsd: 5 })
   })
 })

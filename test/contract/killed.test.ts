@@ -99,7 +99,10 @@ describe('a process that is killed', () => {
     const points = await afterEachWrite('budget', async () => {
       await budget.reserve({ key: 'one', usd: 4 }, { dayUsd: 10, monthUsd: 10 }, day)
       await budget.settle('one', 1.5)
-      expect(await budget.spending(day)).toEqual({ dayUsd: 1.5, monthUsd: 1.5 })
+      expect(await budget.spending(day)).toEqual({
+        spent: { dayUsd: 1.5, monthUsd: 1.5 },
+        reserved: { dayUsd: 0, monthUsd: 0 },
+      })
     })
     expect(points).toBe(4)
   }, 60_000)

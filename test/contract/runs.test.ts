@@ -94,7 +94,7 @@ describeBoth('runs', (world) => {
       startedAt: expect.any(Date),
       phaseTimes: { claimed: expect.any(Date) },
     })
-    expect(await runs.read(id)).toEqual(run)
+    expect(await runs.read(id)).toEqual({ ...run, heldBy: 'one' })
   })
 
   test('a lease that is held is nobody else’s, not even its owner’s again', async () => {
@@ -127,6 +127,20 @@ describeBoth('runs', (world) => {
     const { lease: stale } = await acquire('one', over)
     await acquire('one')
     await expect(runs.change(stale, { faults: { internal: 1 } })).rejects.toBeInstanceOf(LeaseLost)
+  })
+
+  test('tell who holds a run, as long as the lease is live', async () => {
+    const { lease } = await acquire('one')
+    expect((await runs.read(id))?.heldBy).toBe('one')
+    expect((await others.read(id))?.heldBy).toBe('one')
+    expect((await runs.recent(1)).map(({ heldBy }) => heldBy)).toEqual(['one'])
+    expect(await runs.change(lease, { lastStep: 1 })).not.toHaveProperty('heldBy')
+    await runs.renew(lease, over)
+    expect(await runs.read(id)).not.toHaveProperty('heldBy')
+    const second = await acquire('two')
+    expect((await runs.read(id))?.heldBy).toBe('two')
+    await runs.release(second.lease)
+    expect((await runs.recent(1))[0]).not.toHaveProperty('heldBy')
   })
 
   test('a renewed lease holds', async () => {
@@ -294,7 +308,7 @@ describeBoth('runs', (world) => {
         startedAt: expect.any(Date),
         phaseTimes: { claimed: second.startedAt },
       })
-      expect(await runs.read(id)).toEqual(second)
+      expect(await runs.read(id)).toEqual({ ...second, heldBy: 'one' })
       await runs.renew(lease, minute)
     })
 

@@ -1,4 +1,5 @@
 /** What must be true when everything has ended, however it went. Each broken promise is a sentence. */
+import { spokenFor } from '../../src/ledger/budget.ts'
 import { endings } from '../../src/pipeline/endings.ts'
 import type { Attempt } from '../../src/trainings/runs.ts'
 import { refundRange } from './expected-refund.ts'
@@ -101,7 +102,7 @@ export async function brokenPromises(world: World, trainingIds: readonly string[
     world.mostRunning() <= world.maxRunning,
     `${world.mostRunning()} jobs ran at once, ${world.maxRunning} may`,
   )
-  const { monthUsd } = await world.budget.spending(world.clock.now())
+  const { monthUsd } = spokenFor(await world.budget.spending(world.clock.now()))
   must(Math.abs(monthUsd - spent) < 1e-4, `the budget says $${monthUsd}, the machines cost $${spent}`)
   return broken
 }

@@ -1,4 +1,5 @@
 /** What must be true on real parts when every job of a room has ended and its workers are gone, however it went. */
+import { spokenFor } from '../../src/ledger/budget.ts'
 import { endings } from '../../src/pipeline/endings.ts'
 import type { Figures } from '../../tools/fault-figures.ts'
 import { refundRange } from './expected-refund.ts'
@@ -74,7 +75,7 @@ export async function verdictOn(room: Room, trainingIds: readonly string[]): Pro
     )
   }
 
-  const { monthUsd } = await budget.spending(clock.now())
+  const { monthUsd } = spokenFor(await budget.spending(clock.now()))
   must(Math.abs(monthUsd - spent) < 1e-4, `the budget says $${monthUsd}, the machines cost $${spent}`)
   const [limits] = await room.db.collection('trainingLimits').find().toArray()
   must(limits?.places.length === 0, `places are still taken: ${JSON.stringify(limits?.places)}`)

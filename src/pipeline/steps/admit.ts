@@ -4,6 +4,7 @@
  * a machine. A job that waits is held (hold.ts).
  */
 import { Failure } from '../../failure.ts'
+import { spokenFor } from '../../ledger/budget.ts'
 import { usedUpAlert, usedUpKey } from '../../notify/watch-budget.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
@@ -34,13 +35,13 @@ export async function admit(job: Job, plan: Plan): Promise<void> {
 export async function mustFitBudget(job: Job, usd: number): Promise<void> {
   const { budget, clock, alerts } = job.ports
   const limits = job.settings.budget
-  const spending = await budget.spending(clock.now())
-  for (const [period, spent, limit] of [
-    ['day', spending.dayUsd, limits.dayUsd],
-    ['month', spending.monthUsd, limits.monthUsd],
+  const taken = spokenFor(await budget.spending(clock.now()))
+  for (const [period, gone, limit] of [
+    ['day', taken.dayUsd, limits.dayUsd],
+    ['month', taken.monthUsd, limits.monthUsd],
   ] as const) {
-    if (spent + usd <= limit) continue
-    const left = `$${Math.max(0, limit - spent).toFixed(2)} is left, and a machine needed $${usd.toFixed(2)}`
+    if (gone + usd <= limit) continue
+    const left = `$${Math.max(0, limit - gone).toFixed(2)} is left, and a machine needed $${usd.toFixed(2)}`
     await alerts.raise(usedUpKey(period), usedUpAlert(period, left))
     throw new Failure('budget-used-up', `the budget for machines of this ${period} (UTC) is used up`)
   }
