@@ -80,6 +80,7 @@ export async function connectClients(config: Config): Promise<Clients> {
     prepareDataset: datasetPreparer({
       store,
       bucket: { name: config.R2_DATASETS_BUCKET, publicUrl: config.R2_DATASETS_PUBLIC_URL },
+      keys: config.BELLOWS_DATASET_KEYS,
     }),
     models: mongoModels(db),
     checkArtifact: artifactGate(store),

@@ -8,6 +8,7 @@ import { hostname } from 'node:os'
 import { z } from 'zod'
 import { workerNetworks } from '../infra/worker-networks.ts'
 import { brokenRules } from './config-rules.ts'
+import { defaultKeyPrefixes, wrongKeyPrefix } from './datasets/dataset-keys.ts'
 import { Secret } from './secret.ts'
 
 const secret = z
@@ -47,6 +48,16 @@ const subnets = list.transform((entries, context) => {
     context.addIssue({ code: 'custom', message: `"${pair.join('=')}" is not of the form zone=subnet` })
   }
   return Object.fromEntries(pairs) as Readonly<Record<string, string>>
+})
+
+/** `datasets/{datasetId}/,{ownerAccountId}/`, or `*`. */
+const keyPrefixes = list.transform((patterns, context) => {
+  if (patterns.length === 0) context.addIssue({ code: 'custom', message: 'names no prefix' })
+  for (const pattern of patterns) {
+    const wrong = wrongKeyPrefix(pattern)
+    if (wrong) context.addIssue({ code: 'custom', message: `"${pattern}" ${wrong}` })
+  }
+  return patterns as readonly string[]
 })
 
 export const settingsSchema = z.object({
@@ -118,6 +129,11 @@ export const settingsSchema = z.object({
   R2_ACCESS_KEY_ID: z.string().describe('Key that may read and write the buckets'),
   R2_SECRET_ACCESS_KEY: secret.describe('… and its secret'),
   R2_DATASETS_BUCKET: z.string().default('datasets').describe('Bucket of the users’ images'),
+  BELLOWS_DATASET_KEYS: keyPrefixes
+    .default([...defaultKeyPrefixes])
+    .describe(
+      'Where the files of a dataset lie in that bucket, by its id or its owner’s; any other file counts as missing. `*`: anywhere',
+    ),
   R2_MODELS_BUCKET: z.string().default('models').describe('Bucket of finished models'),
   R2_BASES_BUCKET: z.string().default('base-models').describe('Bucket of base-model weights'),
   R2_WORK_BUCKET: z

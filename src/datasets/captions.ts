@@ -7,9 +7,13 @@
  */
 import { Failure } from '../failure.ts'
 import { printable } from '../recipes/trainer-line.ts'
+import { cut } from '../text.ts'
 
 /** Characters; text encoders read some hundred tokens at most. */
 const longest = 2_000
+
+/** … of which so many are looked at, since a caption of megabytes takes seconds to clean. */
+const longestRead = 4 * longest
 
 export type CleanCaptions = { readonly captions: readonly string[]; readonly warnings: readonly string[] }
 
@@ -18,8 +22,8 @@ export function cleanCaptions(given: readonly string[], images: number): CleanCa
     const detail = `there are ${given.length} captions for ${images} images, so which belongs to which is unknown: caption it again`
     throw new Failure('bad-dataset', detail)
   }
-  const clean = Array.from({ length: images }, (_, index) => printable((given[index] ?? '').toWellFormed()))
-  const captions = clean.map((caption) => caption.slice(0, longest).toWellFormed())
+  const clean = Array.from({ length: images }, (_, index) => printable(cut(given[index] ?? '', longestRead)))
+  const captions = clean.map((caption) => cut(caption, longest))
   const missing = captions.filter((caption) => caption === '').length
   const shortened = clean.filter((caption) => caption.length > longest).length
   const warnings = [

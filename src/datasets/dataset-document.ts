@@ -2,7 +2,11 @@
 import { ObjectId } from 'mongodb'
 import { Failure } from '../failure.ts'
 import { toIdText } from '../mongo.ts'
+import { cut } from '../text.ts'
 import type { Dataset } from './datasets.ts'
+
+/** Characters; more than anybody types, and few enough that a name of megabytes costs nothing. */
+const longestName = 1_000
 
 type Document = Readonly<Record<string, unknown>>
 
@@ -16,9 +20,9 @@ export function datasetFrom(document: Document): Dataset {
   const captionSet = newestFinished(document.captionSets)
   return {
     id: toIdText(document._id),
-    name: typeof name === 'string' ? name : '',
+    name: typeof name === 'string' ? cut(name, longestName) : '',
     ownerAccountId: ownerAccountId.toHexString(),
-    status: typeof status === 'string' ? status : 'unknown',
+    status: typeof status === 'string' ? cut(status, longestName) : 'unknown',
     visibility: typeof visibility === 'string' ? visibility : 'private',
     accessControl: listOf(accessControl).flatMap((each) =>
       each instanceof ObjectId ? [each.toHexString()] : [],
@@ -36,7 +40,10 @@ const unfinished = /^(draft|queued|pending|waiting|running|processing|in.?progre
 function newestFinished(captionSets: unknown): Document | undefined {
   return listOf(captionSets)
     .filter((set): set is Document => typeof set === 'object' && set !== null)
-    .filter(({ status, captions }) => Array.isArray(captions) && !unfinished.test(`${status ?? ''}`))
+    .filter(
+      ({ status, captions }) =>
+        Array.isArray(captions) && !(typeof status === 'string' && unfinished.test(cut(status, longestName))),
+    )
     .toSorted((a, b) => time(b.createdAt) - time(a.createdAt))[0]
 }
 

@@ -13,7 +13,7 @@ export type Container = 'mp4' | 'webm'
 
 /** `problem` completes a sentence that begins with the clip's number. */
 export type InspectedClip =
-  | { readonly bytes: Buffer; readonly extension: Container; readonly warnings: readonly string[] }
+  | { readonly clean: 'given'; readonly extension: Container; readonly warnings: string[] }
   | { readonly problem: string }
 
 /** As MediaInfo names them: what browsers play, and phones and cameras write. */
@@ -57,7 +57,7 @@ export async function inspectClip(
   if (Math.min(width, height) < minSide) {
     return { problem: `is too small: ${size}, at least ${minSide} a side are needed` }
   }
-  return { bytes, extension, warnings: [] }
+  return { clean: 'given', extension, warnings: [] }
 }
 
 /** The whole file's track and the first video's. */

@@ -8,13 +8,14 @@
  * 2.3–1.9 MB, JPEG 38 ms and 0.6 MB: WebP would cost more of the worker's time than it saves in transfer.
  */
 import sharp, { type Metadata } from 'sharp'
+import { bounds } from './bounds.ts'
 
 // libvips knows many more formats; some of them (SVG) can refer to other files.
 sharp.block({ operation: ['VipsForeignLoad'] })
 sharp.unblock({
   operation: ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Heif', 'Tiff'].map((format) => `VipsForeignLoad${format}`),
 })
-// One thread an image and several images at once: 40 photographs of 12 megapixels in 3.4 s on 2 cores,
+// One thread an image and several processes at once: 40 photographs of 12 megapixels in 3.4 s on 2 cores,
 // against 5.0 s with a thread for each core.
 sharp.concurrency(1)
 // Every image is seen once: a cache of decoded ones is only memory.
@@ -31,24 +32,16 @@ export type CleanImage = {
   readonly bytes: Buffer
   readonly extension: 'jpg' | 'png'
   /** What the user would want to know: completes a sentence that begins with the image's number. */
-  readonly warnings: readonly string[]
+  readonly warnings: string[]
 }
 
 /** `problem` completes a sentence that begins with the image's number. */
-export type Inspected = CleanImage | { readonly problem: string }
+export type InspectedImage = CleanImage | { readonly problem: string }
 
-export const imageBounds = {
-  /** A photograph of 80 megapixels has about 40 MB as JPEG, a clip of 30 s from a phone about as much. */
-  maxBytes: 64 * 1024 * 1024,
-  /** Decoded, this is 240 MB; a decompression bomb is more. */
-  maxPixels: 80_000_000,
-  timeoutSeconds: 30,
-} as const
-
-export async function inspectImage(bytes: Buffer, limits: ImageLimits): Promise<Inspected> {
+export async function inspectImage(bytes: Buffer, limits: ImageLimits): Promise<InspectedImage> {
   if (bytes.length === 0) return { problem: 'is empty' }
   const image = sharp(bytes, {
-    limitInputPixels: imageBounds.maxPixels,
+    limitInputPixels: bounds.maxPixels,
     failOn: 'error',
     pages: 1,
     sequentialRead: true,
@@ -60,7 +53,7 @@ export async function inspectImage(bytes: Buffer, limits: ImageLimits): Promise<
     return { problem: whyUnreadable(error) }
   }
   const { width, height } = metadata.autoOrient
-  const tooLarge = width * height > imageBounds.maxPixels
+  const tooLarge = width * height > bounds.maxPixels
   if (tooLarge) return { problem: `has ${width} × ${height} pixels, more than can be read` }
   if (Math.min(width, height) < limits.minSide) {
     return {
@@ -69,7 +62,7 @@ export async function inspectImage(bytes: Buffer, limits: ImageLimits): Promise<
   }
   try {
     const clean = image
-      .timeout({ seconds: imageBounds.timeoutSeconds })
+      .timeout({ seconds: bounds.fileMs / 1000 })
       .autoOrient()
       .flatten({ background: 'white' })
       .resize({ width: limits.maxSide, height: limits.maxSide, fit: 'inside', withoutEnlargement: true })
@@ -90,7 +83,7 @@ export async function inspectImage(bytes: Buffer, limits: ImageLimits): Promise<
 function whyUnreadable(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
   if (/pixel limit|exceeds|too large|dimensions/i.test(message)) return 'has more pixels than can be read'
-  if (/timeout/i.test(message)) return `took longer than ${imageBounds.timeoutSeconds} s to read`
+  if (/timeout/i.test(message)) return `took longer than ${bounds.fileMs / 1000} s to read`
   if (/unsupported image format|blocked|operation/i.test(message)) {
     return 'is not a picture in JPEG, PNG, WebP, GIF, AVIF or TIFF format'
   }

@@ -20,8 +20,13 @@ export type Located = { readonly ref: ObjectRef } | { readonly problem: string }
 /** Bytes; the S3 protocol's limit on a key. */
 const longestKey = 1024
 
+/** Characters of an address: a key of which each byte is escaped, below a domain, with a signature behind it. */
+export const longestAddress = 8_192
+
 /** `problem` completes a sentence that begins with the image's number. */
 export function locateImage(image: string, bucket: DatasetsBucket): Located {
+  if (image.length > longestAddress)
+    return { problem: `has an address longer than ${longestAddress} characters` }
   // Parsers of URLs drop tabs and line ends, so these are looked for before one sees the text.
   if (hasControlCharacter(image)) return { problem: 'has a control character in its address' }
   const address = image.trim()

@@ -4,7 +4,7 @@
  * done: `dataset.json`, written after the archive. Everything that is wrong with the images is found in
  * one pass and told in one sentence, so that nobody has to mend a dataset one image at a time.
  */
-import { rm } from 'node:fs/promises'
+import { lstat, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
@@ -14,98 +14,122 @@ import type { Recipe } from '../recipes/recipe.ts'
 import { printable } from '../recipes/trainer-line.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
 import { makeTemporaryFolder } from '../temporary-folder.ts'
+import { cut } from '../text.ts'
+import { bounds } from './bounds.ts'
 import { cleanCaptions } from './captions.ts'
-import { type Inspected, imageBounds, inspectImage } from './inspect.ts'
-import { clipContainer, type InspectedClip, inspectClip } from './inspect-clip.ts'
-import { type DatasetsBucket, locateImage } from './locate.ts'
+import { defaultKeyPrefixes } from './dataset-keys.ts'
+import { createInspector, type Inspected, type Inspector } from './inspector.ts'
+import { type Listed, listFiles, megabytes } from './list-files.ts'
+import { type DatasetsBucket, longestAddress } from './locate.ts'
 import { type Entry, packDataset } from './pack.ts'
 
 export type PrepareOptions = {
   readonly store: Store
   readonly bucket: DatasetsBucket
-  /** Images decoded at once. Default: one a core. */
+  /** Prefixes of a dataset's files, as in dataset-keys.ts. Default: defaultKeyPrefixes. */
+  readonly keys?: readonly string[]
+  /** One for all jobs of a worker. Default: one of this preparer's own. */
+  readonly inspector?: Inspector
+  /** Files of one dataset under way at once. Default: one a core. */
   readonly atOnce?: number
-  /** Where the archive is written before it is uploaded. Default: the system's temporary folder. */
+  /** Bytes of all files of a dataset. Default: bounds.maxDatasetBytes. */
+  readonly maxDatasetBytes?: number
+  /** Where the files and the archive are while they are worked on. Default: the system's temporary folder. */
   readonly temporaryFolder?: string
 }
 
-/** `leftOut` completes a sentence as `problem` does, but refuses this file and not the whole dataset. */
-type Found = Inspected | InspectedClip | { readonly leftOut: string }
+type Clean = Omit<Entry, 'caption'> & { readonly warnings: readonly string[] }
 
-/** Problems that are told one by one; the rest is counted. */
+type Found = Clean | Exclude<Inspected, { readonly clean: string }>
+
+/** Problems, or files that are left out, that are told one by one; the rest is counted. */
 const mostTold = 3
 
 export function datasetPreparer(options: PrepareOptions): PrepareDataset {
   const { store, bucket, atOnce = availableParallelism(), temporaryFolder } = options
+  const { keys = defaultKeyPrefixes, maxDatasetBytes = bounds.maxDatasetBytes } = options
+  const inspector = options.inspector ?? createInspector()
 
   return async (trainingId, dataset, limits, signal) => {
     const ref: ObjectRef = { bucket: 'work', key: `jobs/${trainingId}/dataset.tar` }
     const before = await findPrepared(store, ref)
     if (before) return before
 
+    signal.throwIfAborted()
     checkCount(dataset.images.length, limits.images)
     const { captions, warnings } = cleanCaptions(dataset.captions, dataset.images.length)
+    const listed = await listFiles(store, dataset, bucket, keys, signal)
+    checkSize(listed, maxDatasetBytes)
     const folder = await makeTemporaryFolder('dataset', temporaryFolder)
+    const stop = new AbortController()
     try {
       const path = join(folder, 'dataset.tar')
       const told = [...warnings]
-      const entries = cleanImages(dataset.images, captions, told)
-      const packed = await packDataset(entries, path)
+      const packed = await packDataset(cleanImages(told, AbortSignal.any([signal, stop.signal])), path)
       await store.writeFile(ref, path, 'application/x-tar')
       const prepared: PreparedDataset = { ref, ...packed, warnings: told }
       await store.write(evidenceOf(ref), JSON.stringify(prepared), 'application/json')
       return prepared
     } finally {
-      await rm(folder, { recursive: true, force: true })
+      stop.abort()
+      await rm(folder, { recursive: true, force: true, maxRetries: 3 })
     }
 
     /** Throws when all have been seen and one was not fit. */
-    async function* cleanImages(
-      images: readonly string[],
-      captions: readonly string[],
-      warnings: string[],
-    ): AsyncGenerator<Entry> {
+    async function* cleanImages(told: string[], signal: AbortSignal): AsyncGenerator<Entry> {
       const problems: string[] = []
-      let leftOut = 0
+      const leftOut: string[] = []
+      let stopped = 0
       let index = 0
-      for await (const inspected of inOrder(images, atOnce, (image) => fetchAndInspect(image, limits))) {
+      const work = (each: Listed, at: number) =>
+        'ref' in each ? fetchAndInspect(each.ref, join(folder, `${at}`), limits, signal) : each
+      for await (const found of inOrder(listed, atOnce, async (each, at) => work(each, at))) {
         signal.throwIfAborted()
-        const name = nameOf(index, images[index] ?? '')
+        const name = nameOf(index, dataset.images[index] ?? '')
         const caption = captions[index] ?? ''
         index++
-        if ('problem' in inspected) {
-          problems.push(`${name} ${inspected.problem}`)
-          continue
+        if ('stopped' in found) {
+          problems.push(`${name} ${found.stopped}`)
+          if (++stopped < bounds.stoppedFiles) continue
+          throw new Failure('bad-dataset', `${inOneSentence(problems)}; the rest was not looked at`)
         }
-        if ('leftOut' in inspected) {
-          warnings.push(`${name} ${inspected.leftOut}.`)
-          leftOut++
-          continue
+        if ('problem' in found) problems.push(`${name} ${found.problem}`)
+        else if ('leftOut' in found) leftOut.push(`${name} ${found.leftOut}.`)
+        else {
+          told.push(...found.warnings.map((warning) => `${name} ${warning}.`))
+          if (problems.length === 0) yield { ...found, caption }
+          await rm(found.path, { force: true })
         }
-        warnings.push(...inspected.warnings.map((warning) => `${name} ${warning}.`))
-        if (problems.length === 0) yield { ...inspected, caption }
       }
       if (problems.length > 0) throw new Failure('bad-dataset', inOneSentence(problems))
-      if (leftOut > 0) checkCount(images.length - leftOut, limits.images, ' that this model can learn from')
+      if (leftOut.length === 0) return
+      told.push(...leftOut.slice(0, mostTold))
+      if (leftOut.length > mostTold) told.push(`${leftOut.length - mostTold} more images are left out.`)
+      checkCount(listed.length - leftOut.length, limits.images, ' that this model can learn from')
     }
   }
 
-  async function fetchAndInspect(image: string, limits: Recipe['limits']): Promise<Found> {
-    const located = locateImage(image, bucket)
-    if ('problem' in located) return located
-    const info = await store.info(located.ref)
-    if (!info) return { problem: 'is missing: the file is not in the store' }
-    if (info.size > imageBounds.maxBytes) {
-      const megabytes = (bytes: number) => Math.round(bytes / 1024 / 1024)
-      return {
-        problem: `has ${megabytes(info.size)} MB, at most ${megabytes(imageBounds.maxBytes)} can be read`,
+  /** Once it is at the head of the queue: at no time are there more files in memory than children. */
+  function fetchAndInspect(
+    ref: ObjectRef,
+    path: string,
+    limits: Recipe['limits'],
+    signal: AbortSignal,
+  ): Promise<Found> {
+    return inspector.turn(async (inspect) => {
+      await writeFile(path, await store.read(ref, { maxBytes: bounds.maxFileBytes }))
+      const cleanPath = `${path}.clean`
+      const found = await inspect({ path, cleanPath, limits })
+      if (!('clean' in found)) {
+        await Promise.all([path, cleanPath].map((each) => rm(each, { force: true })))
+        return found
       }
-    }
-    const bytes = await store.read(located.ref, { maxBytes: imageBounds.maxBytes })
-    const container = clipContainer(bytes)
-    if (container === undefined) return inspectImage(bytes, limits)
-    if (limits.clips) return inspectClip(bytes, container, limits.minSide, limits.clips)
-    return { leftOut: 'is a clip, and this model learns from images: it is left out' }
+      const { extension, warnings } = found
+      if (found.clean === 'written') await rm(path)
+      const kept = found.clean === 'written' ? cleanPath : path
+      const { size } = await lstat(kept)
+      return { path: kept, size, extension, warnings }
+    }, signal)
   }
 }
 
@@ -136,15 +160,24 @@ function checkCount(count: number, { min, max }: Recipe['limits']['images'], whi
   throw new Failure('bad-dataset', `it has ${count} ${count === 1 ? 'image' : 'images'}${which}; ${needed}`)
 }
 
+function checkSize(listed: readonly Listed[], most: number): void {
+  const total = listed.reduce((sum, each) => sum + ('size' in each ? each.size : 0), 0)
+  if (total <= most) return
+  throw new Failure(
+    'bad-dataset',
+    `its files have ${megabytes(total)} MB together; at most ${megabytes(most)} MB can be trained on`,
+  )
+}
+
 /** Results in the order of the items, with at most `atOnce` under way: what is done early waits. */
 export async function* inOrder<T, R>(
   items: readonly T[],
   atOnce: number,
-  work: (item: T) => Promise<R>,
+  work: (item: T, index: number) => Promise<R>,
 ): AsyncGenerator<R> {
   const underWay: Promise<R>[] = []
-  for (const item of items) {
-    const result = work(item)
+  for (const [index, item] of items.entries()) {
+    const result = work(item, index)
     result.catch(() => {}) // thrown where it is awaited
     underWay.push(result)
     if (underWay.length >= atOnce) yield await (underWay.shift() as Promise<R>)
@@ -154,8 +187,8 @@ export async function* inOrder<T, R>(
 
 /** `image 3 (red-kite.jpg)`: people count from one, and know their files by name. */
 function nameOf(index: number, image: string): string {
-  const path = printable(image.split(/[?#]/)[0] ?? '')
-  return `image ${index + 1} (${printable(basename(path)).slice(0, 60) || 'no name'})`
+  const path = printable(cut(image, longestAddress).split(/[?#]/)[0] ?? '')
+  return `image ${index + 1} (${cut(printable(basename(path)), 60) || 'no name'})`
 }
 
 function inOneSentence(problems: readonly string[]): string {

@@ -14,6 +14,7 @@ import { execa } from 'execa'
 import { cudaTrainer } from '../../tools/cuda-images.ts'
 import { setUp } from '../../tools/toolbox.ts'
 import { commandLine, family as familyOption } from '../command-line.ts'
+import { anyKey } from '../datasets/dataset-keys.ts'
 import { datasetPreparer } from '../datasets/prepare-dataset.ts'
 import { checkArtifact } from '../models/artifact.ts'
 import { parseResult } from '../models/manifest.ts'
@@ -125,7 +126,7 @@ async function prepareData(
     await store.writeFile({ bucket: 'datasets', key: name }, join(folder, name), 'image/*')
     captions.push(await readFile(join(folder, `${parse(name).name}.txt`), 'utf8').catch(() => ''))
   }
-  const prepare = datasetPreparer({ store, bucket: { name: 'datasets' } })
+  const prepare = datasetPreparer({ store, bucket: { name: 'datasets' }, keys: [anyKey] })
   const dataset = {
     id: trainingId,
     name: folder,

@@ -7,9 +7,11 @@ import sharp, { type Sharp } from 'sharp'
 import { extract } from 'tar-stream'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Dataset } from '../../src/datasets/datasets.ts'
+import { createInspector } from '../../src/datasets/inspector.ts'
 import { datasetPreparer, inOrder } from '../../src/datasets/prepare-dataset.ts'
 import type { Recipe } from '../../src/recipes/recipe.ts'
 import { type MemoryStore, memoryStore } from '../../src/storage/memory-store.ts'
+import { workerFault } from '../../src/worker-fault.ts'
 import { mp4, webm } from '../support/clips.ts'
 
 const id = '0123456789abcdef01234567'
@@ -21,6 +23,7 @@ const limits = {
   rank: { min: 1, max: 8 },
 }
 
+const inspector = createInspector()
 let store: MemoryStore
 let folder: string
 beforeAll(async () => {
@@ -49,7 +52,7 @@ describe('preparing a dataset', () => {
   it('makes the same bytes of the same images, and does it once', async () => {
     const images = [await picture().webp().toBuffer(), await picture().png().toBuffer()]
     const first = await prepare(images, ['x'])
-    await store.remove({ bucket: 'datasets', key: 'sets/1.bin' }) // would be missed if it were looked at again
+    await store.remove({ bucket: 'datasets', key: keyOf(1) }) // would be missed if it were looked at again
     expect(await datasetPreparer(options())(id, dataset(2, ['x']), limits, signal())).toEqual(first)
     store = memoryStore()
     expect((await prepare(images, ['x'])).sha256).toBe(first.sha256)
@@ -119,7 +122,7 @@ describe('preparing a dataset', () => {
     const jpeg = await picture(600, 600).jpeg().toBuffer()
     const images = [png, Buffer.from('<html>404</html>'), jpeg.subarray(0, jpeg.length / 2), png]
     await upload(images)
-    await store.remove({ bucket: 'datasets', key: 'sets/4.bin' })
+    await store.remove({ bucket: 'datasets', key: keyOf(4) })
     const wish = dataset(4, [])
     const preparing = datasetPreparer(options())(
       id,
@@ -172,6 +175,47 @@ describe('preparing a dataset', () => {
       reason: 'bad-dataset',
       message: expect.stringMatching(complaint),
     })
+  })
+
+  it('has files only below a prefix that names the dataset or its owner: any other is missing', async () => {
+    await upload([await picture().png().toBuffer()])
+    await store.write({ bucket: 'datasets', key: 'users/other/1.bin' }, 'a secret', 'image/png')
+    const wish = { ...dataset(2, []), images: [keyOf(1), 'users/other/1.bin'] }
+    await expect(datasetPreparer(options())(id, wish, limits, signal())).rejects.toThrow(
+      /^image 2 \(1.bin\) is missing: the file is not in the store$/,
+    )
+    const anywhere = { ...options(), keys: ['*'] }
+    await expect(datasetPreparer(anywhere)(id, wish, limits, signal())).rejects.toThrow(/not a picture/)
+  })
+
+  it('counts a file that is named twice once, and says so', async () => {
+    await upload([await picture().png().toBuffer()])
+    const wish = {
+      ...dataset(1, ['a', 'b', 'c']),
+      images: [keyOf(1), `/${keyOf(1)}`, `s3://datasets/${keyOf(1)}`],
+    }
+    const prepared = await datasetPreparer(options())(id, wish, limits, signal())
+    expect(prepared).toMatchObject({ images: 1, captions: ['a'] })
+    expect(prepared.warnings).toEqual([
+      'image 2 (1.bin) is the same file as image 1: it counts once.',
+      'image 3 (1.bin) is the same file as image 1: it counts once.',
+    ])
+  })
+
+  it('has a total size, and is refused beyond it before a file is read', async () => {
+    await upload([Buffer.alloc(2 * 1024 * 1024), Buffer.alloc(2 * 1024 * 1024 + 1)])
+    const small = { ...options(), maxDatasetBytes: 4 * 1024 * 1024 }
+    await expect(datasetPreparer(small)(id, dataset(2, []), limits, signal())).rejects.toMatchObject({
+      reason: 'bad-dataset',
+      message: 'its files have 5 MB together; at most 4 MB can be trained on',
+    })
+  })
+
+  it('leaves the blame with the worker where its temporary folder is missing or full', async () => {
+    await upload([await picture().png().toBuffer()])
+    const nowhere = { ...options(), temporaryFolder: '/dev/null/nowhere' }
+    const preparing = datasetPreparer(nowhere)(id, dataset(1, []), limits, signal())
+    await expect(preparing.catch(workerFault)).resolves.toMatch(/no folder for temporary files/)
   })
 
   it('refuses too few and too many images', async () => {
@@ -302,12 +346,14 @@ async function prepare(
 
 async function upload(images: readonly Buffer[]): Promise<void> {
   for (const [index, bytes] of images.entries()) {
-    await store.write({ bucket: 'datasets', key: `sets/${index + 1}.bin` }, bytes, 'image/png')
+    await store.write({ bucket: 'datasets', key: keyOf(index + 1) }, bytes, 'image/png')
   }
 }
 
+const keyOf = (number: number) => `datasets/${'d'.repeat(24)}/${number}.bin`
+
 function options() {
-  return { store, bucket: { name: 'datasets' }, temporaryFolder: folder }
+  return { store, bucket: { name: 'datasets' }, temporaryFolder: folder, inspector }
 }
 
 function signal(): AbortSignal {
@@ -322,7 +368,7 @@ function dataset(images: number, captions: readonly string[]): Dataset {
     status: 'ready',
     visibility: 'private',
     accessControl: [],
-    images: Array.from({ length: images }, (_, index) => `sets/${index + 1}.bin`),
+    images: Array.from({ length: images }, (_, index) => keyOf(index + 1)),
     captions,
     captionSetId: undefined,
   }

@@ -7,7 +7,7 @@ import { type LocalCloud, startLocalCloud } from '../../src/local/cloud.ts'
 import { publishBase } from '../../src/recipes/bases.ts'
 import type { Offerings } from '../../src/recipes/offerings.ts'
 import { setUp } from '../../tools/toolbox.ts'
-import { openRoom, type Room } from './room.ts'
+import { imagesOwner, openRoom, type Room } from './room.ts'
 
 const wishes = {
   resolution: 64,
@@ -36,7 +36,7 @@ export async function startDeployment(settings: Readonly<Record<string, string>>
   const deployment = `test-${directory.slice(-6).toLowerCase()}`
   const cloud: LocalCloud = await startLocalCloud({ toolbox, directory, deployment, offerings, trainer })
   const hues = [0, 60, 120, 180]
-  const images = hues.map((hue) => `set/${hue}.png`)
+  const images = hues.map((hue) => `users/${imagesOwner.toHexString()}/${hue}.png`)
   const first = await openRoom({ cloud, name: deployment, images, settings })
   const more: Room[] = []
 

@@ -41,6 +41,9 @@ export type RoomOptions = {
 
 export type Room = Awaited<ReturnType<typeof openRoom>>
 
+/** Whose datasets all jobs learn from: the keys of their files name the account. */
+export const imagesOwner = new ObjectId()
+
 export async function openRoom({ cloud, name: deployment, images, settings = {} }: RoomOptions) {
   const temporaryFolder = join(cloud.directory, 'tmp', deployment)
   await mkdir(temporaryFolder, { recursive: true })
@@ -94,13 +97,13 @@ export async function openRoom({ cloud, name: deployment, images, settings = {} 
 
   /** As the UI does: an account of its own, somebody else's dataset, a job. */
   async function insertJob(fields: Readonly<Record<string, unknown>> = {}): Promise<string> {
-    const [owner, creator, datasetId] = [new ObjectId(), new ObjectId(), new ObjectId()]
+    const [owner, datasetId] = [new ObjectId(), new ObjectId()]
     const now = new Date()
     await mongoLedger(db).topUp(owner.toHexString(), 5000, `top-up:${owner.toHexString()}`)
     await db.collection('datasets').insertOne({
       _id: datasetId,
       name: 'Colours',
-      ownerAccountId: creator,
+      ownerAccountId: imagesOwner,
       createdAt: now,
       updatedAt: now,
       images,

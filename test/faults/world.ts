@@ -134,7 +134,11 @@ export function createWorld(options: WorldOptions = {}) {
   }
 
   function preparedForReal(): PrepareDataset {
-    const prepare = datasetPreparer({ store, bucket: { name: 'datasets', publicUrl: imagesUrl } })
+    const prepare = datasetPreparer({
+      store,
+      bucket: { name: 'datasets', publicUrl: imagesUrl },
+      keys: ['*'],
+    })
     return (...values) => clock.standStill(prepare(...values))
   }
 

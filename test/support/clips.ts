@@ -99,13 +99,13 @@ function zeros(count: number): readonly number[] {
 }
 
 /** Its size in eight bytes, as Matroska allows whatever the size is. */
-function element(id: string, ...parts: readonly Buffer[]): Buffer {
+export function element(id: string, ...parts: readonly Buffer[]): Buffer {
   const body = Buffer.concat(parts)
   const size = Buffer.alloc(8)
   size.writeBigUInt64BE(BigInt(body.length) | (1n << 56n))
   return Buffer.concat([Buffer.from(id, 'hex'), size, body])
 }
 
-function number(value: number): Buffer {
+export function number(value: number): Buffer {
   return words(value)
 }

@@ -36,7 +36,7 @@ export const openingBalance = 500_000
 
 export async function seed(db: Db, store: Store, pictures: readonly Picture[]): Promise<Seeded> {
   const [trainer, creator, datasetId] = [new ObjectId(), new ObjectId(), new ObjectId()]
-  const key = (path: string) => `photographs/${datasetId.toHexString()}/${basename(path)}`
+  const key = (path: string) => `datasets/${datasetId.toHexString()}/${basename(path)}`
   for (const { path } of pictures) {
     const type = extname(path) === '.mp4' ? 'video/mp4' : 'image/jpeg'
     await store.writeFile({ bucket: 'datasets', key: key(path) }, path, type)
