@@ -4,8 +4,6 @@
  * a machine. A job that waits is held (hold.ts).
  */
 import { Failure } from '../../failure.ts'
-import { spokenFor } from '../../ledger/budget.ts'
-import { usedUpAlert, usedUpKey } from '../../notify/watch-budget.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import type { Run } from '../../trainings/runs.ts'
@@ -13,6 +11,7 @@ import { reservationUsd } from '../cost.ts'
 import { endings } from '../endings.ts'
 import { estimatesOn } from '../estimates.ts'
 import type { Job } from '../job.ts'
+import { mustFitBudgets } from './reserve.ts'
 
 const minute = 60_000
 const day = 24 * 60 * minute
@@ -28,23 +27,7 @@ export async function admit(job: Job, plan: Plan): Promise<void> {
   const [cheapest] = await job.ports.machines.offers(recipes[plan.family].need(plan, job.run.base))
   if (!cheapest) return // the order finds out, and says why
   const { corrected } = (await estimatesOn(job, plan, [cheapest]))(cheapest)
-  await mustFitBudget(job, reservationUsd(corrected.totalSeconds, cheapest.usdPerHour))
-}
-
-/** Failure('budget-used-up') where the day's or the month's budget has not that much left, in USD. */
-export async function mustFitBudget(job: Job, usd: number): Promise<void> {
-  const { budget, clock, alerts } = job.ports
-  const limits = job.settings.budget
-  const taken = spokenFor(await budget.spending(clock.now()))
-  for (const [period, gone, limit] of [
-    ['day', taken.dayUsd, limits.dayUsd],
-    ['month', taken.monthUsd, limits.monthUsd],
-  ] as const) {
-    if (gone + usd <= limit) continue
-    const left = `$${Math.max(0, limit - gone).toFixed(2)} is left, and a machine needed $${usd.toFixed(2)}`
-    await alerts.raise(usedUpKey(period), usedUpAlert(period, left))
-    throw new Failure('budget-used-up', `the budget for machines of this ${period} (UTC) is used up`)
-  }
+  await mustFitBudgets(job, reservationUsd(corrected.totalSeconds, cheapest.usdPerHour))
 }
 
 /** Three in a row are forgiven; each further one doubles the pause. */

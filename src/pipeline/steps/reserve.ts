@@ -3,6 +3,7 @@
  * budget turns or is raised, and nothing of it is noted meanwhile.
  */
 import { Failure } from '../../failure.ts'
+import { spokenFor } from '../../ledger/budget.ts'
 import { type Period, usedUpAlert, usedUpKey } from '../../notify/watch-budget.ts'
 import type { Attempt } from '../../trainings/runs.ts'
 import type { Job } from '../job.ts'
@@ -11,8 +12,8 @@ import type { Job } from '../job.ts'
 export async function mustFitBudgets(job: Job, usd: number): Promise<void> {
   const { budget, clock } = job.ports
   const { dayUsd, monthUsd } = job.settings.budget
-  const spending = await budget.spending(clock.now())
-  const left = { month: monthUsd - spending.monthUsd, day: dayUsd - spending.dayUsd }
+  const taken = spokenFor(await budget.spending(clock.now()))
+  const left = { month: monthUsd - taken.monthUsd, day: dayUsd - taken.dayUsd }
   // The month's first: where both are used up, the day's turn does not help.
   const short = (['month', 'day'] as const).find((period) => usd > left[period])
   if (short) throw await usedUp(job, short, left[short], usd)
