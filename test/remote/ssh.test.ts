@@ -14,12 +14,12 @@ afterEach(() => {
   for (const cleanup of cleanups.splice(0)) cleanup()
 })
 
-type Behaviour = 'no channel' | 'no answer' | 'no end' | ((channel: ServerChannel) => void)
+type Behaviour = 'no channel' | 'no answer' | 'no end'
 
-/** Lets everybody in, and does with each command what it is told; `begun` settles when one has come. */
+/** Lets everybody in and answers as it is told; `begun` settles when a channel is wanted, `asked` with a command. */
 async function startServer(behaviour: Behaviour) {
   const begun = Promise.withResolvers<void>()
-  const channels: ServerChannel[] = []
+  const asked = Promise.withResolvers<() => ServerChannel>()
   const server = new ssh2.Server({ hostKeys: [keys.hostPrivateKey.reveal()] }, (client) => {
     cleanups.push(() => client.end())
     client.on('error', () => {})
@@ -28,11 +28,8 @@ async function startServer(behaviour: Behaviour) {
       begun.resolve()
       if (behaviour === 'no channel') return
       accept().on('exec', (acceptExec) => {
-        if (behaviour === 'no answer') return
-        const channel = acceptExec()
-        channels.push(channel)
-        channel.on('error', () => {})
-        if (typeof behaviour === 'function') behaviour(channel)
+        asked.resolve(acceptExec)
+        if (behaviour === 'no end') acceptExec().on('error', () => {})
       })
     })
   })
@@ -46,7 +43,7 @@ async function startServer(behaviour: Behaviour) {
     cleanups.push(() => ssh.close())
     return ssh
   }
-  return { open, begun: begun.promise, channels }
+  return { open, begun: begun.promise, asked: asked.promise }
 }
 
 test.each(['no channel', 'no answer', 'no end'] as const)(
@@ -99,15 +96,14 @@ test.each(['no channel', 'no answer'] as const)(
 )
 
 test('a channel that opens after its command was given up is closed again', async () => {
-  const { open, begun, channels } = await startServer('no end')
+  const { open, asked } = await startServer('no answer')
   const ssh = await open()
   const abort = new AbortController()
   const run = ssh.run(['true'], { signal: abort.signal, limitMs: 3_600_000 }).catch(() => 'given up')
+  const accept = await asked
   abort.abort(new Error('enough'))
   expect(await run).toBe('given up')
-  await begun
-  while (channels.length === 0) await new Promise((resolve) => setImmediate(resolve))
-  const [channel] = channels
-  channel?.resume()
-  if (channel && !channel.destroyed) await once(channel, 'close')
+  const channel = accept()
+  channel.resume()
+  await once(channel, 'end')
 })
