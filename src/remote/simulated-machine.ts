@@ -35,7 +35,7 @@ type Trainer = {
   readonly acts: Iterator<TrainerAct>
   readonly lines: string[]
   readonly stderr: string[]
-  readonly gpu: boolean
+  readonly container: TrainerContainer
   stopping: boolean
   hangs: boolean
   exit: Pick<TrainerExit, 'exitCode' | 'outOfMemory'> | undefined
@@ -164,7 +164,7 @@ export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
     },
     readings() {
       const disk: Notice = { kind: 'disk', freeBytes: 1e11 }
-      if (![...trainers.values()].some(({ gpu }) => gpu)) return [disk]
+      if (![...trainers.values()].some(({ container }) => container.gpu)) return [disk]
       if (machine.gpuLoad === 'unreadable')
         return [disk, { kind: 'unreadable', source: 'gpu', detail: 'TimeoutExpired' }]
       const utilisationPercent = machine.gpuLoad
@@ -180,7 +180,7 @@ export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
         acts: script({ files, container, stopping: () => trainer.stopping }),
         lines: [],
         stderr: [],
-        gpu: container.gpu,
+        container,
         stopping: false,
         hangs: false,
         exit: undefined,

@@ -1,8 +1,12 @@
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
+import { buffer } from 'node:stream/consumers'
 import ssh2 from 'ssh2'
+import { pack } from 'tar-stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Host, Notice } from '../../src/remote/host.ts'
+import { pinned } from '../../src/remote/image-name.ts'
 import { machineKeys } from '../../src/remote/keys.ts'
 import { openSession } from '../../src/remote/session.ts'
 import { ConnectionLost, openSsh, type Ssh, type SshTarget } from '../../src/remote/ssh.ts'
@@ -26,6 +30,7 @@ case $BEHAVIOUR in
     step=1
     while [ ! -e /job/enough ]; do step=$((step + 1)); echo "{\\"step\\":$step}"; sleep 0.05; done ;;
   gorges) exec tail /dev/zero ;;
+  continues) cat /job/checkpoint/step/state; echo 2 > /job/checkpoint/step/state && mkdir /job/checkpoint/step/next && echo changed ;;
   looks) id -u; ls /sys/class/net; touch /root-file; touch /tmp/file && echo 'tmp: yes'; cat /proc/self/status ;;
 esac
 `
@@ -35,7 +40,7 @@ let target: SshTarget
 let host: Host
 let store: Awaited<ReturnType<typeof startStore>>
 const attach = (signal: AbortSignal = never) =>
-  sshRemote({ keysFor: tested.keysFor, user: 'ubuntu', port: 22, watchSeconds: 1 }).connect(
+  sshRemote({ keysFor: tested.keysFor, user: 'ubuntu', port: 22, watchSeconds: 1, lookMs: 500 }).connect(
     tested.machine,
     signal,
   )
@@ -200,6 +205,77 @@ test('the trainer has no network, no root, no privilege and a read-only image', 
   expect(lines).toContain('NoNewPrivs:\t1')
   expect(tail.join()).toContain('Read-only file system')
 })
+
+test('the trainer is not the login user, and may still change the checkpoint that was brought for it', async () => {
+  expect(await tested.inside('id -u ubuntu; getent passwd 10001 || echo nobody')).toMatch(/^1000\nnobody$/)
+  const archive = pack()
+  archive.entry({ name: 'step/state' }, '1\n')
+  archive.finalize()
+  const content = await buffer(archive)
+  store.objects.set('/step.tar', content)
+  const sha256 = createHash('sha256').update(content).digest('hex')
+  const file = { url: store.url('/step.tar'), path: 'checkpoint', size: content.length, sha256, unpack: true }
+  expect(await host.download([file], () => {}, never)).toEqual([])
+  const container = containerOf(shellImage, 'continues')
+  await host.startTrainer(container, never)
+  const lines: string[] = []
+  await host.followTrainer(container.name, (line) => lines.push(line), never)
+  expect(lines).toEqual(['{"step":1}', '1', 'changed'])
+  expect((await host.readFile('checkpoint/step/state', 100, never))?.toString()).toBe('2\n')
+})
+
+test('what the store has lost or changed is told of where it may be, and the rest is fetched', async () => {
+  const content = Buffer.from('as it was')
+  store.objects.set('/whole', content)
+  store.objects.set('/changed', Buffer.from('as it is.'))
+  store.objects.set('/cut', content.subarray(1))
+  const sha256 = createHash('sha256').update(content).digest('hex')
+  const files = ['whole', 'changed', 'cut', 'missing'].map((name) => ({
+    ...{ url: store.url(`/${name}`), path: `spoilt/${name}`, size: content.length, sha256 },
+    maySpoil: true,
+  }))
+  const spoilt = await host.download(files, () => {}, never)
+  expect([...spoilt].sort()).toEqual(['spoilt/changed', 'spoilt/cut', 'spoilt/missing'])
+  expect((await host.readFile('spoilt/whole', 100, never))?.toString()).toBe('as it was')
+  expect(await tested.inside('ls /job/spoilt')).toBe('whole')
+}, 60_000)
+
+test('an image that declares a VOLUME is refused before anything of it runs', async () => {
+  const image = 'localhost/bellows-test/volume:1'
+  await tested.inside(`tar -c -T /dev/null | podman import --change 'VOLUME /data' - ${image}`)
+  const refused = host.pull(image, () => {}, never)
+  await expect(refused).rejects.toMatchObject({
+    reason: 'bad-request',
+    message: /declares a VOLUME \(\/data\)/,
+  })
+})
+
+test('an image that has a digest runs by it, whatever its tag leads to by then', async () => {
+  const digest = await host.imageDigest(shellImage, never)
+  expect(digest).toMatch(/^sha256:[0-9a-f]{64}$/)
+  const image = pinned(shellImage, digest ?? '')
+  await host.pull(image, () => {}, never)
+  const container = containerOf(image, 'trains')
+  await host.startTrainer(container, never)
+  expect(await host.followTrainer(container.name, () => {}, never)).toMatchObject({ exitCode: 0 })
+})
+
+test('a container that has exited is believed over a log that never ends, and no line is lost', async () => {
+  const wrapper = '#!/bin/sh\n/usr/bin/docker "$@"; code=$?\n[ "$1" = logs ] && exec sleep 1000\nexit $code\n'
+  await tested.inside(
+    `printf '${wrapper.replaceAll('\n', '\\n')}' > /usr/local/sbin/docker; chmod +x /usr/local/sbin/docker`,
+  )
+  try {
+    const container = containerOf(shellImage, 'trains')
+    await host.startTrainer(container, never)
+    const lines: string[] = []
+    const exit = await host.followTrainer(container.name, (line) => lines.push(line), never)
+    expect(lines).toEqual(['{"step":1}', '{"step":2}', '{"step":3}'])
+    expect(exit).toEqual({ exitCode: 0, outOfMemory: false, tail: lines })
+  } finally {
+    await tested.inside('rm /usr/local/sbin/docker; pkill -x sleep || true')
+  }
+}, 60_000)
 
 test('a trainer that takes more memory than it has is known to have run out of it', async () => {
   const container = { ...containerOf(shellImage, 'gorges'), memoryBytes: 64 * 2 ** 20 }

@@ -68,8 +68,10 @@ def unpack_into(folder: int, stream, archive: str) -> None:
 
 
 def open_to_all(folder: int) -> None:
-    for _, _, _, descriptor in os.fwalk('.', dir_fd=folder, follow_symlinks=False):
+    for _, _, names, descriptor in os.fwalk('.', dir_fd=folder, follow_symlinks=False):
         os.fchmod(descriptor, 0o777)
+        for name in names:
+            os.chmod(name, 0o666, dir_fd=descriptor)
 
 
 def plain_path(member: tarfile.TarInfo, most: int) -> list[str] | None:
