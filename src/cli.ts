@@ -1,14 +1,16 @@
 /** `npm run bellows -- <command>`: what an operator does by hand. Settings come from the environment, as for the worker. */
 import { existsSync } from 'node:fs'
-import { connectClients, storeOf } from './clients.ts'
+import { connectClients, connectQueue, storeOf } from './clients.ts'
 import { reap } from './cloud/reaper.ts'
 import { commandLine, family, positive } from './command-line.ts'
-import { readComfyUiToken, readConfig } from './config.ts'
+import { readComfyUiToken, readConfig, readDatabaseSettings } from './config.ts'
 import { openRepository, parseRepositoryName, type RepositoryName } from './hub/repository.ts'
 import { syncComfyUi, watchComfyUi } from './models/comfyui-sync.ts'
 import { type BaseFile, publishBase } from './recipes/bases.ts'
 import { publishFromHub } from './recipes/hub-base.ts'
 import { type Family, families } from './recipes/plan.ts'
+import { printable } from './recipes/trainer-line.ts'
+import type { Trainings } from './trainings/trainings.ts'
 
 const program = commandLine('npm run bellows --', 'What an operator does by hand.')
 
@@ -98,6 +100,45 @@ program
       await clients.close()
     }
   })
+
+program
+  .command('pause')
+  .description('Stop claiming new jobs, for all workers of the deployment; what runs goes on')
+  .argument('[reason]', 'shown on the status page', 'paused by an operator')
+  .action((reason: string) =>
+    withQueue(async (trainings) => {
+      await trainings.pause(shortText(reason))
+      const pause = await trainings.paused()
+      console.log(
+        pause
+          ? `No worker claims a new job since ${pause.since.toISOString()}: ${pause.by}. Jobs that run go on.`
+          : 'Claiming was resumed meanwhile.',
+      )
+    }),
+  )
+
+program
+  .command('resume')
+  .description('Go on claiming after a pause')
+  .action(() =>
+    withQueue(async (trainings) => {
+      await trainings.resume()
+      console.log('Workers claim new jobs.')
+    }),
+  )
+
+async function withQueue(work: (trainings: Trainings) => Promise<void>): Promise<void> {
+  const { trainings, close } = await connectQueue(readDatabaseSettings(process.env))
+  try {
+    await work(trainings)
+  } finally {
+    await close()
+  }
+}
+
+function shortText(text: string): string {
+  return printable(text).slice(0, 200).toWellFormed() || 'no reason given'
+}
 
 type BaseOptions = {
   readonly name: string

@@ -5,7 +5,7 @@ import { EC2Client } from '@aws-sdk/client-ec2'
 import { type Db, MongoClient } from 'mongodb'
 import { pulumiMachines } from './cloud/pulumi-machines.ts'
 import { pulumiStacks, type Stacks } from './cloud/stacks.ts'
-import type { Config } from './config.ts'
+import type { Config, DatabaseSettings } from './config.ts'
 import { readOfferingsFile } from './config.ts'
 import { mongoDatasets } from './datasets/mongo-datasets.ts'
 import { datasetPreparer } from './datasets/prepare-dataset.ts'
@@ -36,6 +36,7 @@ import { createIndexes as createTrainingIndexes } from './trainings/indexes.ts'
 import { mongoRuns } from './trainings/mongo-runs.ts'
 import { mongoTimeline } from './trainings/mongo-timeline.ts'
 import { mongoTrainings } from './trainings/mongo-trainings.ts'
+import type { Trainings } from './trainings/trainings.ts'
 
 export type Clients = {
   /** Identity of the deployment; the tag on everything that it makes in the cloud. */
@@ -50,12 +51,25 @@ export type Clients = {
   close(): Promise<void>
 }
 
-export async function connectClients(config: Config): Promise<Clients> {
-  const mongo = new MongoClient(config.MONGODB_URL.reveal(), { appName: 'bellows', retryWrites: true })
+/** The queue of a deployment, for commands that touch nothing else. */
+export async function connectQueue(
+  settings: DatabaseSettings,
+): Promise<{ readonly trainings: Trainings; close(): Promise<void> }> {
+  const { mongo, db, deployment } = await connectDatabase(settings)
+  return { trainings: mongoTrainings(db, { deployment }), close: () => mongo.close() }
+}
+
+async function connectDatabase(settings: DatabaseSettings) {
+  const mongo = new MongoClient(settings.MONGODB_URL.reveal(), { appName: 'bellows', retryWrites: true })
   await mongo.connect()
-  const db = mongo.db(config.MONGODB_DATABASE)
+  const db = mongo.db(settings.MONGODB_DATABASE)
   await createIndexes(db)
-  const deployment = await deploymentIdentity(db, config.BELLOWS_DEPLOYMENT, config.BELLOWS_ENVIRONMENT)
+  const deployment = await deploymentIdentity(db, settings.BELLOWS_DEPLOYMENT, settings.BELLOWS_ENVIRONMENT)
+  return { mongo, db, deployment }
+}
+
+export async function connectClients(config: Config): Promise<Clients> {
+  const { mongo, db, deployment } = await connectDatabase(config)
 
   const store = storeOf(config)
   const ec2 = ec2Of(config)

@@ -274,6 +274,22 @@ export function readComfyUiToken(environment: Environment) {
   return read(settingsSchema.pick({ BELLOWS_COMFYUI_TOKEN: true }), environment)
 }
 
+export type DatabaseSettings = Pick<
+  Config,
+  'MONGODB_URL' | 'MONGODB_DATABASE' | 'BELLOWS_DEPLOYMENT' | 'BELLOWS_ENVIRONMENT'
+>
+
+/** All that commands need which touch nothing but the queue. */
+export function readDatabaseSettings(environment: Environment): DatabaseSettings {
+  const needed = {
+    MONGODB_URL: true,
+    MONGODB_DATABASE: true,
+    BELLOWS_DEPLOYMENT: true,
+    BELLOWS_ENVIRONMENT: true,
+  } as const
+  return read(settingsSchema.pick(needed), environment)
+}
+
 /** A setting that is empty is one that is not there. */
 function read<Schema extends z.ZodObject>(schema: Schema, environment: Environment): z.infer<Schema> {
   const present = Object.fromEntries(

@@ -16,6 +16,7 @@ export type NewModel = {
   readonly duration: number
   readonly finalLoss: number
   readonly trainedAt: Date
+  readonly examplePrompts: readonly string[]
   readonly previewImages: readonly string[]
   readonly modelFileUrl: string
 }

@@ -69,7 +69,7 @@ function documentOf(model: NewModel, id: string, slug: string, options: ModelsOp
     },
     tags: [{ tag: model.family.toLowerCase(), source: 'training' }],
     description: `${model.family} LoRA, trained for ${steps} steps on ${baseModel}.`,
-    examplePrompts: [],
+    examplePrompts: model.examplePrompts,
     previewImages: model.previewImages,
     usageCount: 0,
     visibility: 'private',

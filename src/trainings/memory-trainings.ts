@@ -70,7 +70,8 @@ function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsO
   }
 
   function start([, document]: [string, Document]) {
-    Object.assign(document, { status: 'RUNNING', startedAt: now(), updatedAt: now() })
+    const progress = document.progress ?? 0
+    Object.assign(document, { status: 'RUNNING', progress, startedAt: now(), updatedAt: now() })
     return trainingFrom(document)
   }
 

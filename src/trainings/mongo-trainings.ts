@@ -40,7 +40,11 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
   async function startOne(filter: Document): Promise<Training | undefined> {
     const document = await jobs.findOneAndUpdate(
       { ...filter, status: 'QUEUED' },
-      { $set: { status: 'RUNNING' }, $currentDate: { startedAt: true, updatedAt: true } },
+      {
+        $set: { status: 'RUNNING' },
+        $max: { progress: 0 },
+        $currentDate: { startedAt: true, updatedAt: true },
+      },
       { sort: oldestFirst, returnDocument: 'after' },
     )
     return document ? trainingFrom(document) : undefined

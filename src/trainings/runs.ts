@@ -91,6 +91,8 @@ export type Terms = {
   readonly modelName?: string
   /** Who owned the dataset then. */
   readonly creatorAccountId?: string
+  /** Whose captions it is trained on. */
+  readonly captionSetId?: string
   readonly pricePoints: number
 }
 

@@ -140,7 +140,11 @@ test.each<[string, Fields, RegExp]>([
   ['a draft', { status: 'draft' }, /"Red kites" is not ready \(its status is "draft"\)/],
   ['archived', { status: 'archived' }, /not ready \(its status is "archived"\)/],
   ['without a status', { status: missing }, /is not ready/],
-  ['private', { visibility: 'private' }, /"Red kites" belongs to another account, which has not shared it/],
+  [
+    'private',
+    { visibility: 'private' },
+    /the dataset [0-9a-f]{24} belongs to another account, which has not shared it/,
+  ],
   ['of a visibility that is no text', { visibility: 3 }, /belongs to another account/],
   [
     'private and shared with somebody else',

@@ -106,7 +106,9 @@ test('documents that are not understood are counted and told, as text and not as
   const overview = await statusIn(world, 'one').overview()
   expect(overview.notUnderstood.count).toBe(1)
   const page = String(overviewPage(overview))
-  expect(textOf(page)).toContain('Documents that are not understood and left alone (1): 0123456789abcdef01234567')
+  expect(textOf(page)).toContain(
+    'Documents that are not understood and left alone (1): 0123456789abcdef01234567',
+  )
   expect(page).toContain('&lt;b&gt;SOON')
 })
 

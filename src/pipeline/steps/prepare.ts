@@ -13,6 +13,7 @@ import { type Family, families, type Plan, planSchema } from '../../recipes/plan
 import { recipes } from '../../recipes/registry.ts'
 import { printable } from '../../recipes/trainer-line.ts'
 import type { Terms } from '../../trainings/runs.ts'
+import type { Progress } from '../../trainings/trainings.ts'
 import type { Job } from '../job.ts'
 
 export async function prepare(job: Job): Promise<Plan> {
@@ -46,6 +47,8 @@ export async function prepare(job: Job): Promise<Plan> {
   const size = sizeOf(base)
   const terms = termsOf(job, plan, dataset)
   await job.change({ plan, image, terms, ...(size && { base: size }) })
+  const { trainings } = job.ports
+  await trainings.recordProgress(job.training.id, nothingYet(plan))
   for (const warning of prepared.warnings) await job.tell('warning', warning)
   return plan
 }
@@ -56,6 +59,11 @@ function checkFields({ training, settings }: Job): void {
   const fields = { ...wishes, offeringId, baseModel, modelName, triggerWord, steps }
   const complaints = [...problems, ...misspelt(fields, settings.foreignFields)]
   if (complaints.length > 0) throw new Failure('bad-request', complaints.map(printable).join('; '))
+}
+
+/** What an earlier run of the training has left in the document is not this one's. */
+function nothingYet({ steps: totalSteps }: Plan): Progress {
+  return { progress: 0, step: 0, totalSteps, loss: undefined }
 }
 
 function checkRequest(job: Job): {
@@ -112,7 +120,8 @@ async function agreedPlan(job: Job): Promise<Plan> {
   const plan = planOf(job)
   if (!job.run.terms) {
     const dataset = await job.ports.datasets.read(checkRequest(job).datasetId)
-    await job.change({ terms: termsOf(job, plan, dataset) })
+    const { captionSetId: _, ...terms } = termsOf(job, plan, dataset) // a newer one than it was planned with
+    await job.change({ terms })
   }
   return plan
 }
@@ -126,6 +135,7 @@ function termsOf(job: Job, plan: Plan, dataset: Dataset | undefined): Terms {
     offeringId,
     ...(modelName !== undefined && { modelName }),
     ...(dataset?.ownerAccountId && { creatorAccountId: dataset.ownerAccountId }),
+    ...(dataset?.captionSetId && dataset.captions.some(Boolean) && { captionSetId: dataset.captionSetId }),
     pricePoints: pricePoints(offering, plan, job.settings),
   }
 }
@@ -154,7 +164,7 @@ function checkDataset(dataset: Dataset | undefined, id: string, accountId: strin
   if (!shared)
     throw new Failure(
       'bad-dataset',
-      `${quoted(dataset.name)} belongs to another account, which has not shared it`,
+      `the dataset ${printable(id).slice(0, 80)} belongs to another account, which has not shared it`,
     )
   if (dataset.status !== 'ready' && dataset.status !== 'locked') {
     throw new Failure(

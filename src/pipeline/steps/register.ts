@@ -23,9 +23,12 @@ export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<
     const model = await models.register({
       trainingId,
       datasetId,
-      captionSetId: undefined,
+      captionSetId: job.run.terms?.captionSetId,
       ownerAccountId,
-      name: printable(modelName ?? '').slice(0, longestName) || plan.name,
+      name:
+        printable(modelName ?? '')
+          .slice(0, longestName)
+          .toWellFormed() || plan.name,
       family: plan.family,
       baseModel: plan.baseModel.name,
       triggerWords,
@@ -33,6 +36,7 @@ export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<
       duration: shipped.training.seconds,
       finalLoss: shipped.training.finalLoss,
       trainedAt: shipped.training.finishedAt,
+      examplePrompts: plan.samples.prompts,
       previewImages,
       modelFileUrl: main.url,
     })

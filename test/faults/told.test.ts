@@ -1,0 +1,81 @@
+/** What a job's document, and the model that it makes, tell. */
+import { ObjectId } from 'mongodb'
+import { expect, test } from 'vitest'
+import { allEnded, insertJob } from './jobs.ts'
+import { createWorld, type World } from './world.ts'
+
+const hour = 3_600_000
+const captionSet = new ObjectId()
+const older = new ObjectId()
+const captionSets = [
+  { _id: older, captions: ['old', 'old', 'old', 'old'], createdAt: new Date('2026-01-01') },
+  {
+    _id: captionSet,
+    captions: ['a kite', 'two kites', 'a hill', ''],
+    createdAt: new Date('2026-02-01'),
+  },
+]
+
+async function trained(world: World, fields: object = {}, dataset: object = {}) {
+  await world.install()
+  const id = await insertJob(world, { ...fields }, { ...dataset })
+  world.startWorker('worker')
+  await world.clock.runUntil(() => allEnded(world, [id]), 4 * hour)
+  return { document: world.trainings.document(id), model: world.models.all()[0] }
+}
+
+test('the model names the caption set that it was trained on, though a newer one has come since, and its sample prompts', async () => {
+  const world = createWorld()
+  await world.install()
+  const id = await insertJob(world, { triggerWord: 'redkite' }, { captionSets })
+  world.startWorker('worker')
+  await world.clock.runUntil(() => world.events.some(({ kind }) => kind === 'step'), hour)
+  const datasetId = world.trainings.document(id)?.datasetId as ObjectId
+  captionSets.push({ _id: new ObjectId(), captions: ['new'], createdAt: new Date('2027-01-01') })
+  expect((await world.datasets.read(datasetId.toHexString()))?.captions).toEqual(['new'])
+  await world.clock.runUntil(() => allEnded(world, [id]), 4 * hour)
+  expect(world.models.all()).toMatchObject([
+    {
+      captionSetId: captionSet.toHexString(),
+      examplePrompts: ['redkite, a kite', 'redkite, two kites', 'redkite, a hill'],
+    },
+  ])
+})
+
+test('a model that was trained without a caption names no caption set', async () => {
+  const empty = [{ _id: older, captions: ['', ''], createdAt: new Date() }]
+  const { model } = await trained(createWorld(), {}, { captionSets: empty })
+  expect(model?.captionSetId).toBeUndefined()
+  expect(model?.examplePrompts).toEqual(['a photograph'])
+})
+
+test('a document shows progress 0 from its claim on, and a run after another begins at 0', async () => {
+  const world = createWorld({ turnMs: () => 3000 })
+  await world.install()
+  const id = await insertJob(world)
+  const claimed: unknown[] = []
+  const charged: unknown[] = []
+  world.startWorker('worker', {
+    before({ port, verb }) {
+      if (port === 'runs' && verb === 'acquire') claimed.push(world.trainings.document(id)?.progress)
+      if (port === 'ledger' && verb === 'charge') charged.push(world.trainings.document(id)?.progress)
+    },
+  })
+  await world.clock.runUntil(() => world.events.some(({ message }) => /^step 6 of/.test(message)), hour)
+  world.trainings.set(id, { status: 'CANCELLED' })
+  await world.clock.runUntil(() => allEnded(world, [id]), hour)
+  expect(world.trainings.document(id)?.progress).toBeGreaterThan(0)
+  expect([claimed[0], charged]).toEqual([0, [0]])
+  world.trainings.set(id, { status: 'QUEUED' })
+  await world.clock.runUntil(() => charged.length === 2, hour)
+  expect(charged[1]).toBe(0)
+})
+
+test('a stranger is not told a private dataset’s name', async () => {
+  const { document } = await trained(createWorld(), {}, { visibility: 'private', name: 'My divorce' })
+  expect(document?.status).toBe('FAILED')
+  expect(document?.failureReason).toMatch(
+    /^The dataset can't be trained on: the dataset [0-9a-f]{24} belongs to another account, which has not shared it\./,
+  )
+  expect(JSON.stringify(document)).not.toContain('divorce')
+})
