@@ -10,6 +10,7 @@ import { type BaseFile, publishBase } from './recipes/bases.ts'
 import { publishFromHub } from './recipes/hub-base.ts'
 import { type Family, families } from './recipes/plan.ts'
 import { printable } from './recipes/trainer-line.ts'
+import { cut } from './text.ts'
 import type { Trainings } from './trainings/trainings.ts'
 
 const program = commandLine('npm run bellows --', 'What an operator does by hand.')
@@ -137,7 +138,7 @@ async function withQueue(work: (trainings: Trainings) => Promise<void>): Promise
 }
 
 function shortText(text: string): string {
-  return printable(text).slice(0, 200).toWellFormed() || 'no reason given'
+  return cut(printable(text), 200) || 'no reason given'
 }
 
 type BaseOptions = {

@@ -23,7 +23,11 @@ const hexId = /^[0-9a-f]{24}$/
 export function toIdText(id: unknown): string {
   if (id instanceof ObjectId) return id.toHexString()
   if (typeof id === 'string' && !hexId.test(id) && !id.startsWith('{')) return id
-  return BSON.EJSON.stringify({ id }, { relaxed: false })
+  try {
+    return BSON.EJSON.stringify({ id }, { relaxed: false })
+  } catch {
+    return '{"id":"none that can be written"}' // an object that calls itself a type of BSON
+  }
 }
 
 /** The `_id` in the database for a text that `toIdText` made. */

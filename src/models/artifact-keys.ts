@@ -4,6 +4,7 @@
  * own key mapping was seen to load.
  */
 import type { Family, Plan } from '../recipes/plan.ts'
+import { cut } from '../text.ts'
 import { bad, type Tensor } from './artifact-header.ts'
 
 /** One adapted layer: its tensors by role. */
@@ -45,7 +46,7 @@ function groupByLayer(tensors: readonly Tensor[], family: Family): readonly Laye
     const role = roles.find((each) => tensor.name.endsWith(`.${each}`))
     const name = role && tensor.name.slice(0, -role.length - 1)
     if (!role || !name || !modules[family].test(name)) {
-      throw bad(`ComfyUI would not load the key ${tensor.name.slice(0, 120)} for ${family}`)
+      throw bad(`ComfyUI would not load the key ${cut(tensor.name, 120)} for ${family}`)
     }
     const parts = layers.get(name) ?? new Map<string, Tensor>()
     layers.set(name, parts.set(role, tensor))

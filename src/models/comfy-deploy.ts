@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { isConnectionError, isTransientStatus, type RetryPolicy, retry } from '../retry.ts'
 import type { Secret } from '../secret.ts'
+import { cut } from '../text.ts'
 import type { ComfyUi, PublishedFile } from './comfyui.ts'
 
 export type ComfyDeployOptions = {
@@ -50,7 +51,7 @@ class ComfyDeployRefused extends Error {
   readonly status: number
 
   constructor(status: number, answer: string) {
-    super(`ComfyDeploy answered ${status}: ${answer.slice(0, 300).trim() || 'nothing'}`)
+    super(`ComfyDeploy answered ${status}: ${cut(answer, 300).trim() || 'nothing'}`)
     this.name = 'ComfyDeployRefused'
     this.status = status
   }

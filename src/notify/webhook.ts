@@ -1,5 +1,6 @@
 /** Where notices go: one channel a webhook, in the form that its service reads. */
 import type { Secret } from '../secret.ts'
+import { cut } from '../text.ts'
 import type { Notice } from './alerts.ts'
 
 export type Channel = {
@@ -37,7 +38,7 @@ export function slackWebhook(options: WebhookOptions): Channel {
 export function telegramWebhook(options: WebhookOptions & { readonly chatId: string }): Channel {
   return channel(options, (notice) => ({
     chat_id: options.chatId,
-    text: `${headline(notice)}\n${notice.text}`.slice(0, 4096),
+    text: cut(`${headline(notice)}\n${notice.text}`, 4096),
     disable_web_page_preview: true,
   }))
 }

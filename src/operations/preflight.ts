@@ -6,6 +6,7 @@ import { rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { makeTemporaryFolder } from '../temporary-folder.ts'
+import { cut } from '../text.ts'
 
 export type PreflightParts = {
   /** Pulumi's command, as the setting names it. */
@@ -41,7 +42,7 @@ async function checkPulumi(command: string, limitMs: number): Problem {
     env: { PULUMI_SKIP_UPDATE_CHECK: 'true' },
   })
   if (!failed && /^v?\d+\.\d+\.\d+/.test(stdout)) return undefined
-  const cause = failed ? originalMessage || shortMessage : `it says "${stdout.slice(0, 80)}"`
+  const cause = failed ? originalMessage || shortMessage : `it says "${cut(stdout, 80)}"`
   return `Pulumi's command "${command}" does not run (PULUMI_COMMAND): ${cause}`
 }
 

@@ -29,7 +29,11 @@ export async function publishFromHub(
   repository: Repository,
   { name, family, licence: given, variant, onFile = () => {} }: HubBaseOptions,
 ): Promise<Base> {
-  const licence = given ?? printable(repository.licence ?? '').slice(0, 500)
+  const licence =
+    given ??
+    printable(repository.licence ?? '')
+      .slice(0, 500)
+      .toWellFormed()
   if (!licence)
     throw new Error(`The model card of ${repository.name} names no licence: say it with --licence.`)
   const listed = new Map(repository.files.map((file) => [file.path, file]))

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { Failure } from '../failure.ts'
+import { cut } from '../text.ts'
 import { type Family, type Plan, planSchema } from './plan.ts'
 import type { PlanInput } from './recipe.ts'
 import { operatorLimits, readWishes, type WishLimits } from './wishes.ts'
@@ -112,7 +113,7 @@ export function promptsFrom(captions: readonly string[], triggerWord: string | n
   const prompts = chosen.map((caption) =>
     triggerWord === null || caption.includes(triggerWord) ? caption : `${triggerWord}, ${caption}`,
   )
-  const unique = [...new Set(prompts.map((prompt) => prompt.slice(0, longestPrompt)))]
+  const unique = [...new Set(prompts.map((prompt) => cut(prompt, longestPrompt)))]
   return unique.length > 0 ? unique : [triggerWord ?? 'a photograph']
 }
 

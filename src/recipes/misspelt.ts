@@ -6,6 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
+import { cut } from '../text.ts'
 import { printable } from './trainer-line.ts'
 import { isWishFor, wishNames } from './wishes.ts'
 
@@ -59,7 +60,7 @@ export function unknownWish(name: string): string | undefined {
   if (wishNames.includes(name)) return undefined
   const meant = alike(name).find((each) => wishNames.includes(each))
   const hint = meant ? `Did you mean ${meant}?` : `There are ${wishNames.join(', ')}.`
-  return `There is no wish ${printable(name).slice(0, 80).toWellFormed()}. ${hint}`
+  return `There is no wish ${cut(printable(name), 80)}. ${hint}`
 }
 
 function isValid(name: string, value: unknown): boolean {

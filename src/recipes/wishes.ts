@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
+import { cut } from '../text.ts'
 import { clipFramesSchema, type Plan, planSchema } from './plan.ts'
 import type { Wishes } from './recipe.ts'
 import { printable } from './trainer-line.ts'
@@ -111,7 +112,16 @@ function wishes({ steps, rank, resolution }: WishLimits): Record<string, Wish> {
     },
     seed: whole({ min: 0, max: 2 ** 31 - 1 }),
     minSnrGamma: number({ min: 0.1, max: 100 }),
-    samplePrompts: list(z.string().trim().min(1).max(1000), 8, 'texts of at most 1000 characters'),
+    samplePrompts: list(
+      z
+        .string()
+        .trim()
+        .min(1)
+        .max(1000)
+        .transform((prompt) => prompt.toWellFormed()),
+      8,
+      'texts of at most 1000 characters',
+    ),
     sampleEvery: whole({ min: 0, max: steps.max }),
     sampleSteps: whole({ min: 1, max: 100 }),
     sampleSize: whole(resolution),
@@ -152,6 +162,7 @@ function between({ min, max }: Range): string {
 
 /** As a person would read it, on one line and short. */
 function shown(value: unknown): string {
-  if (typeof value === 'string') return `the text "${printable(value).slice(0, 60)}"`
-  return printable(JSON.stringify(value) ?? String(value)).slice(0, 60)
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? typeof value)
+  const short = cut(printable(cut(text, 200)), 60)
+  return typeof value === 'string' ? `the text "${short}"` : short
 }

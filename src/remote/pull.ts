@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
+import { cut } from '../text.ts'
 import * as argv from './argv.ts'
 import { repositoryOf } from './image-name.ts'
 import { plainText, tailOf } from './lines.ts'
@@ -47,7 +48,7 @@ const inspect = async (ssh: Ssh, image: string, signal: AbortSignal): Promise<Im
 const mustHaveNoVolume = (image: string, found: Image | undefined): void => {
   const volumes = Object.keys(found?.volumes ?? {}).filter((path) => path !== '/job' && path !== '/tmp')
   if (volumes.length === 0) return
-  const named = plainText(volumes.join(', ')).slice(0, 200)
+  const named = cut(plainText(volumes.join(', ')), 200)
   throw new Failure(
     'bad-request',
     `its trainer image ${image} declares a VOLUME (${named}), and trainers may write to /job and /tmp only`,

@@ -4,11 +4,19 @@
  */
 import { Decimal128, Double, Int32, Long, ObjectId } from 'mongodb'
 import { toIdText } from '../mongo.ts'
+import { cut } from '../text.ts'
 import type { Training, TrainingStatus } from './trainings.ts'
 
 export const statuses = ['QUEUED', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED'] as const
 
 type Document = Readonly<Record<string, unknown>>
+
+/** Characters of a field that is read: a document of 16 MB must not keep the others waiting. */
+const longestText = 10_000
+/** Entries of a list or an object, and characters of a wish: more than any that is granted has. */
+const mostEntries = 1000
+const longestWish = 2000
+const longestName = 100
 
 /** Fields that are no wishes: the pipeline's own, or of no meaning to a training. */
 const known = new Set(
@@ -30,7 +38,8 @@ export function trainingFrom(document: Document): Training {
     if (result !== undefined) return result
     const missing = value === undefined || value === null
     if (missing && need) problems.push(`${name} is missing`)
-    if (!missing) problems.push(`${name} is ${describe(value)}, not ${wanted}`)
+    if (isTooLong(value)) problems.push(`${name} ${tooLong(value)}`)
+    else if (!missing) problems.push(`${name} is ${describe(value)}, not ${wanted}`)
     return undefined
   }
 
@@ -50,7 +59,7 @@ export function trainingFrom(document: Document): Training {
     problems,
     wishes: Object.fromEntries(
       Object.entries(document).flatMap(([name, value]) => {
-        const wish = known.has(name) ? undefined : plain(value)
+        const wish = known.has(name) || name.length > longestName ? undefined : plain(value)
         return wish === undefined ? [] : [[name, wish]]
       }),
     ),
@@ -80,7 +89,8 @@ export function clampPercent(value: number): number {
 }
 
 const asObjectId = (value: unknown) => (value instanceof ObjectId ? value.toHexString() : undefined)
-const asText = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined)
+const asText = (value: unknown) =>
+  typeof value === 'string' && value !== '' && !isTooLong(value) ? value : undefined
 const asDate = (value: unknown) =>
   value instanceof Date && !Number.isNaN(value.getTime()) ? value : undefined
 const asStatus = (value: unknown) => statuses.find((status) => status === value) as TrainingStatus | undefined
@@ -101,20 +111,24 @@ function bornAt(id: unknown): Date {
 
 /** The value if JSON could carry it, to a depth that a wish needs; else undefined. */
 function plain(value: unknown, depth = 0): unknown {
-  if (typeof value === 'string' || typeof value === 'boolean') return value
+  if (typeof value === 'string') return cut(value, longestWish)
+  if (typeof value === 'boolean') return value
   const number = asNumber(value)
   if (number !== undefined) return number
   if (depth > 3 || value === null || typeof value !== 'object') return undefined
-  if (Array.isArray(value)) return value.map((each) => plain(each, depth + 1) ?? null)
+  if (Array.isArray(value)) return value.slice(0, mostEntries).map((each) => plain(each, depth + 1) ?? null)
   if (Object.getPrototypeOf(value) !== Object.prototype) return undefined
   return Object.fromEntries(
-    Object.entries(value).map(([name, each]) => [name, plain(each, depth + 1) ?? null]),
+    Object.entries(value)
+      .slice(0, mostEntries)
+      .map(([name, each]) => [cut(name, longestName), plain(each, depth + 1) ?? null]),
   )
 }
 
 function describe(value: unknown): string {
   if (value === undefined || value === null) return 'missing'
-  if (typeof value === 'string') return value === '' ? 'an empty text' : `the text "${shorten(value)}"`
+  if (value === '') return 'an empty text'
+  if (typeof value === 'string') return `the text "${shorten(value)}"`
   if (typeof value === 'number') return `the number ${value}`
   if (typeof value === 'boolean') return `${value}`
   if (value instanceof ObjectId) return 'an ObjectId'
@@ -122,6 +136,14 @@ function describe(value: unknown): string {
   return Array.isArray(value) ? 'a list' : 'an object'
 }
 
+function isTooLong(value: unknown): value is string {
+  return typeof value === 'string' && value.length > longestText
+}
+
+function tooLong({ length }: string): string {
+  return `has ${length} characters, but may have at most ${longestText}`
+}
+
 function shorten(text: string): string {
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text
+  return text.length > 40 ? `${cut(text, 40)}…` : text
 }

@@ -79,3 +79,58 @@ test('a stranger is not told a private dataset’s name', async () => {
   )
   expect(JSON.stringify(document)).not.toContain('divorce')
 })
+
+test.each([65, 20_000])(
+  'a trigger word of %d characters is refused, not shortened, before anything is read',
+  async (length) => {
+    const world = createWorld()
+    const { document } = await trained(world, { triggerWord: 'k'.repeat(length) })
+    const most = length > 10_000 ? 10_000 : 64
+    expect(document).toMatchObject({
+      status: 'FAILED',
+      failureReason: `This training can't be started: triggerWord has ${length} characters, but may have at most ${most}. You have not been charged.`,
+    })
+  },
+)
+
+test('a trigger word of 64 characters is taken as it is', async () => {
+  const { model } = await trained(createWorld(), { triggerWord: 'k'.repeat(64) })
+  expect(model?.triggerWords).toEqual(['k'.repeat(64)])
+})
+
+const hostile = { toString: 'x', valueOf: 'x', toJSON: 'x', constructor: 'x' }
+const jobFields =
+  'datasetId ownerAccountId offeringId baseModel progress failureReason createdAt costPoints modelName triggerWord steps environment walletAddress rank samplePrompts trainerImage'
+const datasetFields =
+  'name ownerAccountId status visibility images captionSets accessControl usageCount createdAt trainingIds'
+
+test.each(jobFields.split(' '))(
+  'an object with a toString of its own as a job’s %s is no internal error',
+  async (field) => {
+    const world = createWorld()
+    const { document } = await trained(world, { [field]: hostile })
+    expect(['COMPLETED', 'FAILED']).toContain(document?.status)
+    if (field !== 'failureReason') expect(`${document?.failureReason ?? ''}`).not.toContain('[object')
+    const id = String(document?._id)
+    expect((await world.runs.read(id))?.outcome?.ending).not.toBe('internal')
+    expect(world.errors).toEqual([])
+  },
+)
+
+test.each(datasetFields.split(' '))('… nor as its dataset’s %s', async (field) => {
+  const world = createWorld()
+  const { document } = await trained(world, {}, { [field]: hostile })
+  expect((await world.runs.read(String(document?._id)))?.outcome?.ending).toMatch(/^(trained|bad-dataset)$/)
+  expect(world.errors).toEqual([])
+})
+
+test('… nor as a caption set’s status, and as a job’s status it is told as not understood', async () => {
+  const world = createWorld()
+  const { document } = await trained(world, {}, { captionSets: [{ ...captionSets[0], status: hostile }] })
+  expect(document?.status).toBe('COMPLETED')
+  world.trainings.insert({ status: hostile })
+  expect(await world.trainings.notUnderstood()).toMatchObject({
+    count: 1,
+    examples: [expect.stringMatching(/its status is an object/)],
+  })
+})

@@ -12,9 +12,13 @@ import { mayNameImage, type Offering, pricePoints } from '../../recipes/offering
 import { type Family, families, type Plan, planSchema } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import { printable } from '../../recipes/trainer-line.ts'
+import { cut } from '../../text.ts'
 import type { Terms } from '../../trainings/runs.ts'
 import type { Progress } from '../../trainings/trainings.ts'
 import type { Job } from '../job.ts'
+
+/** As the plan has it. */
+const longestTriggerWord = 64
 
 export async function prepare(job: Job): Promise<Plan> {
   if (job.run.plan) return agreedPlan(job)
@@ -22,6 +26,7 @@ export async function prepare(job: Job): Promise<Plan> {
 
   checkFields(job)
   const { ownerAccountId, datasetId, offering, family } = checkRequest(job)
+  const triggerWord = triggerWordOf(job)
   const image = chooseImage(job, offering, family)
   const recipe = recipes[family]
   const dataset = checkDataset(await datasets.read(datasetId), datasetId, ownerAccountId)
@@ -34,7 +39,7 @@ export async function prepare(job: Job): Promise<Plan> {
   const plan = recipe.plan({
     trainingId: job.training.id,
     name: fileName(job.training.modelName ?? dataset.name, job.training.id),
-    triggerWord: job.training.triggerWord ? printable(job.training.triggerWord).slice(0, 64) || null : null,
+    triggerWord,
     baseModel: { name: base.name, sha256: base.sha256 },
     dataset: { images: prepared.images, clips: prepared.clips, sha256: prepared.sha256 },
     captions: prepared.captions,
@@ -59,6 +64,14 @@ function checkFields({ training, settings }: Job): void {
   const fields = { ...wishes, offeringId, baseModel, modelName, triggerWord, steps }
   const complaints = [...problems, ...misspelt(fields, settings.foreignFields)]
   if (complaints.length > 0) throw new Failure('bad-request', complaints.map(printable).join('; '))
+}
+
+/** Refused where it is too long: a shorter one would be another word. */
+function triggerWordOf({ training }: Job): string | null {
+  const word = printable(training.triggerWord ?? '')
+  if (word.length <= longestTriggerWord) return word || null
+  const detail = `triggerWord has ${word.length} characters, but may have at most ${longestTriggerWord}`
+  throw new Failure('bad-request', detail)
 }
 
 /** What an earlier run of the training has left in the document is not this one's. */
@@ -164,7 +177,7 @@ function checkDataset(dataset: Dataset | undefined, id: string, accountId: strin
   if (!shared)
     throw new Failure(
       'bad-dataset',
-      `the dataset ${printable(id).slice(0, 80)} belongs to another account, which has not shared it`,
+      `the dataset ${cut(printable(id), 80)} belongs to another account, which has not shared it`,
     )
   if (dataset.status !== 'ready' && dataset.status !== 'locked') {
     throw new Failure(
@@ -194,5 +207,5 @@ function fileName(name: string, trainingId: string): string {
 }
 
 function quoted(value: string | undefined): string {
-  return value === undefined ? '(none)' : `"${printable(value).slice(0, 80)}"`
+  return value === undefined ? '(none)' : `"${cut(printable(cut(value, 200)), 80)}"`
 }

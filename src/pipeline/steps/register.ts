@@ -2,6 +2,7 @@ import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import { printable } from '../../recipes/trainer-line.ts'
+import { cut } from '../../text.ts'
 import type { TrainingResult } from '../../trainings/trainings.ts'
 import type { Job } from '../job.ts'
 import type { Shipped } from './ship.ts'
@@ -25,10 +26,7 @@ export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<
       datasetId,
       captionSetId: job.run.terms?.captionSetId,
       ownerAccountId,
-      name:
-        printable(modelName ?? '')
-          .slice(0, longestName)
-          .toWellFormed() || plan.name,
+      name: cut(printable(modelName ?? ''), longestName) || plan.name,
       family: plan.family,
       baseModel: plan.baseModel.name,
       triggerWords,

@@ -1,0 +1,70 @@
+import { BSON, ObjectId } from 'mongodb'
+import { expect, test } from 'vitest'
+import { notUnderstood, ownerOf, trainingFrom } from '../../src/trainings/training-document.ts'
+
+const megabytes = 'n'.repeat(15_000_000)
+const document = {
+  _id: new ObjectId(),
+  status: 'QUEUED',
+  ownerAccountId: new ObjectId(),
+  datasetId: new ObjectId(),
+  offeringId: 'sdxl-lora',
+  baseModel: 'SDXL',
+  createdAt: new Date(),
+}
+
+test.each([
+  'modelName',
+  'triggerWord',
+  'offeringId',
+  'baseModel',
+  'samplePrompts',
+  'trainerImage',
+  'notes',
+  'ownerAccountId',
+])('a document with 15 MB of %s is read in under 50 ms, and nothing of that length comes out', (field) => {
+  const given = { ...document, [field]: megabytes }
+  const before = process.cpuUsage()
+  const training = trainingFrom(given)
+  expect(process.cpuUsage(before).user).toBeLessThan(50_000)
+  expect(JSON.stringify(training).length).toBeLessThan(10_000)
+  expect((ownerOf(given) ?? '').length).toBeLessThan(100)
+})
+
+test.each(['modelName', 'triggerWord', 'offeringId'])(
+  'a %s that is too long is told with its length',
+  (field) => {
+    expect(trainingFrom({ ...document, [field]: megabytes }).problems).toContain(
+      `${field} has 15000000 characters, but may have at most 10000`,
+    )
+  },
+)
+
+test('long lists, wide objects and long names of fields are bounded too', () => {
+  const wide = Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [`f${index}`, index]))
+  const given = { ...document, list: Array.from({ length: 500_000 }, () => 'x'), wide, [megabytes]: 1 }
+  const before = process.cpuUsage()
+  const { wishes } = trainingFrom(given)
+  expect(process.cpuUsage(before).user).toBeLessThan(50_000)
+  expect(JSON.stringify(wishes).length).toBeLessThan(50_000)
+})
+
+test('text is cut between characters', () => {
+  const { wishes, problems } = trainingFrom({
+    ...document,
+    notes: `a${'😀'.repeat(3000)}`,
+    steps: `a${'😀'.repeat(100)}`,
+  })
+  for (const text of [JSON.stringify(wishes), ...problems]) {
+    expect(text.isWellFormed()).toBe(true)
+    expect(text).not.toContain('\\ud83d')
+  }
+  expect(BSON.deserialize(BSON.serialize(wishes))).toEqual(wishes)
+})
+
+test.each([{ toString: 'x' }, { toJSON: 'x' }, { _bsontype: 'x' }, { _bsontype: 'ObjectId' }])(
+  'a document whose _id is %j can be told as not understood',
+  (_id) => {
+    expect(notUnderstood({ _id, status: 'QUEUED' })).toMatch(/its _id is an object, neither an ObjectId/)
+  },
+)
