@@ -185,5 +185,5 @@ nobody_is() { ! getent passwd "$1" > /dev/null; }
 nobody_is ${trainerId}
 # What the trainer writes to must be open to it.
 install -d -m 755 -o ${user} -g ${user} /job /job/dataset /job/base
-install -d -m 777 -o ${user} -g ${user} /job/out /job/checkpoint
+install -d -m 777 -o ${user} -g ${user} /job/out /job/checkpoint /job/cache
 `

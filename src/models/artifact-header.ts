@@ -128,6 +128,7 @@ function parseJson(json: Buffer): Record<string, unknown> {
   throw bad('its header is no JSON object')
 }
 
+/** Names of tensors are a stranger's words: what a terminal would obey is taken out of them. */
 export function bad(complaint: string): Failure {
-  return new Failure('bad-artifact', complaint)
+  return new Failure('bad-artifact', printable(complaint).slice(0, 500).toWellFormed())
 }

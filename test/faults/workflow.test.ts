@@ -10,8 +10,11 @@ import { createWorld } from './world.ts'
 
 const hour = 3_600_000
 
-test('a queued document becomes a model, and nothing is left', async () => {
-  const world = createWorld()
+test.each([
+  ['without a GPU', false],
+  ['with one', true],
+])('a queued document becomes a model on a machine %s, and nothing is left', async (_, gpu) => {
+  const world = createWorld({ settings: { gpu } })
   await world.install()
   const id = await insertJob(world)
   world.startWorker('worker-1')

@@ -53,6 +53,11 @@ describe('the first-boot script', () => {
     expect(loop).toContain(`hard_deadline=${deadline}\n`)
   })
 
+  test('opens to the trainer’s user the folders that trainers write to, and nothing else', () => {
+    const opened = /^install -d -m 777 .*$/m.exec(firstBootScript(boot))?.[0].match(/\/job\/\w+/g)
+    expect(opened).toEqual(['/job/out', '/job/checkpoint', '/job/cache'])
+  })
+
   test('says that it is ready at its very end', () => {
     expect(firstBootScript(boot).endsWith('\ntouch /var/lib/bellows/ready\n')).toBe(true)
   })

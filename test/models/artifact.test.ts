@@ -64,6 +64,15 @@ describe('the artifact gate', () => {
     await expect(missing).rejects.toMatchObject({ reason: 'bad-artifact', message: 'it is not in the store' })
   })
 
+  it('says of a tensor whose name would paint a terminal only what can be read', async () => {
+    const file = changed((tensors) => {
+      tensors['\u001b]0;owned\u0007\u001b[2J\u009b31m\u202ename'] = { dtype: 'F32', shape: [1], values: 1 }
+    })
+    const error = await check(file, plan).catch((each: Error) => each)
+    expect((error as Error).message).toMatch(/^ComfyUI would not load the key/)
+    expect((error as Error).message).not.toMatch(/[\p{Cc}\u202e]/u)
+  })
+
   it.each<[string, (tensors: TestTensors, metadata: Record<string, string>) => void, string]>([
     [
       'a foreign key',
