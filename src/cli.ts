@@ -46,13 +46,21 @@ program
   .description('Compare what exists in the cloud with what should, and end what has leaked')
   .option('--dry-run', 'only say what would be done')
   .action(async ({ dryRun = false }: { dryRun?: boolean }) => {
-    const clients = await connectClients(readConfig(process.env))
+    const config = readConfig(process.env)
+    const clients = await connectClients(config)
     try {
       const { machines, runs, clock } = clients.ports
-      const report = await reap({ machines, runs, now: clock.now(), dryRun })
+      const report = await reap({
+        machines,
+        runs,
+        clock,
+        worker: `reap by hand, ${config.BELLOWS_WORKER}`,
+        dryRun,
+      })
       for (const { thing, reason } of report.leaks)
         console.log(`${thing.kind} ${thing.id} (${thing.name}): ${reason}`)
       for (const name of report.released) console.log(`${name} is gone`)
+      for (const name of report.skipped) console.log(`${name} is left to the worker that holds its job`)
       for (const { name, error } of report.failed) console.error(`${name} is still there: ${error}`)
       console.log(`${report.found} found, ${report.leaks.length} leaked, ${report.released.length} ended`)
       if (report.failed.length > 0) process.exitCode = 1

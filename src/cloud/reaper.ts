@@ -5,9 +5,13 @@
  * Order matters. The cloud is listed *before* the runs are read, and an attempt is written before the
  * cloud is asked, so whatever was listed is known to some run, or to nobody. The age floor is a second
  * guard, against clocks that differ. Only this deployment's things are listed at all (`existing`).
+ *
+ * Nothing of a run is removed but under its lease: what another holds is that one's to clear up, and what was read before
+ * the lease was taken is judged again.
  */
-import { allAttempts, type Run, type Runs } from '../trainings/runs.ts'
-import type { Found, Machines } from './machines.ts'
+import { allAttempts, type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'
+import type { Found, Machines, Released } from './machines.ts'
+import { type LeaseParts, underLease } from './under-lease.ts'
 
 export type LeakReason =
   | 'nobody knows it'
@@ -32,38 +36,92 @@ export type ReapReport = {
   readonly leaks: readonly Leak[]
   /** Names of machines whose things were all removed. */
   readonly released: readonly string[]
+  /** Those that a worker is at, or that were none any more when their run was looked at again. */
+  readonly skipped: readonly string[]
   /** Those that are still there; somebody has to look. */
   readonly failed: readonly { readonly name: string; readonly error: unknown }[]
 }
 
-export type ReapParts = ReapPolicy & {
-  readonly machines: Pick<Machines, 'existing' | 'release'>
-  readonly runs: Pick<Runs, 'read'>
-  /** By the clock that deadlines are written by. */
-  readonly now: Date
-  /** Report only. */
-  readonly dryRun?: boolean
-  readonly onLeak?: (leak: Leak) => void
-}
+export type ReapParts = ReapPolicy &
+  LeaseParts & {
+    readonly machines: Pick<Machines, 'existing' | 'release'>
+    readonly runs: LeaseParts['runs'] & Pick<Runs, 'read'>
+    /** Report only. */
+    readonly dryRun?: boolean
+    readonly onLeak?: (leak: Leak) => void
+    /** The machine is proved to be gone. With the lease and the run that it was known to, if it was to any. */
+    readonly onReleased?: (name: string, released: Released, known?: Known) => Promise<void>
+  }
+
+type Known = { readonly lease: Lease; readonly run: Run }
+type Outcome = 'released' | 'skipped' | { readonly error: unknown }
 
 export async function reap(parts: ReapParts): Promise<ReapReport> {
-  const { machines, runs, now: at, dryRun = false } = parts
+  const { machines, runs, clock, dryRun = false } = parts
+  const at = clock.now()
   const found = await machines.existing()
-  const leaks = leaksAmong(found, await runsOf(found, runs), at, parts)
+  const known = await runsOf(found, runs)
+  const leaks = leaksAmong(found, known, at, parts)
   for (const leak of leaks) parts.onLeak?.(leak)
-  const names = dryRun ? [] : [...new Set(leaks.map(({ thing }) => thing.name))]
-  const outcomes = await Promise.allSettled(names.map((name) => machines.release(name)))
+  const outcomes = new Map<string, Outcome>()
+  const owners = new Set(leaks.map(({ thing }) => known.get(thing.trainingId ?? '')))
+  if (!dryRun) {
+    await Promise.all(
+      [...owners].map(async (run) => {
+        const own = leaks.filter(({ thing }) => known.get(thing.trainingId ?? '') === run)
+        const names = namesOf(own)
+        const judged = run ? await reapOf(run, own, parts) : await releaseEach(names, parts)
+        for (const name of names) outcomes.set(name, judged.get(name) ?? 'skipped')
+      }),
+    )
+  }
+  const withOutcome = (wanted: Outcome) =>
+    [...outcomes].flatMap(([name, each]) => (each === wanted ? name : []))
   return {
     at,
     dryRun,
     found: found.length,
     leaks,
-    released: names.filter((_, index) => outcomes[index]?.status === 'fulfilled'),
-    failed: outcomes.flatMap((outcome, index) =>
-      outcome.status === 'rejected' ? [{ name: names[index] as string, error: outcome.reason }] : [],
-    ),
+    released: withOutcome('released'),
+    skipped: withOutcome('skipped'),
+    failed: [...outcomes].flatMap(([name, each]) => (typeof each === 'object' ? [{ name, ...each }] : [])),
   }
 }
+
+/** The leaks of one run, under its lease. */
+async function reapOf(
+  { id }: Run,
+  leaks: readonly Leak[],
+  parts: ReapParts,
+): Promise<ReadonlyMap<string, Outcome>> {
+  const judged = await underLease(parts, id, (lease, run, isLost) => {
+    const things = leaks.map(({ thing }) => thing)
+    const still = leaksAmong(things, new Map([[id, run]]), parts.clock.now(), parts)
+    return releaseEach(namesOf(still), parts, { lease, run }, isLost)
+  }).catch((error) => new Map(namesOf(leaks).map((name) => [name, { error }])))
+  return judged ?? new Map()
+}
+
+async function releaseEach(
+  names: readonly string[],
+  { machines, onReleased }: ReapParts,
+  known?: Known,
+  isLost = () => false,
+): Promise<ReadonlyMap<string, Outcome>> {
+  const outcomes = names.map(async (name): Promise<[string, Outcome]> => {
+    try {
+      const released = await machines.release(name)
+      if (isLost()) return [name, 'skipped'] // gone, but another writes of this run now
+      await onReleased?.(name, released, known)
+      return [name, 'released']
+    } catch (error) {
+      return [name, error instanceof LeaseLost ? 'skipped' : { error }]
+    }
+  })
+  return new Map(await Promise.all(outcomes))
+}
+
+const namesOf = (leaks: readonly Leak[]) => [...new Set(leaks.map(({ thing }) => thing.name))]
 
 /** The comparison alone. `runs` by training id: every run that a found thing names, if it exists. */
 export function leaksAmong(

@@ -1,14 +1,16 @@
 /**
  * Removes what jobs left in the cloud, and tells operators of what could not be removed until it is gone.
  * A machine whose teardown could not be proved is released again, also where the cloud lists nothing of it
- * any more: only a release that comes to its end is proof, and only then are its books closed.
+ * any more: only a release that comes to its end is proof, and only then are its books closed. Of a run, all of
+ * this is done under its lease.
  */
-import type { Machines } from '../cloud/machines.ts'
+import type { Machines, Released } from '../cloud/machines.ts'
 import { type Leak, reap } from '../cloud/reaper.ts'
+import { underLease } from '../cloud/under-lease.ts'
 import type { Budget } from '../ledger/budget.ts'
-import { attemptCost } from '../pipeline/cost.ts'
+import { closedBooks } from '../pipeline/cost.ts'
 import type { Clock } from '../pipeline/ports.ts'
-import { type Attempt, allAttempts, type Runs } from '../trainings/runs.ts'
+import { allAttempts, type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'
 import type { Alerts } from './alerts.ts'
 
 type Parts = {
@@ -16,43 +18,66 @@ type Parts = {
   readonly runs: Runs
   readonly budget: Budget
   readonly alerts: Alerts
-  readonly clock: Pick<Clock, 'now'>
+  readonly clock: Clock
   /** Who writes, as leases name it. */
   readonly worker: string
   readonly onLeak?: (leak: Leak) => void
 }
 
-/** Long enough for two writes. */
-const leaseMs = 30_000
-
 export async function watchLeaks(parts: Parts): Promise<void> {
-  const { machines, runs, alerts, clock, onLeak } = parts
-  const report = await reap({ machines, runs, now: clock.now(), ...(onLeak && { onLeak }) })
+  const { machines, runs, clock, worker, alerts, onLeak } = parts
+  const report = await reap({
+    machines,
+    runs,
+    clock,
+    worker,
+    ...(onLeak && { onLeak }),
+    onReleased: (name, released, known) => close(parts, name, released, known),
+  })
   for (const { name, error } of report.failed) await raise(alerts, name, error)
-  const failed = new Set(report.failed.map(({ name }) => name))
-  for (const run of await runs.withMachines()) {
-    if (!run.endedAt) continue // its job goes on trying
-    for (const attempt of allAttempts(run)) {
-      if (!attempt.tornDownAt && !failed.has(attempt.name)) await clear(parts, run.id, attempt)
-    }
-  }
-  for (const name of report.released) await alerts.clear(`leak:${name}`, `${name} is gone.`)
+  const seen = new Set<string>([...report.failed.map(({ name }) => name), ...report.skipped])
+  for (const run of await runs.withMachines()) await releaseLeft(parts, run, seen)
 }
 
-async function clear(parts: Parts, trainingId: string, attempt: Attempt): Promise<void> {
-  const { machines, runs, budget, alerts, clock, worker } = parts
-  try {
-    await machines.release(attempt.name)
-  } catch (error) {
-    return raise(alerts, attempt.name, error)
+/** What may be left of a run that has ended, though the cloud lists it or not. */
+async function releaseLeft(parts: Parts, { id, endedAt }: Run, seen: ReadonlySet<string>): Promise<void> {
+  if (!endedAt) return // its job goes on trying
+  await underLease(parts, id, async (lease, run, isLost) => {
+    const left = run.endedAt ? allAttempts(run).filter(({ tornDownAt }) => !tornDownAt) : []
+    for (const { name } of left) {
+      if (seen.has(name)) continue
+      try {
+        const released = await parts.machines.release(name)
+        if (isLost()) return
+        await close(parts, name, released, { lease, run })
+      } catch (error) {
+        if (error instanceof LeaseLost) return
+        await raise(parts.alerts, name, error)
+      }
+    }
+  })
+}
+
+/** The machine is gone, by proof. */
+async function close(
+  { runs, budget, alerts, clock }: Parts,
+  name: string,
+  released: Released,
+  known?: { readonly lease: Lease; readonly run: Run },
+): Promise<void> {
+  const attempt = known && allAttempts(known.run).find((each) => each.name === name)
+  if (known && attempt && !attempt.tornDownAt) {
+    const books = closedBooks(attempt, released, clock.now())
+    const costUsd = await budget.settle(name, books.costUsd)
+    await runs.changeAttempt(known.lease, attempt.number, { ...books, costUsd })
   }
-  const held = await runs.acquire(trainingId, worker, leaseMs)
-  if (!held) return
-  const tornDownAt = clock.now()
-  const costUsd = await budget.settle(attempt.name, attemptCost(attempt, tornDownAt))
-  await runs.changeAttempt(held.lease, attempt.number, { tornDownAt, costUsd, suspectedLeak: false })
-  await runs.release(held.lease)
-  await alerts.clear(`leak:${attempt.name}`, `${attempt.name} is gone.`)
+  if (released.warning)
+    await alerts.report(`state:${name}`, {
+      severity: 'warning',
+      title: `The state of ${name} was broken`,
+      text: `${released.warning}. Its machine is gone.`,
+    })
+  await alerts.clear(`leak:${name}`, `${name} is gone.`)
 }
 
 function raise(alerts: Alerts, name: string, error: unknown): Promise<void> {

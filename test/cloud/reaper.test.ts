@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest'
-import { memoryMachines } from '../../src/cloud/memory-machines.ts'
+import { type MemoryMachines, memoryMachines } from '../../src/cloud/memory-machines.ts'
 import { type LeakReason, leaksAmong, reap } from '../../src/cloud/reaper.ts'
-import type { Run } from '../../src/trainings/runs.ts'
-import { attempt, found, name, order, run, trainingId } from './samples.ts'
+import { memoryRuns } from '../../src/trainings/memory-runs.ts'
+import { type Attempt, type Lease, LeaseLost, type Run } from '../../src/trainings/runs.ts'
+import { manualClock } from '../support/manual-clock.ts'
+import { attempt, found, name, order, run } from './samples.ts'
 
 const now = new Date('2026-11-23T12:00:00Z')
 const longAgo = new Date('2026-11-23T10:00:00Z')
@@ -49,37 +51,46 @@ test.each(cases)('%s', (_, change, known, reason) => {
   expect(leaks.map((leak) => leak.reason)).toEqual(reason ? [reason] : [])
 })
 
-const later = new Date(Date.now() + 3_600_000)
+const knownId = '665f1c2ab7d4e8a1c0de0002'
+const knownName = `bellows-${knownId}-1`
+const minute = 60_000
 
-async function leakyCloud() {
-  const machines = memoryMachines({ now: () => new Date() })
-  await machines.order(order(), new AbortController().signal)
-  const known = order({ name: 'bellows-665f1c2ab7d4e8a1c0de0002-1', trainingId: '665f1c2ab7d4e8a1c0de0002' })
-  await machines.order(known, new AbortController().signal)
-  const runs = new Map([
-    [known.trainingId, run({ id: known.trainingId, attempts: [attempt({ deadline: later })] })],
-  ])
-  return { machines, runs: { read: async (id: string) => runs.get(id) }, known }
+/** A machine that nobody knows, and one of a run that is under way; an hour old. */
+async function cloudOf(change: Partial<Attempt> = {}) {
+  const clock = manualClock()
+  const runs = memoryRuns(clock.now)
+  const gate: { wait?: Promise<void> } = {}
+  const machines = memoryMachines({
+    now: clock.now,
+    moment: ({ verb, point }) => (verb === 'release' && point === 'asked' ? gate.wait : undefined),
+  })
+  const forever = new AbortController().signal
+  const deadline = new Date(clock.now().getTime() + 240 * minute)
+  const wanted = { lifetimeSeconds: 1e6, deadline: new Date(clock.now().getTime() + 1e9) }
+  await machines.order(order(wanted), forever)
+  await machines.order(order({ ...wanted, name: knownName, trainingId: knownId }), forever)
+  const held = await runs.acquire(knownId, 'worker', minute)
+  if (!held) throw new Error('nobody else is there')
+  await runs.addAttempt(held.lease, attempt({ name: knownName, deadline, ...change }))
+  const parts = { machines, runs, clock, worker: 'reaper', leaseMs: minute }
+  await clock.advance(60 * minute)
+  return { clock, runs, machines, parts, lease: held.lease, gate }
 }
 
+const namesLeft = (machines: MemoryMachines) => [...new Set(machines.left().map((thing) => thing.name))]
+
 test('the reaper releases what leaked, once a machine, and nothing else', async () => {
-  const { machines, runs, known } = await leakyCloud()
-  const report = await reap({ machines, runs, now: later })
-  expect(report).toMatchObject({ found: 8, dryRun: false, released: [name], failed: [] })
+  const { machines, parts } = await cloudOf()
+  const report = await reap(parts)
+  expect(report).toMatchObject({ found: 8, dryRun: false, released: [name], skipped: [], failed: [] })
   expect(report.leaks).toHaveLength(4)
-  expect(new Set(machines.left().map((thing) => thing.name))).toEqual(new Set([known.name]))
+  expect(namesLeft(machines)).toEqual([knownName])
 })
 
 test('a dry run reports the same leaks and removes nothing', async () => {
-  const { machines, runs } = await leakyCloud()
+  const { machines, parts } = await cloudOf()
   const seen: string[] = []
-  const report = await reap({
-    machines,
-    runs,
-    now: later,
-    dryRun: true,
-    onLeak: ({ thing }) => seen.push(thing.kind),
-  })
+  const report = await reap({ ...parts, dryRun: true, onLeak: ({ thing }) => seen.push(thing.kind) })
   expect(report.leaks).toHaveLength(4)
   expect(report.released).toEqual([])
   expect(seen.sort()).toEqual(['instance', 'key-pair', 'stack', 'volume'])
@@ -87,20 +98,118 @@ test('a dry run reports the same leaks and removes nothing', async () => {
 })
 
 test('what can’t be released is reported, and the rest is released all the same', async () => {
-  const { machines } = await leakyCloud()
+  const { machines, parts } = await cloudOf({ tornDownAt: longAgo })
   const broken = new Error('AWS is away')
-  const report = await reap({
-    machines: {
-      existing: machines.existing,
-      release: async (each) => {
-        if (each === name) throw broken
-        return machines.release(each)
-      },
-    },
-    runs: { read: async () => undefined },
-    now: later,
-  })
+  const release = async (each: string) => {
+    if (each === name) throw broken
+    return machines.release(each)
+  }
+  const report = await reap({ ...parts, machines: { existing: machines.existing, release } })
   expect(report.failed).toEqual([{ name, error: broken }])
-  expect(report.released).toHaveLength(1)
-  expect(new Set(machines.left().map((thing) => thing.trainingId))).toEqual(new Set([trainingId]))
+  expect(report.released).toEqual([knownName])
+  expect(namesLeft(machines)).toEqual([name])
+})
+
+test('nothing of a run is removed while another holds its lease', async () => {
+  const { machines, parts, runs } = await cloudOf({ tornDownAt: longAgo })
+  const held = await runs.acquire(knownId, 'worker', 60 * minute)
+  const report = await reap(parts)
+  expect(report).toMatchObject({ released: [name], skipped: [knownName], failed: [] })
+  expect(namesLeft(machines)).toEqual([knownName])
+  await runs.release((held as { lease: Lease }).lease)
+  expect(await reap(parts)).toMatchObject({ released: [knownName], skipped: [] })
+})
+
+test('what a worker wrote before the lease was taken is judged again', async () => {
+  const { machines, parts, runs } = await cloudOf({ deadline: longAgo })
+  const read = async (id: string) => {
+    const seen = await runs.read(id)
+    const held = await runs.acquire(knownId, 'worker', minute)
+    if (!held) throw new Error('nobody else is there')
+    await runs.changeAttempt(held.lease, 1, { deadline: new Date(Date.now() + 1e12) })
+    await runs.release(held.lease)
+    return seen
+  }
+  const report = await reap({
+    ...parts,
+    runs: { ...runs, read: (id) => (id === knownId ? read(id) : runs.read(id)) },
+  })
+  expect(report.leaks.map(({ thing }) => thing.name)).toContain(knownName)
+  expect(report.skipped).toEqual([knownName])
+  expect(namesLeft(machines)).toEqual([knownName])
+})
+
+test('the lease is held for as long as the release takes, and then let go', async () => {
+  const { clock, parts, runs, gate } = await cloudOf({ tornDownAt: longAgo })
+  const going = Promise.withResolvers<void>()
+  gate.wait = going.promise
+  const reaping = reap(parts)
+  await clock.advance(15 * minute)
+  expect(runs.isHeld(knownId)).toBe(true)
+  expect(await runs.acquire(knownId, 'worker', minute)).toBeUndefined()
+  going.resolve()
+  expect(await reaping).toMatchObject({ released: expect.arrayContaining([knownName]) })
+  expect(runs.isHeld(knownId)).toBe(false)
+  expect(clock.sleepers).toBe(0)
+})
+
+test('a reaper whose lease could not be renewed in time tells nobody that the machine is gone', async () => {
+  const { clock, parts, runs, gate } = await cloudOf({ tornDownAt: longAgo })
+  const going = Promise.withResolvers<void>()
+  gate.wait = going.promise
+  const told: string[] = []
+  const renew = async () => {
+    throw new Error('the database is away')
+  }
+  const reaping = reap({
+    ...parts,
+    runs: { ...runs, renew },
+    onReleased: async (each) => void told.push(each),
+  })
+  await clock.advance(minute)
+  going.resolve()
+  expect(await reaping).toMatchObject({ released: [name], skipped: [knownName] })
+  expect(told).toEqual([name])
+})
+
+test('one that learns that its lease is lost tells nobody that the machine is gone', async () => {
+  const { clock, parts, runs, gate } = await cloudOf({ tornDownAt: longAgo })
+  const going = Promise.withResolvers<void>()
+  gate.wait = going.promise
+  const told: string[] = []
+  const renew = async (lease: Lease) => {
+    throw new LeaseLost(lease)
+  }
+  const reaping = reap({
+    ...parts,
+    runs: { ...runs, renew },
+    onReleased: async (each) => void told.push(each),
+  })
+  await clock.advance(minute)
+  going.resolve()
+  expect(await reaping).toMatchObject({ released: [name], skipped: [knownName], failed: [] })
+  expect(told).toEqual([name])
+})
+
+test('a run of another deployment in the same database is left alone', async () => {
+  const { machines, parts, runs } = await cloudOf({ tornDownAt: longAgo })
+  const report = await reap({ ...parts, runs: { ...runs.as('another'), read: runs.read } })
+  expect(report.skipped).toEqual([knownName])
+  expect(namesLeft(machines)).toEqual([knownName])
+})
+
+test('several machines of one run are released under one lease', async () => {
+  const { machines, parts, runs } = await cloudOf({ tornDownAt: longAgo })
+  const second = `bellows-${knownId}-2`
+  const order2 = order({ name: second, trainingId: knownId, attempt: 2, lifetimeSeconds: 1e6 })
+  await machines.order({ ...order2, deadline: new Date(Date.now() + 1e12) }, new AbortController().signal)
+  await parts.clock.advance(20 * minute)
+  let acquired = 0
+  const acquire: typeof runs.acquire = (...values) => {
+    acquired++
+    return runs.acquire(...values)
+  }
+  const report = await reap({ ...parts, runs: { ...runs, acquire } })
+  expect([...report.released].sort()).toEqual([name, knownName, second].sort())
+  expect(acquired).toBe(1)
 })

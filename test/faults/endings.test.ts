@@ -435,6 +435,10 @@ test.each(['day', 'month'] as const)(
   "a %s's budget that is used up lets jobs wait, uncharged, until it turns, and is told once",
   async (period) => {
     const budget = { dayUsd: 1, monthUsd: 1, [`${period === 'day' ? 'month' : 'day'}Usd`]: 100 }
+    const turn = {
+      day: 'the next day begins at 2026-11-03 00:00 UTC',
+      month: 'the next month begins at 2026-12-01 00:00 UTC',
+    }[period]
     const world = createWorld({ settings: { budget } })
     await world.install()
     await world.budget.reserve({ key: 'others', usd: 1 }, budget, world.clock.now())
@@ -444,7 +448,7 @@ test.each(['day', 'month'] as const)(
     for (const id of ids) {
       expect(world.trainings.document(id)).toMatchObject({ status: 'QUEUED' })
       expect((await world.runs.read(id))?.hold?.reason).toBe(
-        `the budget for machines of this ${period} (UTC) is used up`,
+        `the budget for machines of this ${period} is used up; ${turn}`,
       )
       expect(await world.ledger.movements(id)).toEqual([])
     }

@@ -62,9 +62,11 @@ test('text is cut between characters', () => {
   expect(BSON.deserialize(BSON.serialize(wishes))).toEqual(wishes)
 })
 
-test.each([{ toString: 'x' }, { toJSON: 'x' }, { _bsontype: 'x' }, { _bsontype: 'ObjectId' }])(
-  'a document whose _id is %j can be told as not understood',
-  (_id) => {
-    expect(notUnderstood({ _id, status: 'QUEUED' })).toMatch(/its _id is an object, neither an ObjectId/)
-  },
-)
+test.each<Record<string, string>>([
+  { toString: 'x' },
+  { toJSON: 'x' },
+  { _bsontype: 'x' },
+  { _bsontype: 'ObjectId' },
+])('a document whose _id is %j can be told as not understood', (_id) => {
+  expect(notUnderstood({ _id, status: 'QUEUED' })).toMatch(/its _id is an object, neither an ObjectId/)
+})

@@ -11,7 +11,7 @@ import { reservationUsd } from '../cost.ts'
 import { endings } from '../endings.ts'
 import { estimatesOn } from '../estimates.ts'
 import type { Job } from '../job.ts'
-import { mustFitBudgets } from './reserve.ts'
+import { mustFitBudget } from './reserve.ts'
 
 const minute = 60_000
 const day = 24 * 60 * minute
@@ -27,7 +27,7 @@ export async function admit(job: Job, plan: Plan): Promise<void> {
   const [cheapest] = await job.ports.machines.offers(recipes[plan.family].need(plan, job.run.base))
   if (!cheapest) return // the order finds out, and says why
   const { corrected } = (await estimatesOn(job, plan, [cheapest]))(cheapest)
-  await mustFitBudgets(job, reservationUsd(corrected.totalSeconds, cheapest.usdPerHour))
+  await mustFitBudget(job, reservationUsd(corrected.totalSeconds, cheapest.usdPerHour))
 }
 
 /** Three in a row are forgiven; each further one doubles the pause. */

@@ -14,7 +14,7 @@ import { type Estimates, estimatesOn } from '../estimates.ts'
 import { reportOf } from '../failure-report.ts'
 import type { Job } from '../job.ts'
 import { findCheckpoint } from './checkpoint.ts'
-import { mustFitBudgets } from './reserve.ts'
+import { mustFitBudget } from './reserve.ts'
 import { findShipped, type Shipped } from './ship.ts'
 import { tearDown } from './teardown.ts'
 
@@ -72,7 +72,7 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
   const { offer } = affordable
   const lifetimeSeconds = Math.floor(Math.min(affordable.paid, affordable.needed * job.settings.capFactor))
   const reservedUsd = reservationUsd(lifetimeSeconds, offer.usdPerHour)
-  await mustFitBudgets(job, reservedUsd)
+  await mustFitBudget(job, reservedUsd)
   const number = allAttempts(job.run).length + 1 // its name must never have been another's
   const orderedAt = clock.now()
   const attempt: Attempt = {

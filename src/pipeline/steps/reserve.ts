@@ -8,8 +8,8 @@ import { type Period, usedUpAlert, usedUpKey } from '../../notify/watch-budget.t
 import type { Attempt } from '../../trainings/runs.ts'
 import type { Job } from '../job.ts'
 
-/** Throws Failure('budget-used-up') before an attempt is noted that would be refused. */
-export async function mustFitBudgets(job: Job, usd: number): Promise<void> {
+/** Failure('budget-used-up') where the day's or the month's budget has not that much left, in USD: before anything is noted. */
+export async function mustFitBudget(job: Job, usd: number): Promise<void> {
   const { budget, clock } = job.ports
   const { dayUsd, monthUsd } = job.settings.budget
   const taken = spokenFor(await budget.spending(clock.now()))
@@ -43,7 +43,7 @@ async function usedUp(job: Job, period: Period, leftUsd: number, usd: number): P
   const turn = turnOf(period, clock.now()).toISOString().slice(0, 16).replace('T', ' ')
   return new Failure(
     'budget-used-up',
-    `this ${period}'s budget for machines is used up, and the next ${period} begins at ${turn} UTC`,
+    `the budget for machines of this ${period} is used up; the next ${period} begins at ${turn} UTC`,
     { evidence: left },
   )
 }
