@@ -16,6 +16,9 @@ function start(settings: Readonly<Record<string, string>>) {
 test('a worker without Pulumi, a temporary folder or a database says so, each in a sentence, and does not start', async () => {
   const { exitCode, stderr, stdout } = await start({
     MONGODB_URL: 'mongodb://127.0.0.1:1/bellows?serverSelectionTimeoutMS=300',
+    BELLOWS_IMAGE_SDXL: 'registry.example/sdxl:1',
+    BELLOWS_IMAGE_FLUX: 'registry.example/flux:1',
+    BELLOWS_IMAGE_WAN: 'registry.example/wan:1',
     PULUMI_COMMAND: '/nowhere/pulumi',
     TMPDIR: '/dev/null/tmp',
   })

@@ -215,7 +215,9 @@ describe('preparing a dataset', () => {
     await upload([await picture().png().toBuffer()])
     const nowhere = { ...options(), temporaryFolder: '/dev/null/nowhere' }
     const preparing = datasetPreparer(nowhere)(id, dataset(1, []), limits, signal())
-    await expect(preparing.catch(workerFault)).resolves.toMatch(/no folder for temporary files/)
+    await expect(preparing.catch(workerFault)).resolves.toMatch(
+      /^this worker can't make the folder \/dev\/null\/nowhere/,
+    )
   })
 
   it('refuses too few and too many images', async () => {
