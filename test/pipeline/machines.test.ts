@@ -1,0 +1,179 @@
+import { describe, expect, test } from 'vitest'
+import { Failure, type Reason } from '../../src/failure.ts'
+import { onSomeMachine } from '../../src/pipeline/steps/machines.ts'
+import type { Shipped } from '../../src/pipeline/steps/ship.ts'
+import { recipes } from '../../src/recipes/registry.ts'
+import type { Attempt } from '../../src/trainings/runs.ts'
+import { attempt, trainingId } from '../cloud/samples.ts'
+import { offers, settings } from '../faults/settings.ts'
+import { openTestJob } from './open-job.ts'
+
+const plan = recipes.SDXL.plan({
+  trainingId,
+  name: 'kite',
+  triggerWord: 'redkite',
+  baseModel: { name: 'base', sha256: 'a'.repeat(64) },
+  dataset: { images: 20, clips: 0, sha256: 'b'.repeat(64) },
+  captions: [],
+  wishes: {},
+  offering: {},
+})
+const offer = offers[0] as (typeof offers)[0]
+const perHour = 0.35
+
+/** The attempt that a job gets with these. */
+async function firstOf(options: Parameters<typeof openTestJob>[0]) {
+  const opened = await openTestJob(options)
+  const given = Promise.withResolvers<Attempt>()
+  await onSomeMachine(opened.job, plan, async (each) => {
+    given.resolve(each)
+    return {} as Shipped
+  })
+  return { ...opened, given: await given.promise, run: await opened.runs.read(trainingId) }
+}
+
+const cost = (seconds: number) => ((seconds + 120) / 3600) * perHour
+const offering = (maxCostUsd: number) => ({
+  offerings: { 'sdxl-lora': { family: 'SDXL', base: 'tiny', pricePoints: 1, maxCostUsd } },
+})
+
+describe('what a job’s machines may cost', () => {
+  test('is its estimate’s cost times the factor, and a machine is reserved for the whole of its time', async () => {
+    const { given, run, clock } = await firstOf({})
+    const estimated = given.estimate?.totalSeconds ?? 0
+    expect(estimated).toBeGreaterThan(60)
+    expect(run?.capUsd).toBeCloseTo(3 * cost(estimated), 8)
+    expect(given.lifetimeSeconds).toBe(3 * estimated)
+    expect(given.reservedUsd).toBeCloseTo(cost(3 * estimated), 8)
+    expect(given.orderedAt).toEqual(clock.now())
+    const latest = clock.now().getTime() + settings.limits.ordering + 3000 * estimated
+    expect(given.deadline).toEqual(new Date(latest))
+  })
+
+  test('is at most what the offering allows', async () => {
+    const { given, run } = await firstOf({ settings: offering(0.9) as object })
+    expect(run?.capUsd).toBe(0.9)
+    expect(given.reservedUsd).toBeCloseTo(0.9, 3)
+  })
+
+  test('is at most what the operator allows', async () => {
+    const { given, run } = await firstOf({ settings: { ...offering(0.9), maxJobUsd: 0.8 } as object })
+    expect(run?.capUsd).toBe(0.8)
+    expect(given.reservedUsd).toBeCloseTo(0.8, 3)
+  })
+
+  test('counts what earlier machines cost, and what is reserved for those that may be there', async () => {
+    const costing = (fields: Partial<Attempt>) =>
+      attempt({ failure: { reason: 'machine-lost', detail: 'gone' }, ...fields })
+    const attempts = [
+      costing({
+        failure: { reason: 'trainer-crashed', detail: 'gone' },
+        costUsd: 0.2,
+        tornDownAt: new Date(),
+      }),
+      costing({ number: 2, reservedUsd: 0.3, suspectedLeak: true }),
+    ]
+    const { given } = await firstOf({ run: { capUsd: 1.4 }, attempts })
+    expect(given.number).toBe(3)
+    expect(given.reservedUsd).toBeCloseTo(0.9, 3)
+    const spent = firstOf({ run: { capUsd: 0.51 }, attempts })
+    await expect(spent).rejects.toMatchObject({
+      reason: 'over-budget',
+      message: expect.stringContaining('$0.01 of $0.51 is left'),
+    })
+  })
+
+  test('pays for no machine whose time would not suffice', async () => {
+    const { given } = await firstOf({})
+    const needed = cost(given.estimate?.totalSeconds ?? 0)
+    expect((await firstOf({ run: { capUsd: needed * 1.001 } })).given.number).toBe(1)
+    await expect(firstOf({ run: { capUsd: needed * 0.999 } })).rejects.toMatchObject({
+      reason: 'over-budget',
+    })
+  })
+})
+
+test('three orders that were refused cost nothing, and leave the fourth all of the time', async () => {
+  const zones = ['a', 'b', 'c', 'd'].map((zone) => ({ ...offer, zone }))
+  const { job, runs, budget, clock } = await openTestJob({ offers: zones })
+  const seen: Attempt[] = []
+  await onSomeMachine(job, plan, async (each) => {
+    seen.push(each)
+    await budget.reserve({ key: each.name, usd: each.reservedUsd }, settings.budget, clock.now())
+    await clock.advance(16 * 60_000)
+    if (seen.length < 4) throw new Failure('no-capacity', 'none is free')
+    return {} as Shipped
+  })
+  expect(new Set(seen.map(({ lifetimeSeconds }) => lifetimeSeconds)).size).toBe(1)
+  const attempts = (await runs.read(trainingId))?.attempts ?? []
+  expect(attempts.slice(0, 3).map(({ costUsd }) => costUsd)).toEqual([0, 0, 0])
+  expect((await budget.spending(clock.now())).spent.dayUsd).toBe(0)
+})
+
+describe('an offer', () => {
+  const tried = (reason: Reason, number = 1) =>
+    attempt({
+      number,
+      offer,
+      costUsd: 0,
+      tornDownAt: new Date(),
+      failure: { reason, detail: 'as it was' },
+    })
+
+  test.each([
+    [['no-capacity'], false],
+    [['machine-broken'], false],
+    [['machine-lost'], true],
+    [['machine-lost', 'machine-lost'], false],
+    [['trainer-crashed', 'step-overran'], true],
+  ] as const)('after %j is taken again: %s', async (reasons, again) => {
+    const dearer = { ...offer, zone: 'us-east-1b', usdPerHour: 0.4 }
+    const attempts = reasons.map((reason, index) => tried(reason, index + 1))
+    const { given } = await firstOf({ attempts, offers: [offer, dearer] })
+    expect(given.offer).toEqual(again ? offer : dearer)
+  })
+
+  test.each([{ type: 'g5.xlarge' }, { zone: 'us-east-1b' }, { market: 'on-demand' }] as const)(
+    'is another’s with %j',
+    async (change) => {
+      const other = { ...offer, ...change }
+      const { given } = await firstOf({ attempts: [tried('no-capacity')], offers: [offer, other] })
+      expect(given.offer).toEqual(other)
+    },
+  )
+
+  test('that nobody has any more is told with what was tried', async () => {
+    await expect(firstOf({ attempts: [tried('no-capacity')] })).rejects.toMatchObject({
+      reason: 'no-capacity',
+      message: expect.stringContaining('as it was'),
+    })
+  })
+
+  test('is not looked for when as many machines as a job may have were ordered', async () => {
+    const attempts = [tried('machine-lost', 1), tried('trainer-crashed', 2)]
+    await expect(firstOf({ attempts, settings: { maxAttempts: 2 } })).rejects.toMatchObject({
+      reason: 'no-capacity',
+    })
+    expect((await firstOf({ attempts, settings: { maxAttempts: 3 } })).given.number).toBe(3)
+    const waited = [tried('machine-lost', 1), tried('budget-used-up', 2)]
+    expect((await firstOf({ attempts: waited, settings: { maxAttempts: 2 } })).given.number).toBe(3)
+  })
+})
+
+test.each([
+  ['no-capacity', 25],
+  ['machine-lost', 6],
+  ['machine-broken', 4],
+  ['trainer-crashed', 2],
+  ['bad-artifact', 1],
+] as const)('a job that ends each time for %s has had %i machines', async (reason, count) => {
+  const everywhere = Array.from({ length: 40 }, (_, zone) => ({ ...offer, zone: `zone-${zone}` }))
+  const { job } = await openTestJob({ offers: everywhere, settings: { maxAttempts: 100 } })
+  let machines = 0
+  const failing = onSomeMachine(job, plan, async () => {
+    machines++
+    throw new Failure(reason, 'again')
+  })
+  await expect(failing).rejects.toMatchObject({ reason })
+  expect(machines).toBe(count)
+})
