@@ -6,6 +6,7 @@ import { commandLine, family, positive } from './command-line.ts'
 import { readComfyUiToken, readConfig, readDatabaseSettings } from './config.ts'
 import { openRepository, parseRepositoryName, type RepositoryName } from './hub/repository.ts'
 import { syncComfyUi, watchComfyUi } from './models/comfyui-sync.ts'
+import { type Forgotten, forget, forgottenText } from './operations/forget.ts'
 import { type BaseFile, publishBase } from './recipes/bases.ts'
 import { publishFromHub } from './recipes/hub-base.ts'
 import { type Family, families } from './recipes/plan.ts'
@@ -148,6 +149,28 @@ async function withQueue(work: (trainings: Trainings) => Promise<void>): Promise
 function shortText(text: string): string {
   return cut(printable(text), 200) || 'no reason given'
 }
+
+program
+  .command('forget')
+  .description('Remove all that is kept of a training, or of the trainings of an account; the ledger stays')
+  .argument('<training|account>', 'id')
+  .option('--dry-run', 'only say what would be removed')
+  .action(async (id: string, { dryRun = false }: { dryRun?: boolean }) => {
+    const clients = await connectClients(readConfig(process.env))
+    try {
+      const { records, ports } = clients
+      const onForgotten = (forgotten: Forgotten) => console.log(forgottenText(forgotten))
+      const all = await forget({ records, ...ports }, id, {
+        dryRun,
+        owner: `forget-${process.pid}`,
+        onForgotten,
+      })
+      if (all.length === 0) console.log(`Nothing is kept of ${id}.`)
+      if (dryRun) console.log('Nothing was removed: without --dry-run it would be.')
+    } finally {
+      await clients.close()
+    }
+  })
 
 type BaseOptions = {
   readonly name: string

@@ -22,6 +22,10 @@ import type { AlertBook } from './notify/alerts.ts'
 import { createIndexes as createAlertIndexes, mongoAlerts } from './notify/mongo-alerts.ts'
 import { mongoWorkers } from './notify/mongo-workers.ts'
 import type { Workers } from './notify/workers.ts'
+import { createIndexes as createRecordIndexes } from './operations/mongo-expiry.ts'
+import { mongoRecords } from './operations/mongo-records.ts'
+import type { Records } from './operations/records.ts'
+import type { RetentionSettings } from './operations/retention.ts'
 import { type DatabaseClock, databaseClock } from './pipeline/database-clock.ts'
 import type { Ports } from './pipeline/ports.ts'
 import type { PipelineSettings } from './pipeline/settings.ts'
@@ -46,6 +50,8 @@ export type Clients = {
     readonly workers: Workers
     readonly clock: DatabaseClock
   }
+  /** For what removes them: a wish to be forgotten, and time. */
+  readonly records: Records
   /** What `bellows sync` downloads; undefined where ComfyDeploy is told. */
   readonly comfyUiFolder: ComfyUiFolder | undefined
   close(): Promise<void>
@@ -116,6 +122,7 @@ export async function connectClients(config: Config): Promise<Clients> {
   return {
     deployment,
     ports,
+    records: mongoRecords(db, deployment),
     comfyUiFolder: deploy ? undefined : folder,
     async close() {
       await stacks.close()
@@ -182,12 +189,21 @@ export function pipelineSettings(config: Config): PipelineSettings {
   }
 }
 
+export function retentionSettings(config: Config): RetentionSettings {
+  return {
+    eventsDays: config.BELLOWS_KEEP_EVENTS_DAYS,
+    evidenceDays: config.BELLOWS_KEEP_EVIDENCE_DAYS,
+    leftoversDays: config.BELLOWS_KEEP_LEFTOVERS_DAYS,
+  }
+}
+
 async function createIndexes(db: Db): Promise<void> {
   await Promise.all([
     createTrainingIndexes(db),
     createModelIndexes(db),
     createLedgerIndexes(db),
     createAlertIndexes(db),
+    createRecordIndexes(db),
   ])
 }
 

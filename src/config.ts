@@ -30,6 +30,7 @@ const positive = z.coerce.number().int().min(1)
 const usd = z.coerce.number().positive()
 const seconds = z.coerce.number().positive()
 const minutes = z.coerce.number().positive()
+const days = z.coerce.number().positive()
 const flag = z.stringbool()
 const list = z.string().transform((value) =>
   value
@@ -205,6 +206,14 @@ export const settingsSchema = z.object({
     .describe('Trainer images of yours; **required** for a family with an offering that names none'),
   BELLOWS_IMAGE_FLUX: z.string().optional(),
   BELLOWS_IMAGE_WAN: z.string().optional(),
+
+  BELLOWS_KEEP_EVENTS_DAYS: days
+    .default(365)
+    .describe("Days after a job's end in which its timeline is kept"),
+  BELLOWS_KEEP_EVIDENCE_DAYS: days.default(90).describe('… the logs and stacks of its failures'),
+  BELLOWS_KEEP_LEFTOVERS_DAYS: days
+    .default(30)
+    .describe('… and what it left in the store where it failed, such as a checkpoint to go on from'),
 
   PULUMI_COMMAND: z.string().default('pulumi').describe('The Pulumi CLI'),
   PULUMI_BACKEND_URL: z

@@ -7,7 +7,7 @@
  */
 import { tmpdir } from 'node:os'
 import type { Logger } from 'pino'
-import { type Clients, connectClients, pipelineSettings } from './clients.ts'
+import { type Clients, connectClients, pipelineSettings, retentionSettings } from './clients.ts'
 import type { Leak } from './cloud/reaper.ts'
 import { commandLine } from './command-line.ts'
 import { type Config, readConfig } from './config.ts'
@@ -22,6 +22,7 @@ import { watchEndings } from './notify/watch-endings.ts'
 import { watchLeaks } from './notify/watch-leaks.ts'
 import { watchWorkers } from './notify/watch-workers.ts'
 import { preflight } from './operations/preflight.ts'
+import { sweepRetention } from './operations/retention.ts'
 import { startClaimLoop } from './pipeline/claim-loop.ts'
 import type { Clock } from './pipeline/ports.ts'
 import { sweepScratch } from './pipeline/scratch.ts'
@@ -166,13 +167,21 @@ async function tick({ ports }: Clients, config: Config, log: Logger, signal: Abo
 }
 
 /** Apart from the tick: a leak that is slow to go takes minutes, in which its alert must leave. */
-async function cleanUp({ ports }: Clients, config: Config, log: Logger, signal: AbortSignal): Promise<void> {
+async function cleanUp(
+  { ports, records }: Clients,
+  config: Config,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
   await every(config.BELLOWS_REAP_MINUTES * 60_000, ports.clock, signal, async () => {
     const onLeak = (leak: Leak) => log.warn({ leak }, 'leak')
     await watchLeaks({ ...ports, worker: config.BELLOWS_WORKER, onLeak }).catch((err: Error) =>
       log.error({ err }, 'the reaper could not look'),
     )
     await watchDocuments(ports).catch((err: Error) => log.error({ err }, 'documents could not be looked at'))
+    await sweepRetention({ records, ...ports }, retentionSettings(config), ports.clock.now()).catch(
+      (err: Error) => log.error({ err }, 'what is older than is kept could not be removed'),
+    )
     await sweepScratch(ports).catch((err: Error) => log.error({ err }, 'scratch files could not be swept'))
   })
 }
