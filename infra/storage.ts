@@ -27,11 +27,15 @@ export function buckets({ accountId, prefix, publicDomain, zoneId }: StorageOpti
       rules: [abandonedUploads],
     })
   }
-  // Prepared datasets and checkpoints: of use to nobody once their job has ended.
+  // Prepared datasets and checkpoints, and files that were refused, long after the worker's own retention. Manifests stay.
   new cloudflare.R2BucketLifecycle('work', {
     accountId,
     bucketName: work.name,
-    rules: [abandonedUploads, { ...everything('expire-scratch'), deleteObjectsTransition: after(7) }],
+    rules: [
+      abandonedUploads,
+      { ...below('jobs/', 'expire-scratch'), deleteObjectsTransition: after(90) },
+      { ...below('refused/', 'expire-refused'), deleteObjectsTransition: after(90) },
+    ],
   })
 
   return {
@@ -61,7 +65,9 @@ function publicAddress(
   return pulumi.interpolate`https://${address.domain}`
 }
 
-const everything = (id: string) => ({ id, enabled: true, conditions: { prefix: '' } })
+const below = (prefix: string, id: string) => ({ id, enabled: true, conditions: { prefix } })
+
+const everything = (id: string) => below('', id)
 
 const after = (days: number) => ({ condition: { type: 'Age', maxAge: days * dayInSeconds } })
 

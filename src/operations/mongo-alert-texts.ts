@@ -14,7 +14,8 @@ type AlertDocument = {
 /** Of every deployment: what is to be forgotten may have been told by any. */
 export function alertsNaming(db: Db, id: string, substitute: string): Trace {
   const alerts = durable<AlertDocument>(db, 'alerts')
-  const named = { $regex: escaped(id) }
+  // The whole id: a training may be called `step`, and others' alerts speak of steps.
+  const named = { $regex: `(^|[^\\w-])${escaped(id)}($|[^\\w-])|^${escaped(id)}$` }
   const naming = {
     $or: [
       { _id: named },

@@ -50,7 +50,8 @@ export function mongoRecords(db: Db, deployment: string): Records {
     async trainingsOf(accountId) {
       const owned = await jobs.find({ ownerAccountId: { $in: idForms(accountId) } }, onlyId).toArray()
       const agreed = await runs.find({ deployment, 'terms.ownerAccountId': accountId }, onlyId).toArray()
-      return [...new Set([...owned, ...agreed].map(({ _id }) => toIdText(_id)))].sort()
+      const ids = [...owned.map(({ _id }) => toIdText(_id)), ...agreed.map(({ _id }) => String(_id))] // a run's is text
+      return [...new Set(ids)].sort()
     },
     async statusOf(trainingId) {
       const document = await jobs.findOne(byId(trainingId), { projection: { status: 1 } })
