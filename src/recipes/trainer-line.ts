@@ -43,10 +43,13 @@ function parseJson(line: string): unknown {
   }
 }
 
-/** Without control characters and halves of characters, so that it can stand in a log, a terminal and a sentence. */
+/**
+ * Without control characters, line breaks of any kind, halves of characters and marks that turn the reading direction, so
+ * that it can stand in a log, a terminal and a sentence.
+ */
 export function printable(value: string): string {
   return value
     .toWellFormed()
-    .replace(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, ' ')
+    .replace(/[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+/gu, ' ')
     .trim()
 }

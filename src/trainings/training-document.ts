@@ -4,6 +4,7 @@
  */
 import { Decimal128, Double, Int32, Long, ObjectId } from 'mongodb'
 import { toIdText } from '../mongo.ts'
+import { printable } from '../recipes/trainer-line.ts'
 import { cut } from '../text.ts'
 import type { Training, TrainingStatus } from './trainings.ts'
 
@@ -144,6 +145,7 @@ function tooLong({ length }: string): string {
   return `has ${length} characters, but may have at most ${longestText}`
 }
 
+/** As it may be shown to anybody. */
 function shorten(text: string): string {
-  return text.length > 40 ? `${cut(text, 40)}…` : text
+  return printable(text.length > 40 ? `${cut(text, 40)}…` : text)
 }

@@ -146,7 +146,7 @@ function termsOf(job: Job, plan: Plan, dataset: Dataset | undefined): Terms {
     ownerAccountId,
     datasetId,
     offeringId,
-    ...(modelName !== undefined && { modelName }),
+    ...(modelName !== undefined && { modelName: printable(modelName) }),
     ...(dataset?.ownerAccountId && { creatorAccountId: dataset.ownerAccountId }),
     ...(dataset?.captionSetId && dataset.captions.some(Boolean) && { captionSetId: dataset.captionSetId }),
     pricePoints: pricePoints(offering, plan, job.settings),
