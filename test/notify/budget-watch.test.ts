@@ -64,6 +64,12 @@ test('at 70 % it still stands; just below, both are over', async () => {
   expect(said().slice(2)).toEqual(['budget:day:80 over', 'budget:day:100 over'])
 })
 
+test('a budget of a dollar is watched too', async () => {
+  const { look, said } = watching({ dayUsd: 1, monthUsd: 1000 })
+  await look(0.8)
+  expect(said()).toEqual(['budget:day:80 raised'])
+})
+
 test('a limit of nothing rings never', async () => {
   const { look, said } = watching({ dayUsd: 0, monthUsd: 0 })
   await look(5)

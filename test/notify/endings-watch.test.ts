@@ -26,9 +26,10 @@ function watching() {
 const three = [run('c', 'internal', 3), run('b', 'internal', 2), run('a', 'internal', 1)]
 
 test('runs that still go on, however many, hide no ending among the last two hundred', async () => {
-  const { alerts, look } = watching()
+  const { alerts, asked, look } = watching()
   const going = Array.from({ length: 197 }, (_, index) => run(`g${index}`, undefined))
   await look(...going, ...three)
+  expect(asked).toEqual([200])
   expect(alerts.said).toMatchObject([
     {
       key: 'internal-errors',

@@ -45,7 +45,11 @@ const run = (fields: Partial<Run> = {}): Run => ({
 
 const plan = { family: 'SDXL', name: 'red-kite', steps: 500 } as unknown as Plan
 
-async function statusIn(runs: readonly Run[], events: readonly TimelineEvent[] = []) {
+async function statusIn(
+  runs: readonly Run[],
+  events: readonly TimelineEvent[] = [],
+  examples: readonly string[] = [],
+) {
   const asked: number[] = []
   const budget = memoryBudget()
   await budget.reserve({ key: 'open', usd: 2 }, { dayUsd: 10, monthUsd: 20 }, now)
@@ -54,7 +58,7 @@ async function statusIn(runs: readonly Run[], events: readonly TimelineEvent[] =
     ports: {
       trainings: {
         counts: async () => ({ QUEUED: 1, RUNNING: 2, COMPLETED: 3, FAILED: 4, CANCELLED: 5 }),
-        notUnderstood: async () => ({ count: 0, examples: [] }),
+        notUnderstood: async () => ({ count: examples.length, examples }),
         paused: async () => undefined,
       } as unknown as Trainings,
       runs: {
@@ -146,6 +150,11 @@ describe('the JSON of a run', () => {
     ])
   })
 
+  test('has the furthest phase that was reached, whatever the run ends with', async () => {
+    const phaseTimes = { claimed: now, charged: now, 'torn down': now }
+    expect(await summaryOf({ phase: 'torn down', phaseTimes })).toMatchObject({ phase: 'charged' })
+  })
+
   test('is of the fifty newest', async () => {
     const { status, asked } = await statusIn([])
     const overview = await status.overview()
@@ -176,6 +185,16 @@ describe('the overview', () => {
     expect(text).toContain('$0.00 spent of $20 this month, and $2.00 reserved')
     expect(text).toContain('No training yet: insert one into trainingJobs .')
     expect(text).toContain('Worker one')
+  })
+
+  test('tells of documents that are not understood, from the first on, and of none where there is none', async () => {
+    const { status } = await statusIn([], [], ['a: its status is missing'])
+    expect(textOf(String(overviewPage(await status.overview())))).toContain(
+      'Documents that are not understood and left alone (1): a: its status is missing',
+    )
+    const none = await pageOf()
+    expect(none).not.toContain('not understood')
+    expect(none).toMatch(/^<!doctype html>/)
   })
 
   test('has a row for each run, with a link to it', async () => {
