@@ -194,13 +194,13 @@ test('every machine of a job runs the image that the first one got, wherever its
   expect(job.images).toHaveLength(2)
   expect(job.images[0]).toMatch(/^trainer@sha256:[0-9a-f]{64}$/)
   expect(job.images[1]).toBe(job.images[0])
-  const manifest = await job.world.store.read({ bucket: 'models', key: await manifestOf(job.world) })
+  const manifest = await job.world.store.read({ bucket: 'work', key: await manifestOf(job.world) })
   expect(`trainer@${JSON.parse(manifest.toString()).imageDigest}`).toBe(job.images[0])
 })
 
 async function manifestOf(world: World): Promise<string> {
-  const found = await world.store.list('models', '')
-  return found.find(({ key }) => key.endsWith('manifest.json'))?.key ?? ''
+  const found = await world.store.list('work', 'manifests/')
+  return found[0]?.key ?? ''
 }
 
 const chatty = (warnings: (number: number) => string, count: number): TrainerScript =>

@@ -24,6 +24,7 @@ function start() {
       PATH: process.env.PATH,
       ...fewestSettings,
       BELLOWS_OFFERINGS: join(folder, 'offerings.json'),
+      BELLOWS_IMAGE_SDXL: 'registry.example/sdxl:1',
       BELLOWS_PORT: '0',
       BELLOWS_POLL_SECONDS: '0.1',
       BELLOWS_SHUTDOWN_SECONDS: String(shutdownSeconds),
