@@ -77,6 +77,7 @@ def _restore(folder, job, trainable, optimizer, schedule, ema):
 
 
 def _sealed(file):
+    os.chmod(file, 0o644)  # safetensors writes 0600, and the machine's helper reads it as another user
     with open(file, "rb") as stream:
         os.fsync(stream.fileno())
     return _digest(file)

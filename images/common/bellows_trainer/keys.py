@@ -50,6 +50,7 @@ def save(job, file, state, facts, pairs, architecture):
     save_file(stored, part, metadata=metadata(job, facts, pairs, architecture))
     with open(part, "rb") as stream:
         os.fsync(stream.fileno())
+    os.chmod(part, 0o644)  # safetensors writes 0600, and the machine's helper reads it as another user
     os.replace(part, file)
 
 
