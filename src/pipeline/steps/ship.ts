@@ -65,6 +65,7 @@ export async function ship(job: Job, host: Host, plan: Plan): Promise<Shipped> {
     const manifest = buildManifest({
       plan,
       image: imageOf(job),
+      imageDigest: job.run.imageDigest,
       result,
       models: listed(models),
       samples: listed(samples),
