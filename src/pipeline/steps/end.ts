@@ -9,6 +9,7 @@ import type { Outcome } from '../../trainings/runs.ts'
 import { LeaseLost } from '../../trainings/runs.ts'
 import type { TrainingResult } from '../../trainings/trainings.ts'
 import { workerFault } from '../../worker-fault.ts'
+import { messageOf } from '../beside.ts'
 import { costSoFar } from '../cost.ts'
 import { type EndingName, endings, type RefundFacts, refundPoints, sentenceFor } from '../endings.ts'
 import { reportOf } from '../failure-report.ts'
@@ -165,8 +166,4 @@ async function refund(job: Job, { refundPoints: points }: Outcome): Promise<void
     throw error
   }
   await alerts.clear(`refund:${id}`, `${points} points were returned.`)
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
