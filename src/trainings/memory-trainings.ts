@@ -158,10 +158,6 @@ function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsO
       })
       return { count: strange.length, examples: strange.slice(0, 5).map(([, each]) => notUnderstood(each)) }
     },
-    async putBack(id) {
-      whileRunning(id, { status: 'QUEUED' })
-      places.delete(id)
-    },
     async pause(by) {
       pause ??= { since: now(), by }
     },
@@ -202,6 +198,7 @@ function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsO
     },
     async freePlace(id) {
       places.delete(id)
+      whileRunning(id, { status: 'QUEUED' })
     },
     async counts() {
       const counts = Object.fromEntries(statuses.map((status) => [status, 0])) as Record<

@@ -152,10 +152,6 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
       ])
       return { count, examples: found.map(notUnderstood) }
     },
-    async putBack(id) {
-      await whileRunning(id, { status: 'QUEUED' })
-      await places.free(fromIdText(id))
-    },
     async orphans(limit) {
       const { places: taken } = await places.taken()
       const running = await jobs
@@ -201,7 +197,10 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
         { ...resultOf(result), failureReason: remark },
       ),
     fail: (id, sentence) => whileRunning(id, { status: 'FAILED', failureReason: sentence }),
-    freePlace: (id) => places.free(fromIdText(id)),
+    async freePlace(id) {
+      await places.free(fromIdText(id)) // first: whoever queues it from now on finds no place that is about to go
+      await whileRunning(id, { status: 'QUEUED' })
+    },
     async counts() {
       const groups = await jobs.aggregate([{ $group: { _id: '$status', count: { $sum: 1 } } }]).toArray()
       const counts = new Map(groups.map(({ _id, count }) => [_id, Number(count)]))

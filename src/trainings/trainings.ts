@@ -80,8 +80,6 @@ export interface Trainings {
   /** RUNNING documents that have no place: nobody here has claimed them. Oldest first. */
   strangers(limit: number): Promise<readonly string[]>
   notUnderstood(): Promise<NotUnderstood>
-  /** RUNNING → QUEUED, and the place under the limits is free again. */
-  putBack(id: string): Promise<void>
   /** Stops and goes on claiming, for every worker of this deployment. */
   pause(by: string): Promise<void>
   resume(): Promise<void>
@@ -97,7 +95,10 @@ export interface Trainings {
   explain(id: string, sentence: string): Promise<void>
   /** The model of a job that was ended from outside after its last step, unless the document has it. */
   deliver(id: string, result: TrainingResult, remark: string): Promise<void>
-  /** Gives the place under the limits back; safe to repeat. Called when a job has ended. */
+  /**
+   * Gives the place under the limits back, of a job that has ended or waits. A document that is RUNNING is in the queue
+   * again: with no place left it would be nobody's. Safe to repeat.
+   */
   freePlace(id: string): Promise<void>
   counts(): Promise<Readonly<Record<TrainingStatus, number>>>
 }

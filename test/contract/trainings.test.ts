@@ -229,23 +229,23 @@ describeBoth('trainings', (world) => {
     expect(await trainings.strangers(10)).toEqual([foreign._id.toHexString()])
   })
 
-  test('a job that is put back waits in the queue, and its place is free', async () => {
+  test('a job whose place is freed while it is RUNNING waits in the queue', async () => {
     const one = job()
     await documents.insert(one)
     const limits = { running: 1, runningPerOwner: 1 }
     const [{ id } = { id: '' }] = await claimAll(1, limits)
-    await trainings.putBack(id)
+    await trainings.freePlace(id)
     expect((await documents.get(one._id))?.status).toBe('QUEUED')
     expect(await trainings.claim(limits, [id])).toBeUndefined()
     expect((await trainings.claim(limits))?.id).toBe(id)
   })
 
-  test('a job that was cancelled meanwhile is not put back', async () => {
+  test('a job that was cancelled meanwhile is not in the queue again', async () => {
     const one = job()
     await documents.insert(one)
     const [{ id } = { id: '' }] = await claimAll(1)
     await documents.set(one._id, { status: 'CANCELLED' })
-    await trainings.putBack(id)
+    await trainings.freePlace(id)
     expect((await documents.get(one._id))?.status).toBe('CANCELLED')
   })
 

@@ -291,7 +291,7 @@ test.each<[string, string]>([
   ['300 characters', 'kite'.repeat(75)],
   ['nothing that a file name may have', '猛禽 🪁'],
 ])('a model name with %s is trained under a file name that is safe', async (_, modelName) => {
-  const { world, id } = await expectTrained({ job: { modelName, triggerWord: modelName } })
+  const { world, id } = await expectTrained({ job: { modelName, triggerWord: modelName.slice(0, 64) } })
   const [model] = world.models.all().filter(({ trainingId }) => trainingId === id)
   const { plan } = (await world.runs.read(id)) ?? {}
   expect(plan?.name).toMatch(/^[a-z0-9][a-z0-9-]{0,60}$/)
@@ -300,6 +300,12 @@ test.each<[string, string]>([
   expect(model?.name).not.toMatch(/\p{Cc}/u)
   for (const { key } of await world.store.list('models', '')) expect(key).toMatch(/^loras\/[\w/.-]+$/)
 })
+
+test('a trigger word that is too long is refused: one that was cut is not what anybody types', () =>
+  expectRefused(
+    { job: { triggerWord: 'kite'.repeat(75) } },
+    /triggerWord has 300 characters, but may have at most 64/,
+  ))
 
 test('numbers of every kind that the database knows are wishes', async () => {
   const { world, id } = await expectTrained({

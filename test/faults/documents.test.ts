@@ -81,6 +81,35 @@ test.each(['FAILED', 'CANCELLED'])(
   },
 )
 
+test.each([
+  ['FAILED', 2],
+  ['COMPLETED', 1],
+])(
+  'a job that is queued again while its end as %s is carried out, and is claimed by another worker at once, is not left RUNNING',
+  async (status, runs) => {
+    let isBad = status === 'FAILED'
+    const world = createWorld({ trainer: trainer(() => isBad) })
+    await world.install()
+    const id = await insertJob(world)
+    let queuedAgain = false
+    world.startWorker('ends it', {
+      async before({ verb }) {
+        if (verb !== 'freePlace' || queuedAgain) return
+        queuedAgain = true
+        isBad = false
+        world.trainings.set(id, { status: 'QUEUED' })
+        world.startWorker('claims it')
+        while (world.trainings.document(id)?.status !== 'RUNNING') await world.clock.sleep(100)
+      },
+    })
+    await until(world, () => queuedAgain)
+    await ended(world, [id], hour)
+    expect(world.trainings.document(id)).toMatchObject({ status: 'COMPLETED' })
+    expect(await world.runs.read(id)).toMatchObject({ number: runs })
+    expect(await brokenPromises(world, [id])).toEqual([])
+  },
+)
+
 test('a training that was ended by its cost limit goes on from its checkpoint when it is queued again', async () => {
   const slow = { ...settings.offerings['sdxl-lora'], wishes: { steps: 2000, checkpointEvery: 100 } }
   const world = createWorld({

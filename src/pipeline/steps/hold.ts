@@ -28,6 +28,6 @@ export async function putBack(
   since = job.ports.clock.now(),
 ): Promise<void> {
   await job.change({ hold: { reason, since, until }, heldSince: since })
-  await job.ports.trainings.putBack(job.training.id)
+  await job.ports.trainings.freePlace(job.training.id)
   job.show('held', `waits until ${until.toISOString()}: ${reason}`, { reason, until })
 }
