@@ -39,10 +39,14 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
     return structuredClone(run)
   }
 
-  const runs = () =>
-    [...all.values()]
-      .filter(({ run }) => run.deployment === deployment)
-      .map(({ run }) => structuredClone(run))
+  /** Oldest first. Not copied: that is for whoever gives them out. */
+  function those(wanted: (run: Run) => boolean): Run[] {
+    const found = [...all.values()].flatMap(({ run }) =>
+      run.deployment === deployment && wanted(run) ? [run] : [],
+    )
+    return found.sort(oldestFirst)
+  }
+
   const isLeft = ({ endedAt, id }: Run) => endedAt === undefined && !isHeld(id)
 
   return {
@@ -128,41 +132,41 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
       })
     },
     async unfinished(limit) {
-      const left = runs().filter((run) => isLeft(run) && !run.hold)
-      return left
-        .sort(oldestFirst)
-        .slice(0, limit)
-        .map(({ id }) => id)
+      const left = those((run) => isLeft(run) && !run.hold)
+      return left.slice(0, limit).map(({ id }) => id)
     },
     async held() {
-      return runs()
-        .filter(({ endedAt, hold }) => !endedAt && hold)
-        .sort(oldestFirst)
-        .flatMap(({ id, hold }) => (hold ? { ...hold, id } : []))
+      const waiting = those(({ endedAt }) => !endedAt)
+      return waiting.flatMap(({ id, hold }) => (hold ? { ...structuredClone(hold), id } : []))
     },
     async endedOf(accountId, since, limit) {
-      const found = runs().filter(
-        ({ terms, endedAt }) => terms?.ownerAccountId === accountId && endedAt && endedAt >= since,
+      const found = those(
+        ({ terms, endedAt }) =>
+          terms?.ownerAccountId === accountId && endedAt !== undefined && endedAt >= since,
       )
-      return found.sort((a, b) => Number(b.endedAt) - Number(a.endedAt)).slice(0, limit)
+      const latest = found.sort((a, b) => Number(b.endedAt) - Number(a.endedAt)).slice(0, limit)
+      return structuredClone(latest)
     },
     async withMachines() {
-      return runs().filter(({ attempts, earlierAttempts }) =>
+      const found = those(({ attempts, earlierAttempts }) =>
         [...attempts, ...earlierAttempts].some(({ tornDownAt }) => tornDownAt === undefined),
       )
+      return structuredClone(found)
     },
     async trainedInOneGo(family, gpu, limit) {
-      const found = runs().filter(
+      const found = those(
         ({ outcome, plan, attempts }) =>
           outcome?.ending === 'trained' &&
           plan?.family === family &&
           attempts.length === 1 &&
           attempts[0]?.offer.gpu === gpu,
       )
-      return found.sort(oldestFirst).reverse().slice(0, limit)
+      return structuredClone(found.reverse().slice(0, limit))
     },
     async recent(limit) {
-      const newest = runs().sort(oldestFirst).reverse().slice(0, limit)
+      const newest = those(() => true)
+        .reverse()
+        .slice(0, limit)
       return newest.flatMap(({ id }) => {
         const held = all.get(id)
         return held ? [withHolder(held)] : []
