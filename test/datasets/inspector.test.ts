@@ -6,6 +6,7 @@ import { createInspector } from '../../src/datasets/inspector.ts'
 import { webm } from '../support/clips.ts'
 import { interlacedPng, pngOfTexts, webmOfManyTracks } from '../support/hostile-files.ts'
 import { picture } from '../support/pictures.ts'
+import { watchTimer } from '../support/thread-time.ts'
 
 const limits = { minSide: 64, maxSide: 256, clips: { maxSeconds: 4, maxPixels: 640 * 480 } }
 const never = new AbortController().signal
@@ -36,9 +37,9 @@ test.for<[string, () => Buffer, RegExp]>([
     const inspector = createInspector({ atOnce: 1, fileMs: 3_000 })
     const hostile = await put(bytes)
     const good = await put(await picture().png().toBuffer())
-    const lateness = watchTimer()
+    const timer = watchTimer()
     const both = await Promise.all([inspect(inspector, hostile), inspect(inspector, good)])
-    expect(lateness.stop()).toBeLessThan(200)
+    expect(timer.stop()).toBeLessThan(200)
     expect(both).toEqual([
       { stopped: expect.stringMatching(why) },
       { clean: 'written', extension: 'png', warnings: [] },
@@ -82,20 +83,4 @@ async function put(bytes: Buffer): Promise<string> {
 
 function inspect(inspector: ReturnType<typeof createInspector>, path: string, signal = never) {
   return inspector.turn((ask) => ask({ path, cleanPath: `${path}.clean`, limits }), signal)
-}
-
-/** The most by which a timer of 50 ms was late, in milliseconds. */
-function watchTimer() {
-  let due = performance.now() + 50
-  let worst = 0
-  const timer = setInterval(() => {
-    worst = Math.max(worst, performance.now() - due)
-    due = performance.now() + 50
-  }, 50)
-  return {
-    stop() {
-      clearInterval(timer)
-      return worst
-    },
-  }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { headerLength, parseHeader } from '../../src/models/artifact-header.ts'
+import { threadTime } from '../support/thread-time.ts'
 
 const tensor = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
 
@@ -10,9 +11,9 @@ test.for<[string, string]>([
   ['as deep as it is long', `{"a":${'['.repeat(900_000)}${']'.repeat(900_000)}}`],
   ['a name of megabytes', `{"${'x'.repeat(1_900_000)}":${tensor}}`],
 ])('a header with %s is refused before a timer of the worker is late', ([, json]) => {
-  const before = performance.now()
+  const before = threadTime()
   expect(() => parseHeader(Buffer.from(json), json.length + 12)).toThrow(/header|tensor|dimensions/)
-  expect(performance.now() - before).toBeLessThan(200)
+  expect(threadTime() - before).toBeLessThan(200)
 })
 
 test('a header that is longer than any LoRA has is not read', () => {
