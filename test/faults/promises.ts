@@ -2,10 +2,16 @@
 import { spokenFor } from '../../src/ledger/budget.ts'
 import { endings } from '../../src/pipeline/endings.ts'
 import type { Attempt } from '../../src/trainings/runs.ts'
+import type { TimelineEvent } from '../../src/trainings/timeline.ts'
 import { refundRange } from './expected-refund.ts'
 import type { World } from './world.ts'
 
-export async function brokenPromises(world: World, trainingIds: readonly string[]): Promise<string[]> {
+/** `cutCheckpoints`: ids of those whose checkpoints were spoilt from outside: they may begin anew. */
+export async function brokenPromises(
+  world: World,
+  trainingIds: readonly string[],
+  cutCheckpoints: ReadonlySet<string> = new Set(),
+): Promise<string[]> {
   const broken: string[] = []
   const must = (kept: boolean, sentence: string) => {
     if (!kept) broken.push(sentence)
@@ -84,6 +90,7 @@ export async function brokenPromises(world: World, trainingIds: readonly string[
       const told = timeline.filter(({ kind, data }) => kind === 'phase' && data?.phase === phase)
       must(told.length > 0, `${id}: its timeline doesn't tell that it was ${phase}`)
     }
+    if (!cutCheckpoints.has(id)) broken.push(...lostSteps(world, run.attempts, timeline))
     must(timeline.at(-1)?.kind === 'outcome', `${id}: its timeline ends with ${timeline.at(-1)?.kind}`)
   }
 
@@ -105,6 +112,24 @@ export async function brokenPromises(world: World, trainingIds: readonly string[
   const { monthUsd } = spokenFor(await world.budget.spending(world.clock.now()))
   must(Math.abs(monthUsd - spent) < 1e-4, `the budget says $${monthUsd}, the machines cost $${spent}`)
   return broken
+}
+
+/** A checkpoint that was said to be safe is gone on with, by every machine that is ordered after that. */
+function lostSteps(
+  world: World,
+  attempts: readonly Attempt[],
+  timeline: readonly TimelineEvent[],
+): readonly string[] {
+  return attempts.flatMap(({ name, number }) => {
+    const began = timeline.findIndex(({ kind, data }) => kind === 'attempt' && data?.number === number)
+    const ofThisRun = timeline.slice(0, began).findLastIndex(({ kind }) => kind === 'outcome') + 1
+    const safe = timeline
+      .slice(ofThisRun, began)
+      .map(({ kind, data }) => (kind === 'checkpoint' ? Number(data?.step) : 0))
+    const least = Math.max(0, ...safe) + 1
+    const lost = world.firstSteps(name).filter((step) => step < least)
+    return lost.map((step) => `${name} began with step ${step}, and step ${least - 1} was safe`)
+  })
 }
 
 function costOf(attempts: readonly Attempt[]): number {

@@ -56,7 +56,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
           startWorker(`${name}'`)
         } else if (random.chance(0.004)) {
           count('worker paused past its lease')
-          await world.clock.sleep(45_000)
+          await worker.pause(45_000)
         } else if (call.port === 'store' && (random.chance(0.006) || world.clock.elapsed < storeAwayUntil)) {
           count('store failed')
           throw new Failure('store-failed', 'SlowDown')
@@ -81,6 +81,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
   for (let worker = 1 + random.below(2); worker > 0; worker--) startWorker(`worker-${worker}`)
 
   const strangers: string[] = []
+  const cut = new Set<string>()
   const neighbour = world.neighbour()
   neighbour.startWorker('of another deployment')
 
@@ -152,6 +153,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
       } else if (happening === 'checkpoint cut') {
         const object = (await world.store.list('work', `jobs/${edited}/checkpoint-`)).at(-1)
         if (!object) continue
+        cut.add(edited)
         await world.store.write({ bucket: 'work', key: object.key }, 'cut', 'application/x-tar')
       } else if (!machine || !inside || happening === 'nothing') continue
       else if (happening === 'machine lost') {
@@ -185,7 +187,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
   count('jobs')
   for (const id of ids)
     count(`ended ${(await world.runs.read(id))?.outcome?.ending ?? 'before it was claimed'}`)
-  const broken = await brokenPromises(world, ids)
+  const broken = await brokenPromises(world, ids, cut)
   for (const { id } of await neighbour.runs()) broken.push(`another deployment took up ${id}`)
   for (const id of strangers)
     if (await world.runs.read(id)) broken.push(`${id} was never claimed here, and was taken up`)

@@ -168,6 +168,7 @@ export function createWorld(options: WorldOptions = {}) {
     let alive = true
     let calls = 0
     let awakeSince = 0
+    let awake = Promise.resolve()
     const dead = new Promise<never>(() => {})
 
     function through<T extends object>(port: string, target: T, machine?: string): T {
@@ -184,12 +185,16 @@ export function createWorld(options: WorldOptions = {}) {
             return value
           return async (...values: unknown[]) => {
             if (!alive) return dead
+            await awake
+            if (!alive) return dead
             const call = { port, verb: String(verb), index: port === 'clock' ? -1 : calls++, values }
-            if (port !== 'clock') await pausing(() => interference.before?.(call))
+            if (port !== 'clock') await interference.before?.(call)
+            await awake
             if (!alive) return dead
             if (machine) monitor.touched(name, machine, clock.elapsed, awakeSince)
             const answer = await (value as (...v: unknown[]) => unknown).apply(object, values)
             if (port === 'runs') note(call.verb, values[0] as Lease, answer)
+            await awake
             if (!alive) return dead
             if (port !== 'clock') await interference.after?.(call)
             if (!alive) return dead
@@ -200,11 +205,12 @@ export function createWorld(options: WorldOptions = {}) {
       })
     }
 
-    /** What slept for long, as a computer does that was suspended, is given time to notice what it has missed. */
-    async function pausing(work: () => void | Promise<void>): Promise<void> {
-      const before = clock.elapsed
-      await work()
-      if (clock.elapsed - before > 10_000) awakeSince = clock.elapsed
+    /** As a computer does that is suspended: calls wait, answers and timers are noticed when it wakes. */
+    function pause(milliseconds: number): Promise<void> {
+      awake = clock.sleep(milliseconds).then(() => {
+        awakeSince = clock.elapsed
+      })
+      return awake
     }
 
     function note(verb: string, lease: Lease, answer: unknown): void {
@@ -246,6 +252,7 @@ export function createWorld(options: WorldOptions = {}) {
         alive = false
       },
       isAlive: () => alive,
+      pause,
     }
   }
 
@@ -294,6 +301,16 @@ export function createWorld(options: WorldOptions = {}) {
     startWorker,
     maxRunning,
     mostRunning: () => mostRunning,
+    /** The first step of each training that was begun on the machines of that name, in order. */
+    firstSteps(name: string): readonly number[] {
+      const instances = machines.made().filter((each) => each.name === name)
+      return instances
+        .flatMap(({ instanceId }) => [...(insides.get(instanceId)?.trainers.values() ?? [])])
+        .flatMap(
+          ({ lines }) => lines.map((line) => JSON.parse(line)).find(({ type }) => type === 'step') ?? [],
+        )
+        .map(({ step }) => step)
+    },
     /** What workers did that they had no lease for. */
     leaseFaults: () => monitor.broken,
     /** Its document was given a status from outside, or deleted. */
