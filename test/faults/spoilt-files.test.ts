@@ -25,7 +25,7 @@ async function spoilt(spoil: Spoil) {
   })
   void takeAway(world)
   await world.clock.runUntil(() => allEnded(world, [id]), 12 * hour)
-  expect(await brokenPromises(world, [id])).toEqual([])
+  expect(await brokenPromises(world, [id], new Set([id]))).toEqual([])
   const timeline = await world.timeline.read(id)
   const steps = world.events.flatMap(({ kind, data }) => (kind === 'step' ? [Number(data?.step)] : []))
   return {

@@ -22,6 +22,7 @@ import type { CheckArtifact, Ports, PrepareDataset } from '../../src/pipeline/po
 import { sweepScratch } from '../../src/pipeline/scratch.ts'
 import type { PipelineSettings } from '../../src/pipeline/settings.ts'
 import { sumOf } from '../../src/recipes/bases.ts'
+import { parseTrainerLine } from '../../src/recipes/trainer-line.ts'
 import { memoryRemote } from '../../src/remote/memory-host.ts'
 import {
   type SimulatedMachine,
@@ -306,10 +307,10 @@ export function createWorld(options: WorldOptions = {}) {
       const instances = machines.made().filter((each) => each.name === name)
       return instances
         .flatMap(({ instanceId }) => [...(insides.get(instanceId)?.trainers.values() ?? [])])
-        .flatMap(
-          ({ lines }) => lines.map((line) => JSON.parse(line)).find(({ type }) => type === 'step') ?? [],
-        )
-        .map(({ step }) => step)
+        .flatMap(({ lines }) => {
+          const steps = lines.map(parseTrainerLine).filter((line) => line?.type === 'step')
+          return steps.slice(0, 1).map(({ step }) => step)
+        })
     },
     /** What workers did that they had no lease for. */
     leaseFaults: () => monitor.broken,
