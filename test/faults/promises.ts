@@ -121,7 +121,10 @@ function lostSteps(
   timeline: readonly TimelineEvent[],
 ): readonly string[] {
   return attempts.flatMap(({ name, number }) => {
-    const began = timeline.findIndex(({ kind, data }) => kind === 'attempt' && data?.number === number)
+    const began = timeline.findIndex(
+      ({ kind, data }) => kind === 'attempt' && data?.number === number && data?.offer,
+    )
+    if (began < 0) return [] // its worker died before it told of it
     const ofThisRun = timeline.slice(0, began).findLastIndex(({ kind }) => kind === 'outcome') + 1
     const safe = timeline
       .slice(ofThisRun, began)

@@ -25,10 +25,9 @@ import { workerFault } from '../../src/worker-fault.ts'
 import { toolbox } from '../support/toolbox.ts'
 import { engine } from './engine.ts'
 
-const seconds = (count: number) => ({ timeout: count * 1000 })
 const hi = { inputs: { message: 'hi' } }
 
-test('a stack is made, read, listed, made again, destroyed and gone', seconds(60), async () => {
+test('a stack is made, read, listed, made again, destroyed and gone', async () => {
   using real = engine()
   const { stacks } = real
   expect(await stacks.outputs('one')).toBeUndefined()
@@ -42,38 +41,34 @@ test('a stack is made, read, listed, made again, destroyed and gone', seconds(60
   expect(real.leftovers()).toEqual([])
 })
 
-test(
-  'the state lives in a bucket with credentials of its own, beside the cloud’s',
-  seconds(120),
-  async () => {
-    const folder = mkdtempSync(path.join(tmpdir(), 'bellows-state-'))
-    mkdirSync(path.join(folder, 'pulumi-state'))
-    const store = await startObjectStore(toolbox.versitygw, folder)
-    try {
-      using real = engine({
-        backendUrl: `s3://pulumi-state?endpoint=${store.endpoint}&s3ForcePathStyle=true&region=${store.region}`,
-        backendCredentials: store,
-        environment: { AWS_ACCESS_KEY_ID: 'another', AWS_SECRET_ACCESS_KEY: new Secret('another') },
-      })
-      expect(await real.stacks.up('one', hi)).toMatchObject({ message: 'hi' })
-      expect((await real.stacks.list()).map(({ name }) => name)).toEqual(['one'])
-      await real.stacks.destroy('one')
-      expect(await real.stacks.list()).toEqual([])
+test('the state lives in a bucket with credentials of its own, beside the cloud’s', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'bellows-state-'))
+  mkdirSync(path.join(folder, 'pulumi-state'))
+  const store = await startObjectStore(toolbox.versitygw, folder)
+  try {
+    using real = engine({
+      backendUrl: `s3://pulumi-state?endpoint=${store.endpoint}&s3ForcePathStyle=true&region=${store.region}`,
+      backendCredentials: store,
+      environment: { AWS_ACCESS_KEY_ID: 'another', AWS_SECRET_ACCESS_KEY: new Secret('another') },
+    })
+    expect(await real.stacks.up('one', hi)).toMatchObject({ message: 'hi' })
+    expect((await real.stacks.list()).map(({ name }) => name)).toEqual(['one'])
+    await real.stacks.destroy('one')
+    expect(await real.stacks.list()).toEqual([])
 
-      await Promise.all([real.stacks.up('two', hi), real.stacks.up('three', hi)])
-      const file = path.join(folder, 'pulumi-state', '.pulumi/stacks/bellows-machines-test/two.json')
-      writeFileSync(file, '')
-      expect((await real.stacks.list()).map(({ name }) => name).sort()).toEqual(['three', 'two'])
-      await real.stacks.discard('two')
-      expect((await real.stacks.list()).map(({ name }) => name)).toEqual(['three'])
-    } finally {
-      await store.stop()
-      rmSync(folder, { recursive: true, force: true })
-    }
-  },
-)
+    await Promise.all([real.stacks.up('two', hi), real.stacks.up('three', hi)])
+    const file = path.join(folder, 'pulumi-state', '.pulumi/stacks/bellows-machines-test/two.json')
+    writeFileSync(file, '')
+    expect((await real.stacks.list()).map(({ name }) => name).sort()).toEqual(['three', 'two'])
+    await real.stacks.discard('two')
+    expect((await real.stacks.list()).map(({ name }) => name)).toEqual(['three'])
+  } finally {
+    await store.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
 
-test('the program sees of the worker’s environment only what is named', seconds(30), async () => {
+test('the program sees of the worker’s environment only what is named', async () => {
   process.env.BELLOWS_TEST_CANARY = 'must not be handed down'
   using real = engine({ environment: { AWS_REGION: 'us-east-1' } })
   const { environment } = (await real.stacks.up('one', hi)) as { environment: string[] }
@@ -82,7 +77,7 @@ test('the program sees of the worker’s environment only what is named', second
   expect(environment).not.toContain('BELLOWS_TEST_CANARY')
 })
 
-test('a secret of the program is not in the state as plain text', seconds(30), async () => {
+test('a secret of the program is not in the state as plain text', async () => {
   using real = engine()
   await real.stacks.up('one', hi)
   const files = globSync('.pulumi/stacks/**/*.json', { cwd: fileURLToPath(real.options.backendUrl) })
@@ -91,39 +86,31 @@ test('a secret of the program is not in the state as plain text', seconds(30), a
   expect(state).not.toContain('a canary')
 })
 
-test(
-  'a program that fails is told in its own words, and its stack can be destroyed',
-  seconds(30),
-  async () => {
-    using real = engine()
-    const fail = 'api error InsufficientInstanceCapacity: none'
-    const failing = real.stacks.up('one', { inputs: { message: '', fail } })
-    await expect(failing).rejects.toMatchObject({ kind: 'failed', message: expect.stringContaining(fail) })
-    await real.stacks.destroy('one')
-    expect(await real.stacks.list()).toEqual([])
-  },
-)
+test('a program that fails is told in its own words, and its stack can be destroyed', async () => {
+  using real = engine()
+  const fail = 'api error InsufficientInstanceCapacity: none'
+  const failing = real.stacks.up('one', { inputs: { message: '', fail } })
+  await expect(failing).rejects.toMatchObject({ kind: 'failed', message: expect.stringContaining(fail) })
+  await real.stacks.destroy('one')
+  expect(await real.stacks.list()).toEqual([])
+})
 
-test(
-  'an operation that hangs is stopped at its deadline, tried once more, and reported',
-  seconds(90),
-  async () => {
-    let retries = 0
-    using real = engine({ deadlinesMs: { up: 4_000 }, graceMs: 3_000 })
-    const hanging = real.stacks.up(
-      'one',
-      { inputs: { message: '', hang: true } },
-      { beforeRetry: async () => void retries++ },
-    )
-    await expect(hanging).rejects.toMatchObject({ kind: 'overran', message: expect.stringContaining('4 s') })
-    expect(retries).toBe(1)
-    expect(real.leftovers()).toEqual([])
-    await real.stacks.destroy('one')
-    expect(await real.stacks.list()).toEqual([])
-  },
-)
+test('an operation that hangs is stopped at its deadline, tried once more, and reported', async () => {
+  let retries = 0
+  using real = engine({ deadlinesMs: { up: 4_000 }, graceMs: 3_000 })
+  const hanging = real.stacks.up(
+    'one',
+    { inputs: { message: '', hang: true } },
+    { beforeRetry: async () => void retries++ },
+  )
+  await expect(hanging).rejects.toMatchObject({ kind: 'overran', message: expect.stringContaining('4 s') })
+  expect(retries).toBe(1)
+  expect(real.leftovers()).toEqual([])
+  await real.stacks.destroy('one')
+  expect(await real.stacks.list()).toEqual([])
+})
 
-test('a child that is deaf to SIGINT is killed with all that it started', seconds(90), async () => {
+test('a child that is deaf to SIGINT is killed with all that it started', async () => {
   using real = engine()
   const impatient = pulumiStacks({ ...real.options, deadlinesMs: { up: 4_000 }, graceMs: 500 })
   const before = stackProcesses()
@@ -134,7 +121,7 @@ test('a child that is deaf to SIGINT is killed with all that it started', second
   expect(await real.stacks.up('one', hi)).toMatchObject({ message: 'hi' })
 })
 
-test('an abort ends the operation with the signal’s reason', seconds(60), async () => {
+test('an abort ends the operation with the signal’s reason', async () => {
   const controller = new AbortController()
   using real = engine({ onLine: whenItHangs(() => controller.abort(new Error('cancelled by its owner'))) })
   const aborted = real.stacks.up(
@@ -147,7 +134,7 @@ test('an abort ends the operation with the signal’s reason', seconds(60), asyn
   await real.stacks.destroy('one')
 })
 
-test('operations on one stack take turns, and those on others go side by side', seconds(60), async () => {
+test('operations on one stack take turns, and those on others go side by side', async () => {
   const order: string[] = []
   using real = engine({
     onLine: (stack, operation, { line }) => {
@@ -160,7 +147,7 @@ test('operations on one stack take turns, and those on others go side by side', 
   expect((await stacks.list()).map(({ name }) => name)).toEqual(['two'])
 })
 
-test('a locked stack is left to its holder until that one’s lease is over', seconds(60), async () => {
+test('a locked stack is left to its holder until that one’s lease is over', async () => {
   const holding = Promise.withResolvers<void>()
   const controller = new AbortController()
   using real = engine({ onLine: whenItHangs(holding.resolve) })
@@ -179,31 +166,27 @@ test('a locked stack is left to its holder until that one’s lease is over', se
   await ended
 })
 
-test(
-  'a worker that ends leaves nothing of an operation under way, and takes it for no failure',
-  seconds(60),
-  async () => {
-    const holding = Promise.withResolvers<void>()
-    using real = engine({ onLine: whenItHangs(holding.resolve) })
-    const before = stackProcesses()
-    let settled = false
-    const settle = () => {
-      settled = true
-    }
-    real.stacks.up('one', { inputs: { message: '', hang: true } }).then(settle, settle)
-    await holding.promise
-    real.stacks.list().then(settle, settle)
-    await real.stacks.close()
-    expect(stackProcesses()).toEqual(before)
-    expect(real.leftovers()).toEqual([])
-    expect(settled).toBe(false)
-    const next = pulumiStacks(real.options)
-    await next.destroy('one')
-    expect(await next.list()).toEqual([])
-  },
-)
+test('a worker that ends leaves nothing of an operation under way, and takes it for no failure', async () => {
+  const holding = Promise.withResolvers<void>()
+  using real = engine({ onLine: whenItHangs(holding.resolve) })
+  const before = stackProcesses()
+  let settled = false
+  const settle = () => {
+    settled = true
+  }
+  real.stacks.up('one', { inputs: { message: '', hang: true } }).then(settle, settle)
+  await holding.promise
+  real.stacks.list().then(settle, settle)
+  await real.stacks.close()
+  expect(stackProcesses()).toEqual(before)
+  expect(real.leftovers()).toEqual([])
+  expect(settled).toBe(false)
+  const next = pulumiStacks(real.options)
+  await next.destroy('one')
+  expect(await next.list()).toEqual([])
+})
 
-test('when a worker is killed its operation ends by itself, and leaves no lock', seconds(60), async () => {
+test('when a worker is killed its operation ends by itself, and leaves no lock', async () => {
   using real = engine()
   const program = fileURLToPath(new URL('./programs/worker.ts', import.meta.url))
   const worker = spawn(process.execPath, [program, JSON.stringify(real.options)], {
@@ -226,61 +209,49 @@ const broken: readonly (readonly [string, (state: string) => string])[] = [
   ['changed-by-hand', (state) => state.replace(/"magic":"\w{8}/, '"magic":"00000000')],
 ]
 
-test(
-  'a stack whose state can’t be read is told, is listed with the others, and can be discarded',
-  seconds(120),
-  async () => {
-    using real = engine()
-    const { stacks } = real
-    await stacks.up('good', hi)
-    const state = readFileSync(fileOf(real.options, 'good'), 'utf8')
-    const names = broken.map(([name, change]) => {
-      writeFileSync(fileOf(real.options, name), change(state.replaceAll('/good', `/${name}`)))
-      return name
-    })
-    const told = await Promise.allSettled(names.map((name) => stacks.destroy(name)))
-    for (const each of told) expect(each).toMatchObject({ reason: { kind: 'unreadable' } })
-    expect((await stacks.list()).map(({ name }) => name).sort()).toEqual([...names, 'good'].sort())
-    await Promise.all(names.map((name) => stacks.discard(name)))
-    expect(await stacks.list()).toMatchObject([{ name: 'good' }])
-  },
-)
+test('a stack whose state can’t be read is told, is listed with the others, and can be discarded', async () => {
+  using real = engine()
+  const { stacks } = real
+  await stacks.up('good', hi)
+  const state = readFileSync(fileOf(real.options, 'good'), 'utf8')
+  const names = broken.map(([name, change]) => {
+    writeFileSync(fileOf(real.options, name), change(state.replaceAll('/good', `/${name}`)))
+    return name
+  })
+  const told = await Promise.allSettled(names.map((name) => stacks.destroy(name)))
+  for (const each of told) expect(each).toMatchObject({ reason: { kind: 'unreadable' } })
+  expect((await stacks.list()).map(({ name }) => name).sort()).toEqual([...names, 'good'].sort())
+  await Promise.all(names.map((name) => stacks.discard(name)))
+  expect(await stacks.list()).toMatchObject([{ name: 'good' }])
+})
 
-test(
-  'one unreadable stack keeps no other from being made, read, listed or destroyed',
-  seconds(90),
-  async () => {
-    using real = engine()
-    const { stacks } = real
-    await stacks.up('one', hi)
-    const file = fileOf(real.options, 'one')
-    writeFileSync(file, '')
-    expect(await stacks.up('two', hi)).toMatchObject({ message: 'hi' })
-    expect(await stacks.outputs('two')).toMatchObject({ message: 'hi' })
-    expect(await stacks.list()).toEqual(
-      ['one', 'two'].map((name) => ({ name, updatedAt: statSync(fileOf(real.options, name)).mtime })),
-    )
-    await stacks.destroy('two')
-    expect([await stacks.has('one'), await stacks.has('two')]).toEqual([true, false])
-    await stacks.discard('one')
-    await stacks.discard('one')
-    expect([await stacks.has('one'), existsSync(file)]).toEqual([false, false])
-    expect(await stacks.up('one', hi)).toMatchObject({ message: 'hi' })
-  },
-)
+test('one unreadable stack keeps no other from being made, read, listed or destroyed', async () => {
+  using real = engine()
+  const { stacks } = real
+  await stacks.up('one', hi)
+  const file = fileOf(real.options, 'one')
+  writeFileSync(file, '')
+  expect(await stacks.up('two', hi)).toMatchObject({ message: 'hi' })
+  expect(await stacks.outputs('two')).toMatchObject({ message: 'hi' })
+  expect(await stacks.list()).toEqual(
+    ['one', 'two'].map((name) => ({ name, updatedAt: statSync(fileOf(real.options, name)).mtime })),
+  )
+  await stacks.destroy('two')
+  expect([await stacks.has('one'), await stacks.has('two')]).toEqual([true, false])
+  await stacks.discard('one')
+  await stacks.discard('one')
+  expect([await stacks.has('one'), existsSync(file)]).toEqual([false, false])
+  expect(await stacks.up('one', hi)).toMatchObject({ message: 'hi' })
+})
 
-test(
-  'a wrong passphrase is not taken for a broken state, which would be thrown away',
-  seconds(60),
-  async () => {
-    using real = engine()
-    await real.stacks.up('one', hi)
-    const other = pulumiStacks({ ...real.options, passphrase: new Secret('another passphrase') })
-    await expect(other.destroy('one')).rejects.toMatchObject({ kind: 'failed' })
-  },
-)
+test('a wrong passphrase is not taken for a broken state, which would be thrown away', async () => {
+  using real = engine()
+  await real.stacks.up('one', hi)
+  const other = pulumiStacks({ ...real.options, passphrase: new Secret('another passphrase') })
+  await expect(other.destroy('one')).rejects.toMatchObject({ kind: 'failed' })
+})
 
-test('a missing Pulumi is this worker’s fault, and told as that', seconds(30), async () => {
+test('a missing Pulumi is this worker’s fault, and told as that', async () => {
   using real = engine({
     pulumi: '/nowhere/bin/pulumi',
     environment: { PATH: path.dirname(process.execPath) },
@@ -289,7 +260,7 @@ test('a missing Pulumi is this worker’s fault, and told as that', seconds(30),
   expect(workerFault(failed)).toBe('the command /nowhere/bin/pulumi was not found on this worker')
 })
 
-test('a temporary folder that can’t be had is this worker’s fault', seconds(30), async () => {
+test('a temporary folder that can’t be had is this worker’s fault', async () => {
   using real = engine({ temporaryFolder: '/dev/null/nothing' })
   const failed = await real.stacks.list().catch((error) => error)
   expect(workerFault(failed)).toContain('this worker')
