@@ -15,8 +15,8 @@ export type LeaseMonitor = {
   readonly broken: readonly string[]
 }
 
-/** A replaced worker has so long to notice it, in milliseconds: a lease and a heartbeat, with some room. */
-const noticeMs = 60_000
+/** A replaced worker that is awake has so long to notice it, in milliseconds: a few heartbeats. */
+const noticeMs = 20_000
 
 export function leaseMonitor(): LeaseMonitor {
   const holders = new Map<string, { readonly lease: Lease; readonly since: number }>()

@@ -32,8 +32,9 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
   }
   let calm = false
   let storeAwayUntil = 0
+  const isSlow = random.chance(0.2) // so that a worker is replaced in the middle of a training
   const world: World = createWorld({
-    turnMs: () => 20 + random.below(400),
+    turnMs: () => (isSlow ? 5000 + random.below(5000) : 20 + random.below(400)),
     settings: { gpu: random.chance(0.5) },
     maxRunning: 1 + random.below(3),
     moment({ verb, point, offer }) {

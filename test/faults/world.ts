@@ -192,8 +192,9 @@ export function createWorld(options: WorldOptions = {}) {
             if (port !== 'clock') await interference.before?.(call)
             await awake
             if (!alive) return dead
-            if (machine) monitor.touched(name, machine, clock.elapsed, awakeSince)
-            const answer = await (value as (...v: unknown[]) => unknown).apply(object, values)
+            const answer = await held(machine, () =>
+              (value as (...v: unknown[]) => unknown).apply(object, values),
+            )
             if (port === 'runs') note(call.verb, values[0] as Lease, answer)
             await awake
             if (!alive) return dead
@@ -204,6 +205,18 @@ export function createWorld(options: WorldOptions = {}) {
           }
         },
       })
+    }
+
+    /** A call to a machine holds it from its first moment to its last. */
+    async function held<T>(machine: string | undefined, call: () => T): Promise<Awaited<T>> {
+      const touch = () => machine && alive && monitor.touched(name, machine, clock.elapsed, awakeSince)
+      touch()
+      try {
+        return await call()
+      } finally {
+        await awake
+        touch()
+      }
     }
 
     /** As a computer does that is suspended: calls wait, answers and timers are noticed when it wakes. */
