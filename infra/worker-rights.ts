@@ -59,7 +59,11 @@ export const workerRights: readonly Right[] = [
     why: 'the reaper finds things by their tags',
   },
   { action: 'iam:PassRole', limit: 'machine-role', why: 'the machine’s identity, which may do nothing' },
-  { action: 'iam:GetInstanceProfile', limit: 'machine-profile', why: 'the provider reads it with the machine' },
+  {
+    action: 'iam:GetInstanceProfile',
+    limit: 'machine-profile',
+    why: 'the provider reads it with the machine',
+  },
 
   {
     action: 'ec2:AuthorizeSecurityGroupIngress',
@@ -92,7 +96,7 @@ export const workerRights: readonly Right[] = [
     action: 'ec2:ModifyInstanceAttribute',
     on: ['instance'],
     limit: 'ours',
-    why: 'the provider sets what an order can’t say, and lifts the protection before the end',
+    why: 'the provider says again after an order what a shutdown does, and lifts a protection before the end',
   },
   { action: 'ec2:TerminateInstances', on: ['instance'], limit: 'ours', why: 'the end of every machine' },
   {
@@ -104,7 +108,12 @@ export const workerRights: readonly Right[] = [
   },
   { action: 'ec2:DeleteVolume', on: ['volume'], limit: 'ours', why: 'a disk that outlived its machine' },
   { action: 'ec2:DeleteKeyPair', on: ['key-pair'], limit: 'ours', why: 'a machine leaves nothing' },
-  { action: 'ec2:DeleteSecurityGroup', on: ['security-group'], limit: 'ours', why: 'a machine leaves nothing' },
+  {
+    action: 'ec2:DeleteSecurityGroup',
+    on: ['security-group'],
+    limit: 'ours',
+    why: 'a machine leaves nothing',
+  },
 ]
 
 /** The calls that make things which are tagged in the same breath. */
@@ -118,6 +127,8 @@ const creations = [
 export const deploymentTag = 'bellows:deployment'
 
 export const machineRoleName = (deployment: string): string => `bellows-${deployment}-machine`
+
+export const workerRoleName = (deployment: string): string => `bellows-${deployment}-worker`
 
 type StringConditions = Readonly<Record<string, string | readonly string[]>>
 

@@ -63,9 +63,9 @@ describe('conditions', () => {
     expect(decide(both, tagged('one'))).toBe('allowed')
     expect(decide(both, tagged('two'))).toBe('not allowed')
     const elsewhere = tagged('one')
-    expect(decide(both, { ...elsewhere, context: { ...elsewhere.context, 'aws:RequestedRegion': 'x' } })).toBe(
-      'not allowed',
-    )
+    expect(
+      decide(both, { ...elsewhere, context: { ...elsewhere.context, 'aws:RequestedRegion': 'x' } }),
+    ).toBe('not allowed')
   })
 
   test('what is not understood is an error, not passed over', () => {
