@@ -92,8 +92,9 @@ export function gpuMachine(given: GpuMachineInputs): GpuMachineOutputs {
         volumeSize: inputs.diskGb,
         encrypted: true,
         deleteOnTermination: true,
-        tags,
       },
+      // In the order itself: a disk's own tags would be given after it, by a call that could tag anything.
+      volumeTags: tags,
       userData: pulumi.secret(inputs.userData),
       tags,
     },

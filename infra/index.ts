@@ -1,10 +1,10 @@
 /**
- * The base of a deployment: buckets, a network, and an identity that may do nothing. A plain `pulumi up`
+ * The base of a deployment: buckets, a network, the machines' identity, which may do nothing, and the workers'. A plain `pulumi up`
  * makes it, once; the machines of single jobs (gpu-vm.ts) are stacks of their own that stand on it.
  * Pulumi.yaml says what can be configured; the outputs below are what a worker needs to know.
  */
 import * as pulumi from '@pulumi/pulumi'
-import { powerlessProfile } from './identity.ts'
+import { powerlessProfile, workerIdentity } from './identity.ts'
 import { machineImage, machineNetwork } from './network.ts'
 import { buckets } from './storage.ts'
 
@@ -20,6 +20,12 @@ const storage = buckets({
 })
 const network = await machineNetwork({ deployment, cidrBlock: config.require('network'), tags })
 const profile = powerlessProfile({ deployment, tags })
+const worker = workerIdentity({
+  deployment,
+  region: network.region,
+  principal: config.get('workerPrincipal') ?? 'ec2.amazonaws.com',
+  tags,
+})
 
 export const datasetsBucket = storage.datasets
 export const modelsBucket = storage.models
@@ -35,3 +41,6 @@ export const subnets = network.subnets
 export const securityGroupId = network.securityGroupId
 export const imageId = await machineImage()
 export const instanceProfile = profile.name
+/** What a worker may do: in the role of this profile, or for a user or role of your own. */
+export const workerPolicy = worker.policyArn
+export const workerProfile = worker.profile

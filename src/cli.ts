@@ -1,9 +1,10 @@
 /** `npm run bellows -- <command>`: what an operator does by hand. Settings come from the environment, as for the worker. */
 import { existsSync } from 'node:fs'
+import { workerPolicy } from '../infra/worker-rights.ts'
 import { connectClients, connectQueue, storeOf } from './clients.ts'
 import { reap } from './cloud/reaper.ts'
 import { commandLine, family, positive } from './command-line.ts'
-import { readComfyUiToken, readConfig, readDatabaseSettings } from './config.ts'
+import { readComfyUiToken, readConfig, readDatabaseSettings, readPolicySettings } from './config.ts'
 import { openRepository, parseRepositoryName, type RepositoryName } from './hub/repository.ts'
 import { syncComfyUi, watchComfyUi } from './models/comfyui-sync.ts'
 import { type Forgotten, forget, forgottenText } from './operations/forget.ts'
@@ -170,6 +171,14 @@ program
     } finally {
       await clients.close()
     }
+  })
+
+program
+  .command('policy')
+  .description("Print the worker's rights in AWS as a policy, for whoever makes its role by hand")
+  .action(() => {
+    const { BELLOWS_DEPLOYMENT: deployment, AWS_REGION: region } = readPolicySettings(process.env)
+    console.log(JSON.stringify(workerPolicy({ deployment, regions: [region] }), null, 2))
   })
 
 type BaseOptions = {

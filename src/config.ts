@@ -299,6 +299,11 @@ export function readDatabaseSettings(environment: Environment): DatabaseSettings
   return read(settingsSchema.pick(needed), environment)
 }
 
+/** All that the worker's policy in AWS depends on. */
+export function readPolicySettings(environment: Environment) {
+  return read(settingsSchema.pick({ BELLOWS_DEPLOYMENT: true, AWS_REGION: true }), environment)
+}
+
 /** A setting that is empty is one that is not there. */
 function read<Schema extends z.ZodObject>(schema: Schema, environment: Environment): z.infer<Schema> {
   const present = Object.fromEntries(

@@ -61,3 +61,10 @@ test('every link from one document to another leads somewhere', () => {
   expect(documents.length).toBeGreaterThan(5)
   expect(broken).toEqual([])
 })
+
+test('every output of the base that the operations guide names is one', () => {
+  const named = [...read('docs/operations.md').matchAll(/pulumi stack output (\w+)/g)].map(([, name]) => name)
+  const outputs = [...read('infra/index.ts').matchAll(/^export const (\w+)/gm)].map(([, name]) => name)
+  expect(named).toContain('workerPolicy')
+  expect(outputs).toEqual(expect.arrayContaining(named))
+})

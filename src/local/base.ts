@@ -24,6 +24,7 @@ const outputsSchema = z.object({
   securityGroupId: z.string(),
   imageId: z.string(),
   instanceProfile: z.string(),
+  workerPolicy: z.string(),
 })
 
 export type BaseOutputs = z.infer<typeof outputsSchema>

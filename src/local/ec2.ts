@@ -6,7 +6,9 @@ import { randomUUID } from 'node:crypto'
 import { Hono } from 'hono'
 import { actions } from './ec2/actions.ts'
 import { ApiError } from './ec2/api-error.ts'
+import { worker } from './ec2/caller.ts'
 import { Query } from './ec2/query.ts'
+import { questionsOf } from './ec2/questions.ts'
 import { element, type Xml } from './ec2/xml.ts'
 import { listen } from './listen.ts'
 import type { LocalCloud } from './provider/cloud.ts'
@@ -53,5 +55,6 @@ function answer(query: Query, cloud: LocalCloud): Xml | Promise<Xml> {
   if (!action) {
     throw query.refusal('InvalidAction', `The action ${query.action} is not valid for this web service.`)
   }
+  worker(cloud.state).demand({ doing: query.action, operation: query.action }, questionsOf(query, cloud))
   return action(query, cloud)
 }

@@ -205,6 +205,17 @@ describe('what AWS refuses', () => {
     expect(listed('container')).toBe('')
   })
 
+  test('a worker of another deployment by the policy that the base has made, which names the right', {
+    timeout: 60_000,
+  }, async () => {
+    const name = 'bellows-foreign-1'
+    await expect(standIn.up(standIn.inputs(name, { deployment: 'another' }))).rejects.toThrow(
+      /api error UnauthorizedOperation: .*is not authorized to perform: ec2:\w+ on resource: .*because no identity-based policy/,
+    )
+    await standIn.stacks.destroy(name)
+    expect(listed('container')).toBe('')
+  })
+
   test('no capacity, at once and late', { timeout: 60_000 }, async () => {
     const name = 'bellows-nowhere-1'
     const { faults } = standIn.provider

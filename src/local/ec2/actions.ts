@@ -1,6 +1,6 @@
 /** The calls of the EC2 API that the offers and the reaper make: what each answers, over the same state. */
 import type { LocalCloud } from '../provider/cloud.ts'
-import type { Instance, Resource } from '../provider/state.ts'
+import { type Instance, tagsOf } from '../provider/state.ts'
 import { keyPair, keyPairType } from '../provider/types/key-pair.ts'
 import { groupType, securityGroup } from '../provider/types/security-group.ts'
 import { accountId, catalog, spotPrice, zones, zonesOf } from './catalog.ts'
@@ -119,6 +119,14 @@ export const actions: Readonly<Record<string, Action>> = {
     }
   },
 
+  DeleteVolume(query, { instances }) {
+    const id = query.required('VolumeId')
+    const holder = instances.list().find(({ volume, state }) => volume.id === id && state !== 'terminated')
+    // The only volumes here are those of machines.
+    if (holder) throw query.refusal('VolumeInUse', `Volume ${id} is currently attached to ${holder.id}`)
+    throw query.refusal('InvalidVolume.NotFound', `The volume '${id}' does not exist.`)
+  },
+
   DescribeKeyPairs(query, { state }) {
     const wanted = query.list('KeyName')
     const found = state.resources(keyPairType).filter(({ id }) => wanted.length === 0 || wanted.includes(id))
@@ -194,8 +202,6 @@ function refuseUnknown(
     throw query.refusal(`${code}.NotFound`, `The ${noun} ID '${missing.join(', ')}' does not exist`)
   }
 }
-
-const tagsOf = ({ inputs }: Resource) => (inputs.tags ?? {}) as Readonly<Record<string, string>>
 
 const stateOf = (name: Instance['state']): Xml => ({ code: stateCodes[name], name })
 

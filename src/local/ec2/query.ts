@@ -1,5 +1,6 @@
 /** The parameters of a request to EC2: flat names with numbers, such as `Filter.1.Value.2`. */
 import { ApiError } from './api-error.ts'
+import { pattern } from './policy.ts'
 
 export type Filter = { readonly name: string; readonly values: readonly string[] }
 
@@ -67,11 +68,3 @@ export class Query {
     return fields[name]
   }
 }
-
-const pattern = (value: string): RegExp =>
-  new RegExp(
-    `^${value
-      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-      .replaceAll('*', '.*')
-      .replaceAll('?', '.')}$`,
-  )

@@ -1,4 +1,5 @@
 /** What the resource types act on: the state of the clouds, the machines and the buckets. */
+import type { Caller } from '../ec2/caller.ts'
 import type { Instances } from '../ec2/instances.ts'
 import type { Buckets } from './buckets.ts'
 import type { Faults } from './faults.ts'
@@ -9,4 +10,6 @@ export type LocalCloud = {
   readonly instances: Instances
   readonly buckets: Buckets
   readonly faults: Faults
+  /** Who asks, and may be refused. */
+  readonly caller: Caller
 }

@@ -6,6 +6,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { S3Client } from '@aws-sdk/client-s3'
+import { administrator } from '../ec2/caller.ts'
 import { Instances } from '../ec2/instances.ts'
 import { startEc2 } from '../ec2.ts'
 import { listen } from '../listen.ts'
@@ -68,7 +69,7 @@ export async function startLocalProvider(options: LocalProviderOptions): Promise
     onTrouble,
   })
   await instances.recover()
-  const cloud: LocalCloud = { state, instances, buckets: s3Buckets(s3), faults }
+  const cloud: LocalCloud = { state, instances, buckets: s3Buckets(s3), faults, caller: administrator }
 
   const provider = await startProviderServer(cloud, `127.0.0.1:${options.port ?? 0}`)
   const ec2 = await startEc2(cloud, options.ec2Port)

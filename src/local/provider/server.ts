@@ -14,6 +14,7 @@ import type * as requests from '@pulumi/pulumi/proto/provider_pb.js'
 import protocol from '@pulumi/pulumi/proto/provider_pb.js'
 import emptyProtocol from 'google-protobuf/google/protobuf/empty_pb.js'
 import { z } from 'zod'
+import { callerOf } from '../ec2/caller.ts'
 import { localRegion } from '../ec2/catalog.ts'
 import type { LocalCloud } from './cloud.ts'
 import type { Fault } from './faults.ts'
@@ -87,15 +88,15 @@ function handlers(cloud: LocalCloud) {
       const response = new protocol.CreateResponse()
       if (request.getPreview()) return response.setProperties(encode(inputs))
       const type = typeOf(request.getUrn())
-      const create = () => type.create(inputs, cloud)
+      const create = (asked: LocalCloud) => type.create(inputs, asked)
       const { id, outputs } = await troubled(cloud, request.getUrn(), 'create', gone, create)
       return response.setId(id).setProperties(encode(outputs))
     },
 
     async read({ request, gone }: Call<requests.ReadRequest>) {
       const type = typeOf(request.getUrn())
-      const made = await troubled(cloud, request.getUrn(), 'read', gone, () =>
-        type.read(request.getId(), cloud),
+      const made = await troubled(cloud, request.getUrn(), 'read', gone, (asked) =>
+        type.read(request.getId(), asked),
       )
       const response = new protocol.ReadResponse()
       if (!made) return response.setId('')
@@ -109,14 +110,14 @@ function handlers(cloud: LocalCloud) {
       const response = new protocol.UpdateResponse()
       if (request.getPreview()) return response.setProperties(encode(inputs))
       const type = typeOf(request.getUrn())
-      const update = () => type.update(request.getId(), inputs, cloud)
+      const update = (asked: LocalCloud) => type.update(request.getId(), inputs, asked)
       const { outputs } = await troubled(cloud, request.getUrn(), 'update', gone, update)
       return response.setProperties(encode(outputs))
     },
 
     async delete({ request, gone }: Call<requests.DeleteRequest>) {
       const type = typeOf(request.getUrn())
-      await troubled(cloud, request.getUrn(), 'delete', gone, () => type.delete(request.getId(), cloud))
+      await troubled(cloud, request.getUrn(), 'delete', gone, (asked) => type.delete(request.getId(), asked))
       return empty()
     },
 
@@ -154,14 +155,15 @@ const canonical = (value: unknown): string =>
 
 type Operation = Extract<Fault, { kind: 'fail' }>['operation']
 
-/** Does the work, with the troubles that were staged for it. */
+/** Does the work in the name of whoever asks, with the troubles that were staged for it. */
 async function troubled<Result>(
-  { faults }: LocalCloud,
+  cloud: LocalCloud,
   urn: string,
   operation: Operation,
   gone: AbortSignal,
-  work: () => Promise<Result>,
+  work: (asked: LocalCloud) => Promise<Result>,
 ): Promise<Result> {
+  const { faults, state } = cloud
   const stack = urn.split(':')[2]
   const { type } = typeOf(urn)
   const trouble = async (moment: 'before' | 'after') => {
@@ -180,7 +182,7 @@ async function troubled<Result>(
       throw new Error(failure.message ?? `${operation} ${type}: the connection was reset by the peer`)
   }
   await trouble('before')
-  const result = await work()
+  const result = await work({ ...cloud, caller: callerOf(urn, state) })
   await trouble('after')
   return result
 }

@@ -18,6 +18,10 @@ export type Resource = {
   readonly createdAt: string
 }
 
+/** None where there is no such thing. */
+export const tagsOf = (resource: Resource | undefined) =>
+  (resource?.inputs.tags ?? {}) as Readonly<Record<string, string>>
+
 export type InstanceState = 'pending' | 'running' | 'stopping' | 'stopped' | 'shutting-down' | 'terminated'
 
 export type Instance = {

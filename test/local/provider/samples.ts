@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
+import { administrator } from '../../../src/local/ec2/caller.ts'
 import { imageId } from '../../../src/local/ec2/catalog.ts'
 import { Instances } from '../../../src/local/ec2/instances.ts'
 import type { LocalCloud } from '../../../src/local/provider/cloud.ts'
@@ -23,6 +24,7 @@ export function sampleCloud(): LocalCloud {
   return {
     state,
     faults,
+    caller: administrator,
     instances: new Instances({
       deployment: 'test',
       machineImage: 'none',

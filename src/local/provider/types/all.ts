@@ -1,6 +1,6 @@
 /** Every type of resource that the stand-in knows, by its token. */
 import type { ResourceType } from '../resource.ts'
-import { instanceProfile, role, rolePolicy } from './identity.ts'
+import { instanceProfile, policy, policyAttachment, role, rolePolicy } from './identity.ts'
 import { instance } from './instance.ts'
 import { keyPair } from './key-pair.ts'
 import { internetGateway, route, routeTable, routeTableAssociation, subnet, vpc } from './network.ts'
@@ -10,7 +10,7 @@ import { egressRule, ingressRule, securityGroup } from './security-group.ts'
 const all = [
   ...[vpc, subnet, internetGateway, routeTable, route, routeTableAssociation],
   ...[securityGroup, ingressRule, egressRule, keyPair, instance],
-  ...[role, rolePolicy, instanceProfile],
+  ...[role, rolePolicy, policy, policyAttachment, instanceProfile],
   ...[r2Bucket, r2BucketLifecycle, r2CustomDomain],
 ]
 

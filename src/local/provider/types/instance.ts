@@ -8,6 +8,7 @@ import { tags } from '../schema.ts'
 import type { Instance, Properties } from '../state.ts'
 import { arnOf } from './identifier.ts'
 import { profileType } from './identity.ts'
+import { demandChange, demandEnd, demandProfile, orderQuestions } from './instance-rights.ts'
 import { keyPairType } from './key-pair.ts'
 import { subnetType } from './network.ts'
 import { groupType } from './security-group.ts'
@@ -51,11 +52,12 @@ const inputs = z.strictObject({
       throughput: z.int().optional(),
       encrypted: z.boolean().optional(),
       deleteOnTermination: z.boolean().optional(),
-      tags,
     })
     .optional(),
   userData: z.string().optional(),
   userDataReplaceOnChange: z.boolean().optional(),
+  /** Of the disks, in the order itself; the provider gives a disk's own tags only after it. */
+  volumeTags: tags,
   tags,
 })
 
@@ -67,7 +69,13 @@ export const instance: ResourceType = {
   changeable: ['tags', 'instanceInitiatedShutdownBehavior', 'vpcSecurityGroupIds', 'metadataOptions'],
   async create(given, cloud) {
     const wanted = inputs.parse(given)
-    return shown(await cloud.instances.run({ ...orderFor(wanted, cloud), inputs: given }))
+    cloud.caller.demand(ordering, orderQuestions(wanted, cloud))
+    const order = orderFor(wanted, cloud)
+    const machine = await cloud.instances.run({ ...order, inputs: given })
+    // The provider says it once more after the order, and by then a machine runs.
+    demandChange(machine, cloud, `updating EC2 Instance (${machine.id})`)
+    if (wanted.iamInstanceProfile) demandProfile(machine.id, wanted.iamInstanceProfile, cloud)
+    return shown(machine)
   },
   async read(id, cloud) {
     const found = cloud.instances.find(id)
@@ -76,6 +84,7 @@ export const instance: ResourceType = {
   async update(id, given, cloud) {
     const found = cloud.instances.find(id)
     if (!found) throw noInstance(id)
+    demandChange(found, cloud, `updating EC2 Instance (${id})`)
     const {
       tags = {},
       instanceInitiatedShutdownBehavior: shutdownBehavior,
@@ -87,14 +96,18 @@ export const instance: ResourceType = {
     return shown(changed)
   },
   async delete(id, cloud) {
+    const found = cloud.instances.find(id)
+    if (found) demandEnd(found, cloud)
     await cloud.instances.terminate(id)
   },
 }
 
+const ordering = { doing: 'creating EC2 Instance', operation: 'RunInstances' }
+
 /** Checks what EC2 checks before it looks for capacity, in EC2's words. */
 function orderFor(wanted: Inputs, { state }: LocalCloud) {
   const refuse = (code: string, detail: string) => {
-    throw new ApiError({ doing: 'creating EC2 Instance', operation: 'RunInstances' }, code, detail)
+    throw new ApiError(ordering, code, detail)
   }
   const {
     ami,
@@ -147,7 +160,7 @@ function orderFor(wanted: Inputs, { state }: LocalCloud) {
     market: wanted.instanceMarketOptions?.marketType === 'spot' ? ('spot' as const) : ('on-demand' as const),
     shutdownBehavior: wanted.instanceInitiatedShutdownBehavior,
     tags: wanted.tags ?? {},
-    volume: { gb: root?.volumeSize ?? 8, tags: root?.tags ?? {} },
+    volume: { gb: root?.volumeSize ?? 8, tags: wanted.volumeTags ?? {} },
     userData,
   }
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { ApiError } from '../../ec2/api-error.ts'
+import { existing, made } from '../../ec2/caller.ts'
 import { kept } from '../resource.ts'
 import { tags } from '../schema.ts'
 import { arnOf, newId } from './identifier.ts'
@@ -15,13 +16,11 @@ const publicKey = z
 export const keyPair = kept({
   type: keyPairType,
   inputs: z.strictObject({ keyName: z.string().min(1).max(255), publicKey, tags }),
-  make({ keyName, publicKey }, { state }) {
+  make({ keyName, publicKey, tags }, { state, caller }) {
+    const call = { doing: `importing EC2 Key Pair (${keyName})`, operation: 'ImportKeyPair' }
+    caller.demand(call, made('ImportKeyPair', 'key-pair', keyName, tags))
     if (state.resource(keyPairType, keyName)) {
-      throw new ApiError(
-        { doing: `importing EC2 Key Pair (${keyName})`, operation: 'ImportKeyPair' },
-        'InvalidKeyPair.Duplicate',
-        `The keypair already exists`,
-      )
+      throw new ApiError(call, 'InvalidKeyPair.Duplicate', `The keypair already exists`)
     }
     const [type = '', key = ''] = publicKey.split(' ')
     return {
@@ -33,5 +32,9 @@ export const keyPair = kept({
         fingerprint: createHash('sha256').update(Buffer.from(key, 'base64')).digest('base64'),
       },
     }
+  },
+  unmake({ id, inputs }, { caller }) {
+    const call = { doing: `deleting EC2 Key Pair (${id})`, operation: 'DeleteKeyPair' }
+    caller.demand(call, [existing('DeleteKeyPair', 'key-pair', id, inputs.tags)])
   },
 })

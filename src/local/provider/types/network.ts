@@ -7,7 +7,7 @@ import { kept } from '../resource.ts'
 import { cidr, tags } from '../schema.ts'
 import { arnOf, newId } from './identifier.ts'
 
-const vpcType = 'aws:ec2/vpc:Vpc'
+export const vpcType = 'aws:ec2/vpc:Vpc'
 export const subnetType = 'aws:ec2/subnet:Subnet'
 const gatewayType = 'aws:ec2/internetGateway:InternetGateway'
 const tableType = 'aws:ec2/routeTable:RouteTable'

@@ -1,14 +1,15 @@
 /** Security groups and their rules. What they let in is enforced by the machines' own firewalls. */
 import { z } from 'zod'
 import { ApiError } from '../../ec2/api-error.ts'
+import { existing, made, type Tags } from '../../ec2/caller.ts'
 import { accountId } from '../../ec2/catalog.ts'
 import type { IngressRule } from '../../machines/machine.ts'
 import type { LocalCloud } from '../cloud.ts'
 import { kept } from '../resource.ts'
 import { cidr, port, tags } from '../schema.ts'
-import type { State } from '../state.ts'
+import { type State, tagsOf } from '../state.ts'
 import { arnOf, newId } from './identifier.ts'
-import { requireVpc } from './network.ts'
+import { requireVpc, vpcType } from './network.ts'
 
 export const groupType = 'aws:ec2/securityGroup:SecurityGroup'
 const ingressType = 'aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule'
@@ -25,8 +26,12 @@ export const securityGroup = kept({
     vpcId: z.string(),
     tags,
   }),
-  make({ name, vpcId }, { state }) {
+  make({ name, vpcId, tags }, { state, caller }) {
     const call = { doing: `creating Security Group (${name})`, operation: 'CreateSecurityGroup' }
+    caller.demand(call, [
+      ...made('CreateSecurityGroup', 'security-group', '*', tags),
+      existing('CreateSecurityGroup', 'vpc', vpcId, tagsOf(state.resource(vpcType, vpcId))),
+    ])
     requireVpc(vpcId, { state }, call)
     const taken = state
       .resources(groupType)
@@ -40,9 +45,14 @@ export const securityGroup = kept({
     }
     const id = newId('sg')
     const arn = arnOf('ec2', `security-group/${id}`)
+    // AWS lets a new group out to anywhere, and the provider takes that rule away.
+    const revoking = { doing: `revoking default egress of ${id}`, operation: 'RevokeSecurityGroupEgress' }
+    caller.demand(revoking, ruleQuestions('RevokeSecurityGroupEgress', id, tags))
     return { id, outputs: { arn, ownerId: accountId, ingress: [], egress: [], revokeRulesOnDelete: false } }
   },
-  unmake({ id }, cloud) {
+  unmake({ id, inputs }, cloud) {
+    const call = { doing: `deleting Security Group (${id})`, operation: 'DeleteSecurityGroup' }
+    cloud.caller.demand(call, [existing('DeleteSecurityGroup', 'security-group', id, inputs.tags)])
     refuseIfUsed(id, cloud)
     for (const type of [ingressType, egressType]) {
       for (const rule of cloud.state.resources(type)) {
@@ -73,6 +83,7 @@ export const ingressRule = kept({
   inputs: rule,
   changeable,
   make: (inputs, cloud) => makeRule(inputs, cloud, 'Ingress', ingressType),
+  unmake: (rule, cloud) => unmakeRule(rule, cloud, 'Ingress'),
   settle: ({ securityGroupId }, cloud) => cloud.instances.applyGroup(securityGroupId),
 })
 
@@ -81,14 +92,22 @@ export const egressRule = kept({
   inputs: rule,
   changeable,
   make: (inputs, cloud) => makeRule(inputs, cloud, 'Egress', egressType),
+  unmake: (rule, cloud) => unmakeRule(rule, cloud, 'Egress'),
 })
 
-function makeRule(inputs: z.infer<typeof rule>, { state }: LocalCloud, way: string, type: string) {
+type Rule = z.infer<typeof rule>
+
+function makeRule(inputs: Rule, { state, caller }: LocalCloud, way: string, type: string) {
   const { securityGroupId: group, ipProtocol, fromPort, toPort, cidrIpv4 } = inputs
   const call = {
     doing: `creating VPC Security Group ${way} Rule`,
     operation: `AuthorizeSecurityGroup${way}`,
   }
+  const { operation } = call
+  caller.demand(call, [
+    ...ruleQuestions(operation, group, tagsOf(state.resource(groupType, group))),
+    ...made(operation, 'security-group-rule', '*', inputs.tags),
+  ])
   if (!state.resource(groupType, group)) {
     throw new ApiError(call, 'InvalidGroup.NotFound', `The security group '${group}' does not exist`)
   }
@@ -112,6 +131,23 @@ function makeRule(inputs: z.infer<typeof rule>, { state }: LocalCloud, way: stri
   const id = newId('sgr')
   return { id, outputs: { arn: arnOf('ec2', `security-group-rule/${id}`), securityGroupRuleId: id } }
 }
+
+function unmakeRule(
+  { id, inputs }: { id: string; inputs: Rule },
+  { state, caller }: LocalCloud,
+  way: string,
+) {
+  const operation = `RevokeSecurityGroup${way}`
+  const call = { doing: `deleting VPC Security Group Rule (${id})`, operation }
+  const group = inputs.securityGroupId
+  caller.demand(call, ruleQuestions(operation, group, tagsOf(state.resource(groupType, group))))
+}
+
+/** About the group and, without a tag, about the rule. */
+const ruleQuestions = (operation: string, group: string, tags: Tags | undefined) => [
+  existing(operation, 'security-group', group, tags),
+  existing(operation, 'security-group-rule', '*'),
+]
 
 export function ingressOf(state: State, groupIds: readonly string[]): readonly IngressRule[] {
   return state
