@@ -32,10 +32,7 @@ test.each<[text: string, ...mutants: string[]]>([
   ['if (a) b = c', 'a → true', 'a → false', 'b = c → '],
   ['await a()', 'await a() → '],
   ['function a() { if (b) return c }', 'b → true', 'b → false'],
-  [
-    'function a() { if (b) { c()\nreturn d } }',
-    ...['b → true', 'b → false', 'c() → ', 'return d → '],
-  ],
+  ['function a() { if (b) { c()\nreturn d } }', ...['b → true', 'b → false', 'c() → ', 'return d → ']],
 ])('in %j', (text, ...mutants) => {
   expect(planted(text)).toEqual(mutants)
 })
@@ -80,7 +77,8 @@ test('a file with its switches off does what it did, and each switch changes wha
   expect(resultWith(numberOf('each >= 1'))).toBe('ab,many,4')
   expect(resultWith(numberOf('of.includes(7)'))).toBe('ab,few,3')
   expect(resultWith(numberOf('seen.length - 1'))).toBe('ab,many,1')
-  const removed = mutants.findIndex(({ original, isStatement }) => isStatement && original.startsWith('text +=')) + 1
+  const removed =
+    mutants.findIndex(({ original, isStatement }) => isStatement && original.startsWith('text +=')) + 1
   expect(resultWith(removed)).toBe('a,many,3')
 })
 
@@ -98,9 +96,11 @@ test('a sample is the same for the same seed, also when other faults are there b
 
 test('tests are found that import a file through others', () => {
   const root = join(import.meta.dirname, '../..')
-  const [near, far, none] = ['test/pipeline/endings.test.ts', 'test/faults/workflow.test.ts', 'test/text.test.ts'].map(
-    (path) => join(root, path),
-  )
+  const [near, far, none] = [
+    'test/pipeline/endings.test.ts',
+    'test/faults/workflow.test.ts',
+    'test/text.test.ts',
+  ].map((path) => join(root, path))
   const tests = [`${near}`, `${far}`, `${none}`]
   expect(reaching(tests, new Set([join(root, 'src/pipeline/endings.ts')]))).toEqual([near, far])
 })
