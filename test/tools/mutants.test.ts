@@ -41,7 +41,7 @@ test.each([
   'type A = { readonly b: true; c: 1 | 2 }',
   'import { a } from "./1.ts"',
   'log.info({ a: 1 + 2 }, "text")',
-  'throw new Failure("bad-request", `${a + 1} is too much`)',
+  `throw new Failure('bad-request', \`\${a + 1} is too much\`)`,
   'const a: 1 = b as 2',
   'for (const [a, b] of c);',
 ])('nothing in %j', (text) => {

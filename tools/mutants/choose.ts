@@ -26,8 +26,13 @@ export function sampled<Each extends Mutant & { readonly file: string }>(
   count: number,
   seed: string,
 ): readonly Each[] {
-  const lot = ({ file, what, original, mutant }: Each) =>
-    createHash('sha256').update([seed, file, what, original, mutant].join('\n')).digest('hex')
+  const seen = new Map<string, number>()
+  const lot = ({ file, what, original, mutant }: Each) => {
+    const key = [seed, file, what, original, mutant].join('\n')
+    const times = (seen.get(key) ?? 0) + 1
+    seen.set(key, times)
+    return createHash('sha256').update(`${key}\n${times}`).digest('hex')
+  }
   return all
     .map((each) => ({ each, lot: lot(each) }))
     .sort((one, other) => (one.lot < other.lot ? -1 : 1))

@@ -1,6 +1,7 @@
 /** The tests that need nothing but Node, in one vitest that stays: each run turns on another mutant, or none. */
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import { createVitest, type TestSpecification } from 'vitest/node'
 import type { Notes } from './in-worker.ts'
 import { reaching } from './reach.ts'
@@ -94,10 +95,12 @@ export async function openSession({
     vitest.provide('mutants', { on, folder, limitMs })
     const { testModules, unhandledErrors } = await vitest.runTestSpecifications([...tests])
     process.exitCode = 0
+    // Vitest hands back every file of its life. One that failed with an earlier mutant must not count for this one.
+    const ran = new Set(tests.map(({ moduleId }) => moduleId))
     const failed = testModules
-      .filter((each) => each.state() === 'failed')
+      .filter((each) => ran.has(each.moduleId) && each.state() === 'failed')
       .map((each) => each.relativeModuleId)
-    return [...failed, ...unhandledErrors.map(String)]
+    return [...failed, ...unhandledErrors.map((error) => inspect(error))]
   }
 
   return {
