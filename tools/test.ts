@@ -2,6 +2,7 @@
  * `npm test`: gets what is missing, then runs every check and every test there is, the trainers' beside the others. Its last line is
  * `N passed, N failed`, over all of them, and it fails when one does.
  */
+import { execa } from 'execa'
 import { commandLine } from '../src/command-line.ts'
 import { check } from './check.ts'
 import { type Count, nothing, sum, verdict } from './counting.ts'
@@ -24,9 +25,27 @@ process.exitCode = total.failed > 0 ? 1 : 0
 async function testEverything(): Promise<Count> {
   const { images } = await setUp()
   const checked = await check()
+  const mutants = await tryMutants()
   const [{ count }, trainers] = await Promise.all([
     runVitest(['faults', 'real'], true),
     runTrainerTests(images.trainers),
   ])
-  return sum([checked, count, trainers])
+  return sum([checked, mutants, count, trainers])
+}
+
+/** A sample of `npm run mutants` where money is counted, always the same one, as one test; shown only when it fails. */
+async function tryMutants(): Promise<Count> {
+  const files = [
+    'src/ledger/{memory-*,months,points,budget,ledger}.ts',
+    'src/pipeline/{endings,limits,cost}.ts',
+  ]
+  const started = performance.now()
+  const { failed, all } = await execa(
+    'node',
+    ['tools/mutants.ts', '--files', ...files, '--units', '--sample', '20'],
+    { reject: false, preferLocal: true, stdin: 'ignore', all: true },
+  )
+  const took = duration(performance.now() - started)
+  console.error(failed ? `${all}\n✗ mutants (${took})` : `✓ mutants (${took})`)
+  return { ...nothing, passed: failed ? 0 : 1, failed: failed ? 1 : 0 }
 }

@@ -32,6 +32,15 @@ test('an abort from outside ends the work with the outer reason', async () => {
   await expect(work).rejects.toThrow('cancelled')
 })
 
+test('work whose outer signal is aborted already is not begun', async () => {
+  let begun = false
+  const work = within('boot', 1000, manualClock(), AbortSignal.abort(new Error('cancelled')), async () => {
+    begun = true
+  })
+  await expect(work).rejects.toThrow('cancelled')
+  expect(begun).toBe(false)
+})
+
 test('work that is done in time leaves no timer behind', async () => {
   const clock = manualClock()
   expect(await within('boot', 1000, clock, new AbortController().signal, async () => 7)).toBe(7)
@@ -54,7 +63,11 @@ test('a wall clock that jumps does not make a limit pass', async () => {
 
 test.each([
   [90_000, '90 s'],
+  [119_000, '119 s'],
+  [120_000, '2 min'],
   [12 * 60_000, '12 min'],
+  [119 * 60_000, '119 min'],
+  [120 * 60_000, '2 h'],
   [3 * 3_600_000, '3 h'],
 ])('%i ms reads as %s', (milliseconds, text) => {
   expect(duration(milliseconds)).toBe(text)
