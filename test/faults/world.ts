@@ -293,6 +293,7 @@ export function createWorld(options: WorldOptions = {}) {
     inside,
     startWorker,
     maxRunning,
+    capacityWaitMs: options.settings?.capacityWaitMs ?? defaultSettings.capacityWaitMs,
     mostRunning: () => mostRunning,
     /** What workers did that they had no lease for. */
     leaseFaults: () => monitor.broken,
