@@ -186,6 +186,7 @@ export function pipelineSettings(config: Config): PipelineSettings {
     maxJobUsd: config.BELLOWS_MAX_JOB_USD,
     budget: { dayUsd: config.BELLOWS_DAY_USD, monthUsd: config.BELLOWS_MONTH_USD },
     maxAttempts: config.BELLOWS_MAX_ATTEMPTS,
+    capacityWaitMs: config.BELLOWS_CAPACITY_WAIT_HOURS * 3_600_000,
   }
 }
 

@@ -96,7 +96,15 @@ export const settingsSchema = z.object({
   BELLOWS_SHUTDOWN_SECONDS: seconds
     .default(30)
     .describe('For the steps under way when the worker is told to stop'),
-  BELLOWS_MAX_ATTEMPTS: positive.default(12).describe('Machines over the whole life of a job'),
+  BELLOWS_MAX_ATTEMPTS: positive
+    .default(12)
+    .describe('Machines over the whole life of a job; orders that were refused don’t count'),
+  BELLOWS_CAPACITY_WAIT_HOURS: z.coerce
+    .number()
+    .min(0)
+    .max(24 * 30)
+    .default(24)
+    .describe('A job waits so long in the queue where no machine can be had, before it ends and is refunded'),
 
   BELLOWS_MAX_JOB_USD: usd.default(15).describe('The most that the machines of one job may cost'),
   BELLOWS_CAP_FACTOR: z.coerce

@@ -31,15 +31,21 @@ export const reasons = [
 
 export type Reason = (typeof reasons)[number]
 
+/** What a refusal says of more offers than the one that was asked for: all that count against a quota, or a type in its zone. */
+export type Excludes = 'quota' | 'type-in-zone'
+
 export type FailureContext = {
   /** Last lines of the log, kernel messages and the like, for the operator. */
   readonly evidence?: string
   readonly cause?: unknown
+  /** Of `no-capacity`: what need not be tried at present either. Default: that offer alone. */
+  readonly excludes?: Excludes | undefined
 }
 
 export class Failure extends Error {
   readonly reason: Reason
   readonly evidence: string | undefined
+  readonly excludes: Excludes | undefined
 
   /** `detail` is a phrase or sentence that may be shown to the job's owner. */
   constructor(reason: Reason, detail: string, context: FailureContext = {}) {
@@ -47,5 +53,6 @@ export class Failure extends Error {
     this.name = 'Failure'
     this.reason = reason
     this.evidence = context.evidence
+    this.excludes = context.excludes
   }
 }

@@ -2,7 +2,7 @@
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
-import { endings } from '../src/pipeline/endings.ts'
+import { endings, type HoldRule } from '../src/pipeline/endings.ts'
 import { duration } from '../src/pipeline/limits.ts'
 
 const read = (path: string) => readFileSync(join(import.meta.dirname, '..', path), 'utf8')
@@ -28,12 +28,14 @@ test('the operations guide lists every ending with what follows from it', () => 
     '900, 900': 'less machines',
     '750, 900': 'unused, at most less machines',
   }
+  const waits = ({ atMostMs }: HoldRule) =>
+    typeof atMostMs === 'number' ? duration(atMostMs) : '`BELLOWS_CAPACITY_WAIT_HOURS`'
   const rows = Object.entries(endings).map(
     ([name, { status, refund, anotherMachine, resume, alert, hold }]) => {
       const after = (trainedSteps: number) =>
         refund({ charged: 1000, trainedSteps, plannedSteps: 400, spent: 100 })
       const rule = rules[`${after(100)}, ${after(0)}`]
-      return `| \`${name}\` | ${status} | ${rule} |${number(anotherMachine)} |${number(resume)} |${hold ? ` ${duration(hold.atMostMs)}` : ''} |${alert ? ' yes' : ''} |`
+      return `| \`${name}\` | ${status} | ${rule} |${number(anotherMachine)} |${number(resume)} |${hold ? ` ${waits(hold)}` : ''} |${alert ? ' yes' : ''} |`
     },
   )
   const shown = section('docs/operations.md', 'endings').trim().split('\n').slice(2)

@@ -5,10 +5,11 @@
  * (`Server.InsufficientInstanceCapacity: …`).
  * https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
  */
-import { Failure } from '../failure.ts'
+import { type Excludes, Failure } from '../failure.ts'
 import { isConnectionError } from '../retry.ts'
 import { workerFault } from '../worker-fault.ts'
 import type { Offer } from './machines.ts'
+import { StackError } from './stack-child.ts'
 
 export type Verdict =
   /** Another type, zone or market may be had at once. */
@@ -20,9 +21,13 @@ export type Verdict =
 
 export type AwsRefusal = { readonly code: string; readonly verdict: Verdict; readonly message: string }
 
-type Row = { readonly verdict: Verdict; readonly because: string }
+type Row = { readonly verdict: Verdict; readonly because: string; readonly excludes?: Excludes }
 
-const elsewhere = (because: string): Row => ({ verdict: 'another-offer', because })
+const elsewhere = (because: string, excludes?: Excludes): Row => ({
+  verdict: 'another-offer',
+  because,
+  ...(excludes && { excludes }),
+})
 const later = (because: string): Row => ({ verdict: 'back-off', because })
 const never = (because: string): Row => ({ verdict: 'never', because })
 
@@ -34,12 +39,14 @@ const table: Readonly<Record<string, Row>> = {
   InsufficientVolumeCapacity: elsewhere('no disk is free there at the moment'),
   InsufficientFreeAddressesInSubnet: elsewhere('the zone’s network has no free address'),
   SpotMaxPriceTooLow: elsewhere('the spot price has risen'),
-  MaxSpotInstanceCountExceeded: elsewhere('the account’s quota for spot machines is used up'),
-  Unsupported: elsewhere('the zone does not have this type'),
-  VcpuLimitExceeded: elsewhere('the account’s vCPU quota is used up'),
-  InstanceLimitExceeded: elsewhere('the account’s quota for machines is used up'),
+  MaxSpotInstanceCountExceeded: elsewhere('the account’s quota for spot machines is used up', 'quota'),
+  Unsupported: elsewhere('the zone does not have this type', 'type-in-zone'),
+  VcpuLimitExceeded: elsewhere('the account’s vCPU quota is used up', 'quota'),
+  InstanceLimitExceeded: elsewhere('the account’s quota for machines is used up', 'quota'),
   SpotInstanceTermination: elsewhere('the spot machine was taken back while it started'),
   SpotInstanceShutdown: elsewhere('the spot machine was taken back while it started'),
+  /** Only as a StateReason: the launch went wrong, mostly for the machine's disk, and goes wrong again there. */
+  'Client.InternalError': elsewhere('the machine could not be started there'),
 
   RequestLimitExceeded: later('too many requests'),
   Throttling: later('too many requests'),
@@ -86,12 +93,26 @@ export function orderFailure(error: unknown, offer: Offer): Failure {
   const wanted = `${offer.type} (${offer.market}) in ${offer.zone}`
   const fault = workerFault(error)
   const refusal = fault ? undefined : awsRefusal(error)
+  const overran = error instanceof StackError && error.kind === 'overran'
   const context = { cause: error, evidence: error instanceof Error ? error.message : String(error) }
   if (fault) return new Failure('internal', `${wanted} could not be made: ${fault}`, context)
+  if (!refusal && overran) return new Failure('no-capacity', `${wanted}: the order took too long`, context)
   if (!refusal) return new Failure('internal', `${wanted} could not be made`, context)
-  const detail = `${wanted}: ${rowOf(refusal.code).because} (${refusal.code})`
+  const { because, excludes } = rowOf(refusal.code)
+  const detail = `${wanted}: ${because} (${refusal.code})`
   // What did not pass after the retries may pass elsewhere: another zone is another part of AWS.
-  return new Failure(refusal.verdict === 'never' ? 'internal' : 'no-capacity', detail, context)
+  return new Failure(refusal.verdict === 'never' ? 'internal' : 'no-capacity', detail, {
+    ...context,
+    excludes,
+  })
+}
+
+/** An error that says that what was named is not there, such as `InvalidVolume.NotFound`. */
+export const isGone = (error: unknown): boolean => /\.NotFound$/.test(sdkCode(error) ?? '')
+
+/** A StateReason of an instance that EC2 accepted and never started: nothing of it is paid for. */
+export function neverRan(stateReason: string | undefined): boolean {
+  return /^(Server\.Insufficient\w*Capacity|Client\.InternalError)\b/.test(stateReason ?? '')
 }
 
 export const isTransientRefusal = (error: unknown): boolean => awsRefusal(error)?.verdict === 'back-off'
@@ -120,7 +141,10 @@ function codeIn(text: string): string | undefined {
   return undefined
 }
 
-const bare = (code: string): string => code.replace(/^(Server|Client)\./, '').replace(/\.$/, '')
+function bare(code: string): string {
+  const whole = code.replace(/\.$/, '')
+  return whole in table ? whole : whole.replace(/^(Server|Client)\./, '')
+}
 
 function messageAfter(code: string, text: string): string {
   const start = text.indexOf(code)

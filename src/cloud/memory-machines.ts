@@ -18,6 +18,7 @@ import type {
   OrderedMachine,
   Released,
 } from './machines.ts'
+import { quotaOf } from './quotas.ts'
 
 export type Point = 'asked' | 'key-pair' | 'instance' | 'terminated' | 'removed' | 'answered'
 export type Moment = {
@@ -57,6 +58,10 @@ export type MemoryMachines = Machines & {
   lose(name: string, reason?: string): void
   /** The state of the machine's stack can't be read from now on, as when its file is empty. */
   breakState(name: string): void
+  /** While it is on, nobody has a machine of this market free. */
+  drought(market: Offer['market'], on: boolean): void
+  /** From now on the account may have so many machines under this quota (quotas.ts); undefined: as many as it likes. */
+  quota(name: string, machines: number | undefined): void
 }
 
 export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachines {
@@ -66,6 +71,19 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
   const busy = new Map<string, Promise<unknown>>()
 
   const unreadable = new Set<string>()
+  const dry = new Set<Offer['market']>()
+  const quotas = new Map<string, number>()
+
+  const refuse = (offer: Offer): void => {
+    const wanted = `${offer.type} (${offer.market}) in ${offer.zone}`
+    const name = quotaOf(offer)
+    const used = instances.filter(
+      ({ state, order: { offer: its } }) => state === 'running' && quotaOf(its) === name,
+    )
+    if (used.length >= (quotas.get(name) ?? Number.POSITIVE_INFINITY))
+      throw new Failure('no-capacity', `${wanted}: the quota is used up`, { excludes: 'quota' })
+    if (dry.has(offer.market)) throw new Failure('no-capacity', `${wanted}: none is free`)
+  }
 
   const instanceOf = (name: string) => {
     switchOff()
@@ -112,6 +130,7 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
       throw new Failure('machine-lost', before.reason ?? 'the machine has ended')
     }
     if (!before || before.gone) {
+      refuse(offer)
       const launchedAt = now()
       const born = { order: wanted, launchedAt, state: 'running' as const, reason: undefined }
       instances.push(Object.assign(make('instance', name), born))
@@ -215,6 +234,9 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
     lose: (name, reason = 'Server.SpotInstanceTermination: the spot machine was taken back') =>
       end(name, reason),
     breakState: (name) => void unreadable.add(name),
+    drought: (market, on) => void (on ? dry.add(market) : dry.delete(market)),
+    quota: (name, machines) =>
+      void (machines === undefined ? quotas.delete(name) : quotas.set(name, machines)),
   }
 }
 

@@ -124,7 +124,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     const inputs = machineInputs(order, base, options)
     const beforeRetry = () => terminate(name)
     try {
-      const config = { 'aws:region': offer.region }
+      const config = { 'aws:region': offer.region, 'aws:maxRetries': mostRetries }
       const outputs = await stacks.up(name, { inputs, config }, { ...call, beforeRetry })
       const launchedAt = firstLaunch(await instancesOf(name)) ?? new Date()
       return { name, ...machineOutputs.parse(outputs), launchedAt }
@@ -200,6 +200,12 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     },
   }
 }
+
+/**
+ * The provider's own, for each call. By default it asks 25 times for a machine that nobody has free, 48 minutes long, and
+ * all that is seen of it is an order that took too long.
+ */
+const mostRetries = '3'
 
 /** For an order that AWS is too busy for: about a minute in all. */
 const patience = { attempts: 5, firstDelayMs: 2_000, maxDelayMs: 30_000 }

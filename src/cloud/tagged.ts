@@ -17,8 +17,8 @@ import {
   paginateDescribeVolumes,
   type Tag,
   TerminateInstancesCommand,
-  waitUntilInstanceTerminated,
 } from '@aws-sdk/client-ec2'
+import { isGone, neverRan } from './aws-errors.ts'
 import type { Found, MachineState } from './machines.ts'
 
 export type Scope = { readonly ec2: EC2Client; readonly deployment: string; readonly name?: string }
@@ -43,10 +43,12 @@ export async function instances(scope: Scope): Promise<readonly TaggedInstance[]
   return found.toSorted((one, other) => (other.launchedAt?.getTime() ?? 0) - (one.launchedAt?.getTime() ?? 0))
 }
 
-/** When the first of them was launched. */
+/** When the first of them was launched; what EC2 accepted and never started was not, and costs nothing. */
 export function firstLaunch(seen: readonly TaggedInstance[]): Date | undefined {
   return seen
-    .flatMap(({ launchedAt }) => launchedAt ?? [])
+    .flatMap(({ launchedAt, state, reason }) =>
+      launchedAt && !(state === 'terminated' && neverRan(reason)) ? launchedAt : [],
+    )
     .toSorted((one, other) => one.getTime() - other.getTime())[0]
 }
 
@@ -63,21 +65,39 @@ export async function consoleOutput(scope: Scope): Promise<string | undefined> {
 /** Asks EC2 to end every instance of the scope; returns those that had not ended. */
 export async function terminateAll(scope: Scope): Promise<readonly string[]> {
   const alive = (await instances(scope)).filter(({ state }) => state !== 'terminated').map(({ id }) => id)
-  if (alive.length > 0) await scope.ec2.send(new TerminateInstancesCommand({ InstanceIds: alive }))
+  if (alive.length > 0)
+    await unlessGone(scope.ec2.send(new TerminateInstancesCommand({ InstanceIds: alive })))
   return alive
 }
 
-/** Throws when they are not all seen `terminated` in time. */
+/**
+ * Throws when they are not all seen `terminated` in time. EC2's answers lag behind: a `pending` or `running` after the
+ * request to end it is looked at again (the SDK's own waiter takes it for a failure), and one that it knows no more is gone.
+ */
 export async function untilTerminated(
   ec2: EC2Client,
   ids: readonly string[],
   seconds: number,
 ): Promise<void> {
-  if (ids.length === 0) return
-  await waitUntilInstanceTerminated(
-    { client: ec2, maxWaitTime: seconds, minDelay: 1, maxDelay: 8 },
-    { InstanceIds: [...ids] },
-  )
+  const until = Date.now() + seconds * 1000
+  for (let pauseMs = 1_000; !(await areTerminated(ec2, ids)); pauseMs = Math.min(8_000, pauseMs * 2)) {
+    if (Date.now() >= until) {
+      const message = `${ids.join(', ')} were not seen terminated within ${seconds} s`
+      throw Object.assign(new Error(message), { name: 'TimeoutError' })
+    }
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+  }
+}
+
+async function areTerminated(ec2: EC2Client, ids: readonly string[]): Promise<boolean> {
+  if (ids.length === 0) return true
+  // By a filter: an id that EC2 has forgotten is then no error that hides the others.
+  const Filters = [{ Name: 'instance-id', Values: [...ids] }]
+  for await (const { Reservations = [] } of paginateDescribeInstances({ client: ec2 }, { Filters })) {
+    const found = Reservations.flatMap(({ Instances = [] }) => Instances)
+    if (found.some(({ State }) => State?.Name !== 'terminated')) return false
+  }
+  return true
 }
 
 /** Everything of the scope but terminated instances. */
@@ -96,9 +116,16 @@ export async function things(scope: Scope): Promise<readonly Found[]> {
 
 /** Removes what no stack knows; instances must have ended before, since they hold on to the rest. */
 export async function removeThing({ ec2 }: Scope, { kind, id }: Found): Promise<void> {
-  if (kind === 'volume') await ec2.send(new DeleteVolumeCommand({ VolumeId: id }))
-  if (kind === 'key-pair') await ec2.send(new DeleteKeyPairCommand({ KeyPairId: id }))
-  if (kind === 'security-group') await ec2.send(new DeleteSecurityGroupCommand({ GroupId: id }))
+  if (kind === 'volume') await unlessGone(ec2.send(new DeleteVolumeCommand({ VolumeId: id })))
+  if (kind === 'key-pair') await unlessGone(ec2.send(new DeleteKeyPairCommand({ KeyPairId: id })))
+  if (kind === 'security-group') await unlessGone(ec2.send(new DeleteSecurityGroupCommand({ GroupId: id })))
+}
+
+/** What is not there need not be removed: somebody was quicker, or EC2 has only now noticed. */
+async function unlessGone(removal: Promise<unknown>): Promise<void> {
+  await removal.catch((error) => {
+    if (!isGone(error)) throw error
+  })
 }
 
 async function volumes(scope: Scope): Promise<readonly Found[]> {

@@ -35,8 +35,8 @@ const refunds = {
   lessSpent: ({ charged, spent }) => Math.max(0, charged - spent),
 } as const satisfies Record<string, (facts: RefundFacts) => number>
 
-/** In milliseconds: between two tries, and how long a job waits in all before it ends. */
-export type HoldRule = { readonly retryMs: number; readonly atMostMs: number }
+/** In milliseconds: between two tries, and how long a job waits for this in all before it ends; or the setting that says so. */
+export type HoldRule = { readonly retryMs: number; readonly atMostMs: number | 'capacityWaitMs' }
 
 export type Ending = {
   readonly status: 'COMPLETED' | 'FAILED' | 'CANCELLED'
@@ -106,7 +106,8 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
   },
   'no-capacity': {
     ...unlucky,
-    anotherMachine: 24,
+    anotherMachine: 24, // then the round is over
+    hold: { retryMs: 10 * minute, atMostMs: 'capacityWaitMs' },
     sentence: (detail) => `No GPU machine could be had (${detail}). Please try again later.`,
   },
   'machine-lost': {

@@ -34,6 +34,7 @@ export type Job = {
   change(change: RunChange): Promise<void>
   addAttempt(attempt: Attempt): Promise<void>
   changeAttempt(number: number, change: AttemptChange): Promise<void>
+  forgetAttempts(numbers: readonly number[]): Promise<void>
   /** Tells the timeline and whoever listens. */
   tell(kind: JobEventKind, message: string, data?: EventData): Promise<void>
   /** Tells only who listens now: for what comes many times a minute. */
@@ -133,6 +134,7 @@ export function openJob(options: {
     change: (change) => write(() => ports.runs.change(lease, change)),
     addAttempt: (attempt) => write(() => ports.runs.addAttempt(lease, attempt)),
     changeAttempt: (number, change) => write(() => ports.runs.changeAttempt(lease, number, change)),
+    forgetAttempts: (numbers) => write(() => ports.runs.forgetAttempts(lease, numbers)),
     async tell(kind, message, data) {
       show(kind, message, data)
       await write(() => ports.runs.change(lease, { event: eventOf(kind, message, data) }))

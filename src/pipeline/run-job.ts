@@ -47,7 +47,9 @@ export async function runJob(
     const training = asAgreed(trainingId, document, run)
     const signal = AbortSignal.any([abort.signal, shutdown])
     job = openJob({ training, lease, run, ports, settings, signal, onEvent })
-    await job.tell('phase', opening(lease, run, settings.worker), { phase: run.phase })
+    const words = opening(lease, run, settings.worker)
+    if (run.hold) job.show('phase', words, { phase: run.phase })
+    else await job.tell('phase', words, { phase: run.phase })
     if (run.hold) await job.change({ hold: null })
     const crashes = run.crashes ?? 0
     if (crashes > mostCrashes && !run.outcome) {

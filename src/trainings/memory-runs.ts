@@ -84,7 +84,10 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
       const firstOutcome = run.outcome ?? outcome
       const before = { ...run }
       if (hold === null) delete (before as { hold?: unknown }).hold
-      if (further || onward) delete (before as { heldSince?: unknown }).heldSince
+      if (further || onward) {
+        delete (before as { heldSince?: unknown }).heldSince
+        delete (before as { waiting?: unknown }).waiting
+      }
       return put(held, {
         ...before,
         ...((further || onward) && { faults: {}, crashes: 0 }),
@@ -109,6 +112,7 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
         earlier: [...(run.earlier ?? []), defined(ended)],
         earlierAttempts: [...run.earlierAttempts, ...run.attempts],
         ...(run.lastEvent && { lastEvent: run.lastEvent }),
+        ...(run.forgottenUpTo !== undefined && { forgottenUpTo: run.forgottenUpTo }),
         crashes: 0,
       } as Run)
     },
@@ -129,6 +133,17 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
         ...held.run,
         attempts: attempts.map(changed),
         earlierAttempts: earlierAttempts.map(changed),
+      })
+    },
+    async forgetAttempts(lease, numbers) {
+      const held = heldBy(lease)
+      const { attempts, forgottenUpTo = 0 } = held.run
+      const gone = attempts.filter(({ number, tornDownAt }) => tornDownAt && numbers.includes(number))
+      if (gone.length === 0) return structuredClone(held.run)
+      return put(held, {
+        ...held.run,
+        attempts: attempts.filter((attempt) => !gone.includes(attempt)),
+        forgottenUpTo: Math.max(forgottenUpTo, ...gone.map(({ number }) => number)),
       })
     },
     async unfinished(limit) {

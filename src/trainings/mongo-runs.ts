@@ -31,7 +31,16 @@ const kept = [
 ] as const satisfies readonly (keyof EarlierRun)[]
 
 /** What goes on over the runs of a training. */
-const keptForNext = ['_id', 'deployment', 'attempts', 'lastEvent', 'token', 'owner', 'expiresAt'] as const
+const keptForNext = [
+  '_id',
+  'deployment',
+  'attempts',
+  'forgottenUpTo',
+  'lastEvent',
+  'token',
+  'owner',
+  'expiresAt',
+] as const
 
 /** `deployment`: whose runs these are; those of others are only read, by their ids. */
 export function mongoRuns(db: Db, deployment: string): Runs {
@@ -133,6 +142,7 @@ export function mongoRuns(db: Db, deployment: string): Runs {
         set.faults = { $cond: [progress, literal({}), '$faults'] }
         set.crashes = { $cond: [progress, 0, '$crashes'] }
         set.heldSince = { $cond: [progress, '$$REMOVE', '$heldSince'] }
+        set.waiting = { $cond: [progress, '$$REMOVE', '$waiting'] }
       }
       for (const [name, value] of Object.entries(fields)) if (value !== undefined) set[name] = literal(value)
       if (hold) set.hold = literal(hold)
@@ -189,6 +199,24 @@ export function mongoRuns(db: Db, deployment: string): Runs {
       if (run) return run
       await readHeld(lease)
       throw new Error(`training ${lease.trainingId} has no attempt ${number}`)
+    },
+    async forgetAttempts(lease, numbers) {
+      const isGone = {
+        $and: [
+          { $in: ['$$each.number', literal([...numbers])] },
+          { $gt: ['$$each.tornDownAt', null] },
+          { $eq: ['$$each.run', '$number'] },
+        ],
+      }
+      const those = (cond: Document) => ({ $filter: { input: '$attempts', as: 'each', cond } })
+      const highest = {
+        $max: { $map: { input: those(isGone), as: 'each', in: '$$each.number' } },
+      }
+      const forgottenUpTo = { $ifNull: [{ $max: ['$forgottenUpTo', highest] }, '$$REMOVE'] }
+      // Both are computed from the document as it was before.
+      const run = await update(lease, [{ $set: { forgottenUpTo, attempts: those({ $not: [isGone] }) } }])
+      if (!run) throw new LeaseLost(lease)
+      return run
     },
     async unfinished(limit) {
       const documents = await runs

@@ -13,7 +13,7 @@
  */
 
 import type { Offer } from '../cloud/machines.ts'
-import type { Reason } from '../failure.ts'
+import type { Excludes, Reason } from '../failure.ts'
 import type { BaseSize } from '../recipes/base-size.ts'
 import type { Family, Plan } from '../recipes/plan.ts'
 import type { Estimate } from '../recipes/recipe.ts'
@@ -64,7 +64,7 @@ export type Attempt = {
   /** By the cloud's clock; absent: no machine was seen. */
   readonly launchedAt?: Date
   readonly readyAt?: Date
-  readonly failure?: { readonly reason: Reason; readonly detail: string }
+  readonly failure?: { readonly reason: Reason; readonly detail: string; readonly excludes?: Excludes }
   /** Seen `terminated` and stack removed; absent: it may still exist. */
   readonly tornDownAt?: Date
   readonly costUsd?: number
@@ -105,6 +105,18 @@ export type Hold = {
   readonly until: Date
 }
 
+/** What a job has waited for since it last went on. */
+export type Waiting = {
+  /** When it began to, by what it waits for. */
+  readonly since: Readonly<Partial<Record<Reason, Date>>>
+  /** When it last went back to the queue: what was refused before may be had by now. */
+  readonly roundEndedAt: Date
+  /** The reason as the timeline last told it: a try that changes nothing is not told again. */
+  readonly told: string
+  /** Orders that were refused without a machine and are forgotten, by offer. */
+  readonly refusals?: Readonly<Record<string, number>>
+}
+
 /** A run that ended before the present one; its events are in the timeline. */
 export type EarlierRun = Pick<Run, 'number' | 'startedAt' | 'endedAt' | 'phase' | 'outcome' | 'chargedPoints'>
 
@@ -130,6 +142,8 @@ export type Run = {
   readonly capUsd?: number
   /** Machines of this run. */
   readonly attempts: readonly Attempt[]
+  /** The highest number that a forgotten attempt had: no later one may have its name. */
+  readonly forgottenUpTo?: number
   /** Machines of earlier runs of this training. */
   readonly earlierAttempts: readonly Attempt[]
   /** Last step that was seen, and when; what a pro-rata refund is computed from. */
@@ -149,6 +163,7 @@ export type Run = {
   readonly hold?: Hold
   /** When it began to wait, over all tries since it last went on. */
   readonly heldSince?: Date
+  readonly waiting?: Waiting
   /** Failures since the last progress, by reason and step (`store-failed in shipping`). */
   readonly faults?: Readonly<Record<string, number>>
   /** Workers that died with it since the last progress. */
@@ -171,6 +186,7 @@ export type RunChange = Partial<
     | 'earlier'
     | 'attempts'
     | 'earlierAttempts'
+    | 'forgottenUpTo'
     | 'lastEvent'
     | 'startedAt'
     | 'phaseTimes'
@@ -205,6 +221,11 @@ export interface Runs {
   /** Adds an attempt; one with that number is there already: left as it is. Numbers count over all runs. Throws LeaseLost. */
   addAttempt(lease: Lease, attempt: Attempt): Promise<Run>
   changeAttempt(lease: Lease, number: number, change: Partial<Omit<Attempt, 'number' | 'name'>>): Promise<Run>
+  /**
+   * Drops attempts that are torn down; others stay, whatever is asked. What they leave is `forgottenUpTo`, so that no name
+   * is ever given twice. Throws LeaseLost.
+   */
+  forgetAttempts(lease: Lease, numbers: readonly number[]): Promise<Run>
   /** Runs that have not ended, that wait for nothing and that no live lease holds; oldest first. */
   unfinished(limit: number): Promise<readonly string[]>
   /** Runs whose job waits in the queue, whoever holds them; oldest first. */
@@ -217,6 +238,16 @@ export interface Runs {
   trainedInOneGo(family: Family, gpu: string, limit: number): Promise<readonly Run[]>
   /** Newest first, for the status page. */
   recent(limit: number): Promise<readonly Run[]>
+}
+
+/** The number of a training's next attempt, which none has had before. */
+export function nextNumber(run: Run): number {
+  return 1 + Math.max(0, run.forgottenUpTo ?? 0, ...allAttempts(run).map(({ number }) => number))
+}
+
+/** A machine came of it. */
+export function launched({ launchedAt, instanceId }: Attempt): boolean {
+  return launchedAt !== undefined || instanceId !== undefined
 }
 
 /** Every machine of the training, of its earlier runs too. */

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { awsRefusal, orderFailure, type Verdict } from '../../src/cloud/aws-errors.ts'
+import { StackError } from '../../src/cloud/stack-child.ts'
 import { offer } from './samples.ts'
 
 const sdkError = (name: string, message = 'no') => Object.assign(new Error(message), { name, $metadata: {} })
@@ -71,6 +72,33 @@ test('an order without capacity says what was asked for, where, and why not', ()
 test('an order that was refused for good is internal, and so is what nobody classified', () => {
   expect(orderFailure(sdkError('UnauthorizedOperation'), offer()).reason).toBe('internal')
   expect(orderFailure(new Error('boom'), offer()).reason).toBe('internal')
+})
+
+test.each([
+  ['VcpuLimitExceeded', 'quota'],
+  ['MaxSpotInstanceCountExceeded', 'quota'],
+  ['InstanceLimitExceeded', 'quota'],
+  ['Unsupported', 'type-in-zone'],
+  ['InsufficientInstanceCapacity', undefined],
+])('%s excludes %s', (code, excludes) => {
+  expect(orderFailure(sdkError(code), offer()).excludes).toBe(excludes)
+})
+
+test('a launch that went wrong inside AWS is tried elsewhere; a call that did may work in a while', () => {
+  expect(awsRefusal('Client.InternalError: Client error on launch')?.verdict).toBe('another-offer')
+  expect(awsRefusal('Server.InternalError: Internal error on launch')?.verdict).toBe('back-off')
+})
+
+test('an order that overran is no capacity there', () => {
+  const failure = orderFailure(new StackError('overran', 'up', 'bellows-1', 'took too long'), offer())
+  expect(failure).toMatchObject({ reason: 'no-capacity', message: expect.stringContaining('took too long') })
+})
+
+test('a provider’s own retries around a refusal hide nothing of it', () => {
+  const text =
+    'creating EC2 Instance: operation error EC2: RunInstances, exceeded maximum number of attempts, 3, ' +
+    'https response error StatusCode: 500, RequestID: 0b7d, api error InsufficientInstanceCapacity: none'
+  expect(awsRefusal(new Error(text))).toMatchObject({ code: 'InsufficientInstanceCapacity', message: 'none' })
 })
 
 test('an order that AWS was too busy for, even after the retries, may pass elsewhere', () => {

@@ -60,9 +60,11 @@ export function memoryEc2(deployment: string) {
         each.kind === kind &&
         (InstanceIds?.includes(each.id) ?? true) &&
         Filters.every(({ Name, Values }) =>
-          Name === 'tag-key'
-            ? Values.some((key) => key in each.tags)
-            : Values.includes(each.tags[Name.replace(/^tag:/, '')] ?? ''),
+          Name === 'instance-id'
+            ? Values.includes(each.id)
+            : Name === 'tag-key'
+              ? Values.some((key) => key in each.tags)
+              : Values.includes(each.tags[Name.replace(/^tag:/, '')] ?? ''),
         ),
     )
   const remove = (id: string | undefined) => {

@@ -135,7 +135,7 @@ test('the program gets what the base and the order say, with the region as confi
   await machines.order(order(), forever())
   expect(wanted).toMatchObject([
     {
-      config: { 'aws:region': 'us-east-1' },
+      config: { 'aws:region': 'us-east-1', 'aws:maxRetries': '3' },
       inputs: {
         name,
         trainingId,
@@ -173,7 +173,7 @@ test('what the engine never wrote down is found by its tags and removed', async 
     ec2.launch(wanted)
     throw new StackError('overran', 'up', wanted.name, 'took too long')
   }
-  await expect(machines.order(order(), forever())).rejects.toMatchObject({ reason: 'internal' })
+  await expect(machines.order(order(), forever())).rejects.toMatchObject({ reason: 'no-capacity' })
   await machines.release(name)
   expect(await machines.existing()).toEqual([])
 })
@@ -398,4 +398,57 @@ test('a fault of this worker is neither no capacity nor told as anything else', 
     message: expect.stringContaining('the disk of this worker is full'),
   })
   expect(workerFault(failure)).toBe('the disk of this worker is full')
+})
+
+test.each([
+  'Server.InsufficientInstanceCapacity: Insufficient capacity to satisfy instance request',
+  'Client.InternalError: Client error on launch',
+])(
+  'an instance that EC2 accepted and never started costs nothing, and is no capacity: %s',
+  async (reason) => {
+    const { ec2, machines, world } = setUp()
+    world.make = (wanted) => {
+      const { id } = ec2.launch(wanted)
+      ec2.end(id, { Code: 'late', Message: reason })
+      throw new StackError(
+        'failed',
+        'up',
+        wanted.name,
+        "unexpected state 'terminated', wanted target 'running'",
+      )
+    }
+    await expect(machines.order(order(), forever())).rejects.toMatchObject({ reason: 'no-capacity' })
+    expect(ec2.calls.filter((call) => call === 'TerminateInstancesCommand')).toEqual([])
+    expect(await machines.release(name)).toEqual({ launchedAt: undefined })
+  },
+)
+
+test('what is not there any more, when it is to be removed, is gone', async () => {
+  const { ec2, machines, stacks, known } = setUp()
+  await machines.order(order(), forever())
+  stacks.destroy = async () => void known.delete(name)
+  ec2.refusals.push(['DeleteSecurityGroup', 'InvalidGroup.NotFound'])
+  // It goes on to look, and this EC2 has the group after all.
+  await expect(machines.release(name)).rejects.toThrow(/is not gone: security-group \S+ is left/)
+  await machines.release(name)
+  expect(await machines.existing()).toEqual([])
+})
+
+test('a stale look at a machine that was asked to end is no failure of its release', async () => {
+  const { ec2, machines } = setUp()
+  const instance = ec2.launch(order())
+  ec2.shutdownLooks = 2
+  vi.useFakeTimers({ toFake: ['setTimeout'] })
+  try {
+    const releasing = machines.release(name)
+    await vi.waitUntil(() => ec2.looksAtEnding > 0, { interval: 1 })
+    instance.state = 'pending'
+    await vi.advanceTimersByTimeAsync(1_000)
+    instance.state = 'shutting-down'
+    await vi.advanceTimersByTimeAsync(60_000)
+    await releasing
+  } finally {
+    vi.useRealTimers()
+  }
+  expect(instance.state).toBe('terminated')
 })

@@ -7,7 +7,14 @@ import { memoryRuns } from '../../src/trainings/memory-runs.ts'
 import { memoryTimeline } from '../../src/trainings/memory-timeline.ts'
 import { mongoRuns } from '../../src/trainings/mongo-runs.ts'
 import { mongoTimeline } from '../../src/trainings/mongo-timeline.ts'
-import { type Attempt, type Lease, LeaseLost, type RunChange, type Runs } from '../../src/trainings/runs.ts'
+import {
+  type Attempt,
+  type Lease,
+  LeaseLost,
+  nextNumber,
+  type RunChange,
+  type Runs,
+} from '../../src/trainings/runs.ts'
 import type { Timeline } from '../../src/trainings/timeline.ts'
 import { describeBoth } from './worlds.ts'
 
@@ -338,6 +345,25 @@ describeBoth('runs', (world) => {
       await ended(lease)
       await acquire('two')
       await expect(runs.restart(lease)).rejects.toBeInstanceOf(LeaseLost)
+    })
+
+    test('attempts that are torn down can be forgotten; their numbers stay taken, over all runs', async () => {
+      const { lease } = await acquire()
+      for (const number of [1, 2, 3]) await runs.addAttempt(lease, attempt(number))
+      for (const number of [1, 3]) await runs.changeAttempt(lease, number, { tornDownAt: new Date() })
+      const waiting = { since: {}, roundEndedAt: new Date(), told: 'none is free' }
+      await runs.change(lease, { waiting })
+      expect((await runs.forgetAttempts(lease, [])).forgottenUpTo).toBeUndefined()
+      const run = await runs.forgetAttempts(lease, [1, 2, 3])
+      expect(run.attempts.map(({ number }) => number)).toEqual([2])
+      expect([run.forgottenUpTo, nextNumber(run)]).toEqual([3, 4])
+      expect(run.waiting).toEqual(waiting)
+      expect((await runs.change(lease, { phase: 'charged' })).waiting).toBeUndefined()
+      await runs.change(lease, { endedAt: new Date() })
+      const next = await runs.restart(lease)
+      expect([next.forgottenUpTo, nextNumber(next)]).toEqual([3, 4])
+      await runs.release(lease)
+      await expect(runs.forgetAttempts(lease, [2])).rejects.toBeInstanceOf(LeaseLost)
     })
   })
 

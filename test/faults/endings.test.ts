@@ -351,12 +351,14 @@ test('where nobody has capacity, the reason lists what was tried', async () => {
     },
   })
   const { failureReason } = job.document ?? {}
+  const evidence = job.failures.at(-1)?.data?.evidence
   expect(job.run?.outcome?.ending).toBe('no-capacity')
   for (const { type, gpu, zone, market } of offers.slice(0, 3))
-    expect(failureReason).toContain(`${type} (${gpu}) in ${zone}, ${market}`)
-  expect(failureReason).toMatch(
+    expect(evidence).toContain(`${type} (${gpu}) in ${zone}, ${market}`)
+  expect(evidence).toMatch(
     /for any other machine about \$0\.42 would be needed, and \$0\.25 of \$0\.25 is left/,
   )
+  expect(failureReason).toContain('none is free of g6.xlarge (on demand), g6.xlarge (spot)')
   expect(failureReason).toMatch(/Please try again later\. Your points have been returned\.$/)
   expect(job.machines).toBe(0)
   for (const failure of job.failures.slice(0, -1)) expectReport(failure, 'no-capacity', 'ordering')

@@ -26,6 +26,17 @@ export async function brokenPromises(
     must(run?.endedAt !== undefined, `${id}: its run has not ended`)
     if (!run || !ending) continue
 
+    if (ending === 'no-capacity') {
+      const held = (await world.timeline.read(id)).find(
+        ({ kind, data }) => kind === 'held' && data?.reason === ending,
+      )
+      const waitedMs = Number(run.outcome?.decidedAt) - Number(held?.at)
+      must(
+        waitedMs >= world.capacityWaitMs,
+        `${id}: given up after ${waitedMs} ms, ${world.capacityWaitMs} was the time to wait`,
+      )
+    }
+
     const touched = world.isTouched(id)
     must(touched || document?.status === endings[ending].status, `${id}: ${ending}, but ${document?.status}`)
     if (document?.status === 'FAILED') must(Boolean(document.failureReason), `${id}: failed without a reason`)

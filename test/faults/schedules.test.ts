@@ -5,11 +5,14 @@
  * first; a failing one is printed with the seed that replays it.
  */
 import { afterEach, expect, test } from 'vitest'
+import type { Offer } from '../../src/cloud/machines.ts'
+import { quotaOf } from '../../src/cloud/quotas.ts'
 import { Failure } from '../../src/failure.ts'
 import { countsOf, measured } from './figures.ts'
 import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'
 import { seededRandom } from './random.ts'
+import { offers } from './settings.ts'
 import { type Call, createWorld, type World } from './world.ts'
 
 const minute = 60_000
@@ -107,6 +110,18 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
     world.trainings.set(id, { [field]: foreign[field] })
   }
 
+  async function droughtFor(lengthMs: number): Promise<void> {
+    world.machines.drought('spot', true)
+    await world.clock.sleep(lengthMs)
+    world.machines.drought('spot', false)
+  }
+
+  async function quotaOfNone(offer: Offer, lengthMs: number): Promise<void> {
+    world.machines.quota(quotaOf(offer), 0)
+    await world.clock.sleep(lengthMs)
+    world.machines.quota(quotaOf(offer), undefined)
+  }
+
   void befall()
   /** What happens to machines and jobs from outside, for the first ten minutes. */
   async function befall(): Promise<void> {
@@ -127,6 +142,8 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
         'GPU unreadable',
         'watch fails',
         'checkpoint cut',
+        'spot drought',
+        'quota of 0',
         'nothing',
       ])
       const edited = random.pick([ids[0] ?? '', ...ids])
@@ -156,7 +173,10 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
         if (!object) continue
         cut.add(edited)
         await world.store.write({ bucket: 'work', key: object.key }, 'cut', 'application/x-tar')
-      } else if (!machine || !inside || happening === 'nothing') continue
+      } else if (happening === 'spot drought') void droughtFor(random.below(90) * minute)
+      else if (happening === 'quota of 0')
+        void quotaOfNone(random.pick(offers as [Offer]), random.below(90) * minute)
+      else if (!machine || !inside || happening === 'nothing') continue
       else if (happening === 'machine lost') {
         inside.lose()
         world.machines.lose(machine.name, 'Server.SpotInstanceTermination')

@@ -40,6 +40,7 @@ export const settings: PipelineSettings = {
   maxJobUsd: 15,
   budget: { dayUsd: 200, monthUsd: 2000 },
   maxAttempts: 12,
+  capacityWaitMs: 120 * minute,
 }
 
 const offer: Offer = {

@@ -314,6 +314,7 @@ export function createWorld(options: WorldOptions = {}) {
     inside,
     startWorker,
     maxRunning,
+    capacityWaitMs: options.settings?.capacityWaitMs ?? defaultSettings.capacityWaitMs,
     mostRunning: () => mostRunning,
     /** The first step of each training that was begun on the machines of that name, in order. */
     firstSteps(name: string): readonly number[] {

@@ -143,17 +143,23 @@ describe('an offer', () => {
   )
 
   test('that nobody has any more is told with what was tried', async () => {
-    await expect(firstOf({ attempts: [tried('no-capacity')] })).rejects.toMatchObject({
+    const refused = { attempts: [tried('no-capacity')], offers: [offer] }
+    await expect(firstOf(refused)).rejects.toMatchObject({
       reason: 'no-capacity',
-      message: expect.stringContaining('as it was'),
+      message: 'none is free of g6.xlarge (spot)',
+      evidence: expect.stringContaining('as it was'),
     })
   })
 
   test('is not looked for when as many machines as a job may have were ordered', async () => {
     const attempts = [tried('machine-lost', 1), tried('trainer-crashed', 2)]
     await expect(firstOf({ attempts, settings: { maxAttempts: 2 } })).rejects.toMatchObject({
-      reason: 'no-capacity',
+      reason: 'trainer-crashed',
     })
+    const refused = [...attempts, tried('no-capacity', 3), tried('no-capacity', 4)]
+    const elsewhere = { ...offer, zone: 'us-east-1b' }
+    const options = { attempts: refused, offers: [elsewhere], settings: { maxAttempts: 3 } }
+    expect((await firstOf(options)).given.number).toBe(5)
     expect((await firstOf({ attempts, settings: { maxAttempts: 3 } })).given.number).toBe(3)
     const waited = [tried('machine-lost', 1), tried('budget-used-up', 2)]
     expect((await firstOf({ attempts: waited, settings: { maxAttempts: 2 } })).given.number).toBe(3)

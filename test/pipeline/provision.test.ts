@@ -113,7 +113,7 @@ test('an order takes no longer than its limit', async () => {
   await clock.advance(settings.limits.ordering - 1)
   expect(ended).toBeUndefined()
   await clock.advance(1)
-  expect(ended).toMatchObject({ reason: 'step-overran' })
+  expect(ended).toMatchObject({ reason: 'no-capacity' })
 })
 
 describe('a budget that is used up', () => {

@@ -102,11 +102,10 @@ export class Instances {
     const late = this.#options.faults.strike('refuse-late', (fault) => isAt(fault, order))
     if (late) {
       const { code, message = 'Insufficient capacity to satisfy instance request' } = late
-      this.#move(instance.id, 'terminated', `Server.${code}: ${message}`)
+      const said = `${/^(Server|Client)\./.test(code) ? code : `Server.${code}`}: ${message}`
+      this.#move(instance.id, 'terminated', said)
       const doing = `waiting for EC2 Instance (${instance.id}) create`
-      throw new Error(
-        `${doing}: unexpected state 'terminated', wanted target 'running'. last error: Server.${code}: ${message}`,
-      )
+      throw new Error(`${doing}: unexpected state 'terminated', wanted target 'running'. last error: ${said}`)
     }
     try {
       await this.#boot(instance, userData)
@@ -191,9 +190,13 @@ export class Instances {
           `Please retry your request by not specifying an Availability Zone or choosing ${zonesOf(type).join(', ')}.`,
       )
     }
-    const quota = this.#options.faults.strike('quota', (fault) => fault.market === market)
+    const quota = this.#options.faults.strike(
+      'quota',
+      (fault) => fault.market === market && isOf(fault.family, type),
+    )
     const used = this.list()
       .filter((each) => each.state !== 'terminated' && each.market === market)
+      .filter((each) => isOf(quota?.family, each.type))
       .reduce((sum, each) => sum + (catalog[each.type]?.vcpus ?? 0), 0)
     if (quota && used + known.vcpus > quota.vcpus) {
       const [code, message] =
@@ -329,6 +332,9 @@ export const isAt = (fault: Place, order: Required<Place>): boolean =>
   (fault.type ?? order.type) === order.type &&
   (fault.zone ?? order.zone) === order.zone &&
   (fault.market ?? order.market) === order.market
+
+const isOf = (family: string | undefined, type: string): boolean =>
+  family === undefined || type.startsWith(family.toLowerCase())
 
 const noCapacity = (type: string, zone: string): string =>
   `We currently do not have sufficient ${type} capacity in the Availability Zone you requested (${zone}). ` +

@@ -39,10 +39,11 @@ export const faultSchema = z.discriminatedUnion('kind', [
     ...place,
     times,
   }),
-  /** A quota of vCPUs over all machines of a market. */
+  /** A quota of vCPUs over all machines of a market, or of those of one family (`G`: every type that begins so). */
   z.strictObject({
     kind: z.literal('quota'),
     market: z.enum(['spot', 'on-demand']),
+    family: z.enum(['G', 'P']).optional(),
     vcpus: z.int().nonnegative(),
   }),
   /** sshd answers only after this time. */

@@ -2,22 +2,45 @@
  * A job that waits instead of failing: the reason and the next try are noted in its run, then its document goes back to
  * the queue, in this order, so that a worker that dies in between leaves a job that is taken up again. It keeps what it
  * has: plan, charge, checkpoint. Its machines are gone by then.
+ *
+ * It may be tried a hundred times a day: refused orders are forgotten, and the timeline hears of a reason once. How long a job
+ * has waited counts by reason, so that a wait for money leaves the whole time to wait for a machine.
  */
 import type { Failure } from '../../failure.ts'
-import { endings } from '../endings.ts'
+import { endings, type HoldRule } from '../endings.ts'
+import { reportOf } from '../failure-report.ts'
 import type { Job } from '../job.ts'
+import { tallied, wasRefused } from './refusals.ts'
 import { tearDownAll } from './teardown.ts'
 
 /** False if the failure is none to wait for, or has been waited for long enough. */
 export async function hold(job: Job, failure: Failure): Promise<boolean> {
-  const rule = endings[failure.reason].hold
+  const { reason, message } = failure
+  const rule = endings[reason].hold
   if (!rule) return false
   const now = job.ports.clock.now()
-  const since = job.run.heldSince ?? now
-  if (now.getTime() - since.getTime() >= rule.atMostMs) return false
+  const { waiting, heldSince } = job.run
+  const since = waiting ? (waiting.since[reason] ?? now) : (heldSince ?? now)
+  if (now.getTime() - since.getTime() >= longest(rule, job)) return false
   await tearDownAll(job)
-  await putBack(job, failure.message, new Date(now.getTime() + rule.retryMs), since)
+  if (waiting?.told !== message) await job.tell('held', `waits: ${message}`, reportOf(job, failure))
+  const refused = job.run.attempts.filter((attempt) => wasRefused(attempt) && attempt.tornDownAt)
+  const refusals = tallied(refused, waiting?.refusals)
+  await job.change({
+    waiting: {
+      since: { ...waiting?.since, [reason]: since },
+      roundEndedAt: now,
+      told: message,
+      ...(Object.keys(refusals).length > 0 && { refusals }),
+    },
+  })
+  if (refused.length > 0) await job.forgetAttempts(refused.map(({ number }) => number))
+  await putBack(job, message, new Date(now.getTime() + rule.retryMs), since)
   return true
+}
+
+function longest({ atMostMs }: HoldRule, { settings }: Job): number {
+  return typeof atMostMs === 'number' ? atMostMs : settings[atMostMs]
 }
 
 /** Back into the queue as it was, for another worker to claim at once. */

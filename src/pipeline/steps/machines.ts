@@ -1,19 +1,21 @@
 /**
  * One machine after the other until the training is shipped. An attempt is written down before the cloud
  * is asked for anything, and from then on it is torn down whatever happens: by this loop, by `end`, by
- * whoever takes the job up again, or by the reaper.
+ * whoever takes the job up again, or by the reaper. Which offer is next, and what a refusal says of the others: refusals.ts.
  */
 import type { Offer } from '../../cloud/machines.ts'
 import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
-import { type Attempt, allAttempts } from '../../trainings/runs.ts'
+import { type Attempt, nextNumber } from '../../trainings/runs.ts'
 import { affordableSeconds, committedUsd, reservationUsd } from '../cost.ts'
 import { endings, worthAnotherMachine } from '../endings.ts'
 import { type Estimates, estimatesOn } from '../estimates.ts'
 import { reportOf } from '../failure-report.ts'
 import type { Job } from '../job.ts'
 import { findCheckpoint } from './checkpoint.ts'
+import { announce, describe, dollars } from './offer-words.ts'
+import { inTurn, isSpoiled, refusalsOf, wasRefused, whyNone } from './refusals.ts'
 import { mustFitBudget } from './reserve.ts'
 import { findShipped, type Shipped } from './ship.ts'
 import { tearDown } from './teardown.ts'
@@ -36,11 +38,18 @@ export async function onSomeMachine(
       if (!(error instanceof Failure) || job.signal.aborted) throw error
       if (endings[error.reason].resume > 0) throw error // not the machine's fault: taken up again, it goes on
       await recordFailure(job, attempt, error)
-      const seen = job.run.attempts.filter((each) => each.failure?.reason === error.reason).length
-      if (!worthAnotherMachine(error.reason, seen)) throw error
+      const seen = timesSeen(job, error)
+      if (!worthAnotherMachine(error.reason, seen))
+        throw error.reason === 'no-capacity' ? roundOver(job) : error
       await tearDown(job, attempt)
     }
   }
+}
+
+/** Of refusals, only those of this round count. */
+function timesSeen({ run }: Job, { reason }: Failure): number {
+  if (reason === 'no-capacity') return refusalsOf(run).length
+  return run.attempts.filter(({ failure }) => failure?.reason === reason).length
 }
 
 function openAttempt(job: Job): Attempt | undefined {
@@ -52,28 +61,29 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
   const { attempts } = job.run
   const need = recipes[plan.family].need(plan, job.run.base)
   const offers = await machines.offers(need)
-  const left = offers.filter((each) => !isSpoiled(each, attempts))
+  const left = offers.filter((each) => !isSpoiled(each, job.run))
   const [cheapest] = left
-  const ordered = attempts.filter(({ failure }) => failure?.reason !== 'budget-used-up')
-  if (!cheapest || ordered.length >= job.settings.maxAttempts)
-    throw noCapacity(offers, attempts, need.gpuMemoryGb)
+  const ordered = attempts.filter((each) => !wasRefused(each))
+  if (ordered.length >= job.settings.maxAttempts) throw tooManyMachines(ordered)
+  if (!cheapest) throw noCapacity(offers, job, need.gpuMemoryGb)
 
   const estimates = await estimatesOn(job, plan, left)
   const capUsd = job.run.capUsd ?? (await setCap(job, estimates(cheapest), cheapest))
   const trained = (await findCheckpoint(job))?.step ?? 0
   const leftUsd = capUsd - committedUsd(attempts)
-  const affordable = left
+  const payable = left
     .map((offer) => ({ offer, ...timesOn(offer, estimates(offer), trained / plan.steps, leftUsd) }))
-    .find(({ needed, paid }) => needed <= paid)
+    .filter(({ needed, paid }) => needed <= paid)
+  const affordable = inTurn(payable, job.run)
   if (!affordable) {
     const { needed } = timesOn(cheapest, estimates(cheapest), trained / plan.steps, leftUsd)
-    throw tooDear(attempts, needed, cheapest, leftUsd, capUsd)
+    throw tooDear(job, needed, cheapest, leftUsd, capUsd)
   }
   const { offer } = affordable
   const lifetimeSeconds = Math.floor(Math.min(affordable.paid, affordable.needed * job.settings.capFactor))
   const reservedUsd = reservationUsd(lifetimeSeconds, offer.usdPerHour)
   await mustFitBudget(job, reservedUsd)
-  const number = allAttempts(job.run).length + 1 // its name must never have been another's
+  const number = nextNumber(job.run)
   const orderedAt = clock.now()
   const attempt: Attempt = {
     number,
@@ -86,11 +96,7 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
     estimate: estimates(offer).recipe,
   }
   await job.addAttempt(attempt)
-  await job.tell('attempt', `attempt ${number}: ${describe(offer)}`, {
-    number,
-    offer,
-    deadline: attempt.deadline,
-  })
+  await announce(job, attempt)
   return attempt
 }
 
@@ -117,50 +123,55 @@ function timesOn(
   }
 }
 
-/** Not to be tried again in this job: it had no capacity, was faulty, or was taken away twice. */
-function isSpoiled(offer: Offer, attempts: readonly Attempt[]): boolean {
-  const same = attempts.filter(
-    ({ offer: tried }) =>
-      tried.type === offer.type && tried.zone === offer.zone && tried.market === offer.market,
-  )
-  const count = (reason: string) => same.filter(({ failure }) => failure?.reason === reason).length
-  return count('no-capacity') + count('machine-broken') > 0 || count('machine-lost') > 1
-}
-
 async function recordFailure(job: Job, attempt: Attempt, failure: Failure): Promise<void> {
-  const { reason, message: detail } = failure
+  const { reason, message: detail, excludes } = failure
   const known = job.run.attempts.find(({ number }) => number === attempt.number)
-  await job.changeAttempt(attempt.number, { failure: { reason, detail } })
-  await job.tell('failure', `attempt ${attempt.number} failed: ${detail}`, reportOf(job, failure, known))
+  await job.changeAttempt(attempt.number, { failure: { reason, detail, ...(excludes && { excludes }) } })
+  const message = `attempt ${attempt.number} failed: ${detail}`
+  const report = reportOf(job, failure, known)
+  // A job that waits tries again and again: what is refused as before is history to nobody.
+  if (reason === 'no-capacity' && job.run.waiting) job.show('failure', message, report)
+  else await job.tell('failure', message, report)
 }
 
 /** What the job may cost pays for none of the offers that are left. */
 function tooDear(
-  attempts: readonly Attempt[],
+  { run }: Job,
   seconds: number,
   { usdPerHour }: Offer,
   leftUsd: number,
   capUsd: number,
 ): Failure {
   const need = `about ${dollars(reservationUsd(seconds, usdPerHour))} would be needed, and ${dollars(Math.max(0, leftUsd))} of ${dollars(capUsd)} is left`
-  const tried = attempts.filter(({ failure }) => failure?.reason === 'no-capacity')
-  if (tried.length === 0) return new Failure('over-budget', need)
-  return new Failure('no-capacity', `tried ${list(tried)}; for any other machine ${need}`)
+  const refused = refusalsOf(run)
+  if (refused.length === 0 && !run.waiting) return new Failure('over-budget', need)
+  const why = [whyNone(refused), 'any other would cost more than this training may']
+    .filter(Boolean)
+    .join('; ')
+  return new Failure('no-capacity', why, { evidence: `${list(refused)}\nfor any other machine ${need}` })
 }
 
-function noCapacity(offers: readonly Offer[], attempts: readonly Attempt[], memoryGb: number): Failure {
-  if (offers.length === 0) return new Failure('no-capacity', `no offer has a GPU with ${memoryGb} GB`)
-  return new Failure('no-capacity', `tried ${list(attempts)}`)
+function roundOver({ run }: Job): Failure {
+  const refused = refusalsOf(run)
+  return new Failure('no-capacity', whyNone(refused), { evidence: list(refused) })
+}
+
+function noCapacity(offers: readonly Offer[], job: Job, memoryGb: number): Failure {
+  const { run } = job
+  if (offers.length === 0)
+    return new Failure('no-capacity', `no machine with a GPU of ${memoryGb} GB is offered`)
+  if (refusalsOf(run).length > 0) return roundOver(job)
+  const why = 'those that are offered were faulty or taken away'
+  return new Failure('no-capacity', why, { evidence: list(run.attempts) })
+}
+
+/** No wait would help: the last machine's trouble ends the job. */
+function tooManyMachines(ordered: readonly Attempt[]): Failure {
+  const reason = ordered.at(-1)?.failure?.reason ?? 'machine-lost'
+  const ending = reason === 'no-capacity' ? 'machine-lost' : reason
+  return new Failure(ending, `${ordered.length} machines were had`, { evidence: list(ordered) })
 }
 
 function list(attempts: readonly Attempt[]): string {
-  return attempts.map(({ offer, failure }) => `${describe(offer)}: ${failure?.detail ?? 'gone'}`).join('; ')
-}
-
-function describe({ type, zone, market, gpu, usdPerHour }: Offer): string {
-  return `${type} (${gpu}) in ${zone}, ${market}, ${dollars(usdPerHour)}/h`
-}
-
-function dollars(usd: number): string {
-  return `$${usd.toFixed(2)}`
+  return attempts.map(({ offer, failure }) => `${describe(offer)}: ${failure?.detail ?? 'gone'}`).join('\n')
 }

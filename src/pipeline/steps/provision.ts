@@ -1,3 +1,4 @@
+import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import type { Host } from '../../remote/host.ts'
@@ -5,6 +6,7 @@ import type { Attempt } from '../../trainings/runs.ts'
 import type { Job } from '../job.ts'
 import { machineLost } from '../machine-watch.ts'
 import { consoleOf } from './explain.ts'
+import { announce } from './offer-words.ts'
 import { onMachine } from './on-machine.ts'
 import { reserve } from './reserve.ts'
 
@@ -23,7 +25,7 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
   else await reserve(job, attempt)
   const deadline = await deadlineOf(job, attempt, lifetimeSeconds)
   job.show('activity', `ordering ${offer.type} in ${offer.zone}`)
-  const machine = await job.within('ordering', (signal) =>
+  const machine = await inTime(job, attempt, (signal) =>
     machines.order({ name, trainingId, attempt: number, offer, diskGb, lifetimeSeconds, deadline }, signal),
   )
   const { instanceId, host: address, launchedAt, warning } = machine
@@ -35,6 +37,7 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
     deadline: paidUntil < deadline ? paidUntil : deadline,
   })
   if (warning) await job.tell('warning', warning)
+  if (job.run.waiting && !attempt.instanceId) await announce(job, attempt, true)
 
   job.show('activity', `waiting for ${instanceId} to boot`)
   const host = await onMachine(
@@ -55,6 +58,21 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
   if (!attempt.readyAt) await job.changeAttempt(number, { readyAt: clock.now() })
   await job.reach('provisioned', `${instanceId} (${offer.type}) is ready`)
   return Object.assign(host, { [Symbol.dispose]: () => host.close() })
+}
+
+/** Who takes too long to give a machine has none: the same offer would take too long again. */
+async function inTime<T>(
+  job: Job,
+  { offer }: Attempt,
+  order: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  try {
+    return await job.within('ordering', order)
+  } catch (error) {
+    if (!(error instanceof Failure) || error.reason !== 'step-overran') throw error
+    const { type, market, zone } = offer
+    throw new Failure('no-capacity', `${type} (${market}) in ${zone}: ${error.message}`, { cause: error })
+  }
 }
 
 /** An order that is late, since a worker died or the job was held, is an order of now: its machine gets its whole time. */

@@ -69,10 +69,10 @@ async function release(job: Job, attempt: Attempt): Promise<void> {
   await job.changeAttempt(attempt.number, { ...books, costUsd })
   if (released.warning) await job.tell('warning', released.warning)
   await alerts.clear(`leak:${attempt.name}`, `${attempt.name} is gone.`)
-  await job.tell('attempt', `attempt ${attempt.number}: the machine is gone`, {
-    number: attempt.number,
-    costUsd,
-  })
+  const message = `attempt ${attempt.number}: the machine is gone`
+  const data = { number: attempt.number, costUsd }
+  if (job.run.waiting && !books.launchedAt) job.show('attempt', message, data)
+  else await job.tell('attempt', message, data)
 }
 
 async function insist<T>(work: () => Promise<T>, clock: Clock, signal: AbortSignal): Promise<T> {
