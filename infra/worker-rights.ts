@@ -148,7 +148,11 @@ export type PolicyScope = {
   readonly regions: readonly string[]
 }
 
-/** Rights with the same resources and limit share a statement, since a managed policy takes 6,144 characters. */
+/**
+ * The base tags what it makes with the deployment's name; a worker with its identity, which is the name, a hyphen and eight
+ * random digits (src/trainings/deployment.ts), or the plain name where it was there before identities were.
+ *
+ * Rights with the same resources and limit share a statement, since a managed policy takes 6,144 characters. */
 export function workerPolicy(scope: PolicyScope, rights: readonly Right[] = workerRights): Policy {
   const groups = Map.groupBy(rights, ({ limit, on = [] }) => `${limit} ${on.join(' ')}`)
   return {
@@ -162,21 +166,22 @@ function statementOf(group: readonly Right[], { deployment, regions }: PolicySco
   const Action = [...new Set(group.map(({ action }) => action))]
   const region = { 'aws:RequestedRegion': regions }
   const name = machineRoleName(deployment)
-  const ec2 = (StringEquals: StringConditions): Statement => ({
+  const ec2 = (StringLike?: StringConditions, StringEquals?: StringConditions): Statement => ({
     Effect: 'Allow',
     Action,
     Resource: on?.map(arnPattern) ?? '*',
-    Condition: { StringEquals: { ...region, ...StringEquals } },
+    Condition: { StringEquals: { ...region, ...StringEquals }, ...(StringLike && { StringLike }) },
   })
+  const ours = [deployment, `${deployment}-????????`]
   switch (limit) {
     case 'region':
-      return ec2({})
+      return ec2()
     case 'made-ours':
-      return ec2({ [`aws:RequestTag/${deploymentTag}`]: deployment })
+      return ec2({ [`aws:RequestTag/${deploymentTag}`]: ours })
     case 'ours':
-      return ec2({ [`aws:ResourceTag/${deploymentTag}`]: deployment })
+      return ec2({ [`aws:ResourceTag/${deploymentTag}`]: ours })
     case 'with-creation':
-      return ec2({ [`aws:RequestTag/${deploymentTag}`]: deployment, 'ec2:CreateAction': creations })
+      return ec2({ [`aws:RequestTag/${deploymentTag}`]: ours }, { 'ec2:CreateAction': creations })
     case 'machine-role':
       return {
         Effect: 'Allow',

@@ -17,16 +17,17 @@ const { calls } = JSON.parse(read('test/fixtures/aws-calls.json')) as { readonly
 
 const scope = { deployment: 'test', regions: ['us-east-1'] }
 const ours = { 'bellows:deployment': 'test' }
+const theWorkers = { 'bellows:deployment': 'test-0a1b2c3d' }
 
 /** Which kind of thing a parameter names, and whether it carries our tag by then. */
 const parameters: Readonly<Record<string, readonly [kind: string, tags?: Record<string, string>]>> = {
-  GroupId: ['security-group', ours],
-  SecurityGroupId: ['security-group', ours],
+  GroupId: ['security-group', theWorkers],
+  SecurityGroupId: ['security-group', theWorkers],
   SecurityGroupRuleId: ['security-group-rule'],
-  KeyName: ['key-pair', ours],
+  KeyName: ['key-pair', theWorkers],
   VpcId: ['vpc', ours],
   SubnetId: ['subnet', ours],
-  InstanceId: ['instance', ours],
+  InstanceId: ['instance', theWorkers],
   ImageId: ['image'],
   SpotInstanceRequestId: ['spot-instances-request'],
 }
@@ -39,7 +40,7 @@ function questionsOf({ operation, parameters: given = {}, tagged = [] }: Recorde
   })
   return [
     ...(named.length + tagged.length === 0 ? [plain(operation)] : named),
-    ...tagged.flatMap((kind) => made(operation, kind, '*', ours)),
+    ...tagged.flatMap((kind) => made(operation, kind, '*', theWorkers)),
     ...(operation === 'RunInstances' ? made(operation, 'network-interface', '*') : []),
     ...(/^(Authorize|Revoke)/.test(operation) ? [existing(operation, 'security-group-rule', '*')] : []),
     ...(given.MarketType === 'spot' ? made(operation, 'spot-instances-request', '*') : []),
@@ -96,6 +97,19 @@ test('a role is passed to EC2 only, and only the machines’', () => {
   const elsewhere = { 'iam:PassedToService': 'lambda.amazonaws.com' }
   expect(decide(policy, { ...passRole('bellows-test-machine'), context: elsewhere })).toBe('not allowed')
 })
+
+test.each(['test', 'test-0a1b2c3d'])('what carries %s may be ended', (deployment) => {
+  const question = existing('TerminateInstances', 'instance', 'i-1', { 'bellows:deployment': deployment })
+  expect(decide(workerPolicy(scope), question)).toBe('allowed')
+})
+
+test.each(['other', 'tes', 'test-0a1b2c3', 'test-other-0a1b2c3d', 'my-test-0a1b2c3d'])(
+  'what carries %s may not be ended',
+  (deployment) => {
+    const question = existing('TerminateInstances', 'instance', 'i-1', { 'bellows:deployment': deployment })
+    expect(decide(workerPolicy(scope), question)).toBe('not allowed')
+  },
+)
 
 test('what exists is given no tag, not even ours', () => {
   const [, tagging] = made('RunInstances', 'instance', 'i-1', ours)
