@@ -1,7 +1,14 @@
 import type { Db } from 'mongodb'
 import { durable } from '../mongo.ts'
 
+/** An order that was refused has cost nothing: its row is of use only while a worker may still be late with a call. */
+const keepNothingSeconds = 24 * 60 * 60
+
 export async function createIndexes(db: Db): Promise<void> {
   await durable(db, 'pointsLedger').createIndex({ trainingId: 1 })
+  await durable(db, 'trainingCosts').createIndex(
+    { settledAt: 1 },
+    { expireAfterSeconds: keepNothingSeconds, partialFilterExpression: { micros: 0 } },
+  )
   await durable(db, 'trainingBudgets').createIndex({ 'open.key': 1 })
 }

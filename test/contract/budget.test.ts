@@ -1,8 +1,9 @@
-import { beforeEach, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { type Budget, spokenFor } from '../../src/ledger/budget.ts'
 import { createIndexes } from '../../src/ledger/indexes.ts'
 import { memoryBudget } from '../../src/ledger/memory-budget.ts'
 import { mongoBudget } from '../../src/ledger/mongo-budget.ts'
+import { testDatabase } from '../support/database.ts'
 import { describeBoth } from './worlds.ts'
 
 const limits = { dayUsd: 10, monthUsd: 25 }
@@ -104,5 +105,19 @@ describeBoth('the budget', (world) => {
     expect(dayUsd).toBeLessThanOrEqual(10)
     for (let index = 0; index < 20; index++) await budget.settle(`new ${index}`, 0)
     expect(spokenFor(await budget.spending(monday))).toEqual({ dayUsd: 5, monthUsd: 5 })
+  })
+})
+
+describe('the budget in MongoDB', () => {
+  const database = testDatabase()
+
+  test('keeps the rows of orders that cost nothing for a day, and those of machines for good', async () => {
+    await createIndexes(database.db)
+    const ending = (await database.db.collection('trainingCosts').indexes()).filter(
+      ({ expireAfterSeconds }) => expireAfterSeconds !== undefined,
+    )
+    expect(ending).toMatchObject([
+      { key: { settledAt: 1 }, expireAfterSeconds: 86_400, partialFilterExpression: { micros: 0 } },
+    ])
   })
 })
