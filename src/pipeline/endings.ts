@@ -24,14 +24,14 @@ export type RefundFacts = {
 }
 
 /**
- * `unused`: the charge × (1 − trained steps ÷ planned steps), rounded down.
+ * `unused`: the charge × (1 − trained steps ÷ planned steps), rounded down; all where no plan says how many.
  * `lessSpent`: all, less what the machines cost: for endings that a job's own wishes, image or owner can cause at will.
  */
 const refunds = {
   none: () => 0,
   all: ({ charged }) => charged,
   unused: ({ charged, trainedSteps, plannedSteps }) =>
-    Math.floor(charged * (plannedSteps === 0 ? 1 : 1 - Math.min(1, trainedSteps / plannedSteps))),
+    Math.floor(charged * (plannedSteps > 0 ? 1 - Math.min(1, trainedSteps / plannedSteps) : 1)),
   lessSpent: ({ charged, spent }) => Math.max(0, charged - spent),
 } as const satisfies Record<string, (facts: RefundFacts) => number>
 

@@ -32,6 +32,7 @@ test.each([
   [1000, 1000, 0],
   [5000, 1000, 0],
   [0, 0, 1200],
+  [3, Number.NaN, 1200],
 ])('cancelled after %i of %i steps, %i of 1,200 points go back', (trainedSteps, plannedSteps, refund) => {
   expect(refundPoints('cancelled', { charged: 1200, trainedSteps, plannedSteps, spent: 0 })).toBe(refund)
 })
