@@ -47,11 +47,12 @@ test('a bad dataset is worth no second machine, a lost machine is worth five', (
   expect(worthAnotherMachine('machine-lost', 6)).toBe(false)
 })
 
-test('a job waits for money for up to 32 days, for our settings and its account for one, and is tried every ten minutes', () => {
+test('a job waits for money for up to 32 days, for our settings and its account for one, for a machine as long as is set, and is tried every ten minutes', () => {
   const minute = 60_000
   const holds = Object.entries(endings).flatMap(([name, { hold }]) => (hold ? [[name, hold]] : []))
   expect(Object.fromEntries(holds)).toEqual({
     'budget-used-up': { retryMs: 10 * minute, atMostMs: 46_080 * minute },
+    'no-capacity': { retryMs: 10 * minute, atMostMs: 'capacityWaitMs' },
     misconfigured: { retryMs: 10 * minute, atMostMs: 1_440 * minute },
     'too-many-failures': { retryMs: 10 * minute, atMostMs: 1_440 * minute },
   })
