@@ -37,7 +37,7 @@ export async function startDeployment(settings: Readonly<Record<string, string>>
   const cloud: LocalCloud = await startLocalCloud({ toolbox, directory, deployment, offerings, trainer })
   const hues = [0, 60, 120, 180]
   const images = hues.map((hue) => `users/${imagesOwner.toHexString()}/${hue}.png`)
-  const first = await openRoom({ cloud, name: deployment, images, settings })
+  const first = await openRoom({ cloud, deployment, name: deployment, images, settings })
   const more: Room[] = []
 
   const { store } = first.clients.ports
@@ -49,10 +49,10 @@ export async function startDeployment(settings: Readonly<Record<string, string>>
 
   return {
     ...first,
-    /** Another room on the same cloud; its name is added to the deployment's. */
+    /** Another room on the same cloud; its database and its identity are its own. */
     async room(name: string, others: Readonly<Record<string, string>> = {}): Promise<Room> {
       const all = { ...settings, ...others }
-      const room = await openRoom({ cloud, name: `${deployment}-${name}`, images, settings: all })
+      const room = await openRoom({ cloud, deployment, name: `${deployment}-${name}`, images, settings: all })
       more.push(room)
       return room
     },

@@ -32,7 +32,9 @@ export type TestWorker = RunningProcess & {
 
 export type RoomOptions = {
   readonly cloud: LocalCloud
-  /** The deployment's name, as its tag on everything says it. */
+  /** The name of the base's deployment. Each room has an identity of its own, since each has its own database. */
+  readonly deployment: string
+  /** Of its database and its temporary folder. */
   readonly name: string
   /** Images of every job's dataset, by their keys in the bucket. */
   readonly images: readonly string[]
@@ -44,12 +46,12 @@ export type Room = Awaited<ReturnType<typeof openRoom>>
 /** Whose datasets all jobs learn from: the keys of their files name the account. */
 export const imagesOwner = new ObjectId()
 
-export async function openRoom({ cloud, name: deployment, images, settings = {} }: RoomOptions) {
-  const temporaryFolder = join(cloud.directory, 'tmp', deployment)
+export async function openRoom({ cloud, deployment, name, images, settings = {} }: RoomOptions) {
+  const temporaryFolder = join(cloud.directory, 'tmp', name)
   await mkdir(temporaryFolder, { recursive: true })
   const environment: Readonly<Record<string, string>> = {
     ...cloud.environment,
-    MONGODB_DATABASE: `bellows_${deployment.replaceAll('-', '_')}`,
+    MONGODB_DATABASE: `bellows_${name.replaceAll('-', '_')}`,
     BELLOWS_DEPLOYMENT: deployment,
     TMPDIR: temporaryFolder,
     ...settings,
@@ -121,7 +123,6 @@ export async function openRoom({ cloud, name: deployment, images, settings = {} 
 
   return {
     cloud,
-    deployment,
     db,
     clients,
     environment,
@@ -137,7 +138,7 @@ export async function openRoom({ cloud, name: deployment, images, settings = {} 
     /** What exists in the cloud, in Docker, in the work bucket and in the temporary folder. */
     async left(): Promise<readonly string[]> {
       const found = await clients.ports.machines.existing()
-      const label = ['--filter', `label=bellows:deployment=${deployment}`]
+      const label = ['--filter', `label=bellows:deployment=${clients.deployment}`]
       const containers = await docker(['ps', '--all', '--format', 'container {{.Names}}', ...label])
       const volumes = await docker(['volume', 'ls', '--format', 'volume {{.Name}}', ...label])
       const scratch = await Promise.all(
