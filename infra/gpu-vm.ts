@@ -9,6 +9,7 @@ import * as aws from '@pulumi/aws'
 import * as pulumi from '@pulumi/pulumi'
 import { z } from 'zod'
 import { workerNetworks } from './worker-networks.ts'
+import { deploymentTag } from './worker-rights.ts'
 
 export const gpuMachineInputs = z.strictObject({
   deployment: z.string().min(1),
@@ -49,7 +50,7 @@ export function gpuMachine(given: GpuMachineInputs): GpuMachineOutputs {
   const { name } = inputs
   const tags = {
     Name: name,
-    'bellows:deployment': inputs.deployment,
+    [deploymentTag]: inputs.deployment,
     'bellows:job': inputs.trainingId,
     'bellows:attempt': String(inputs.attempt),
   }

@@ -7,10 +7,11 @@ import * as pulumi from '@pulumi/pulumi'
 import { powerlessProfile, workerIdentity } from './identity.ts'
 import { machineImage, machineNetwork } from './network.ts'
 import { buckets } from './storage.ts'
+import { deploymentTag } from './worker-rights.ts'
 
 const config = new pulumi.Config('bellows')
 const deployment = config.require('deployment')
-const tags = { 'bellows:deployment': deployment }
+const tags = { [deploymentTag]: deployment }
 
 const storage = buckets({
   accountId: config.require('cloudflareAccountId'),

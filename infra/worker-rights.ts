@@ -152,7 +152,8 @@ export type PolicyScope = {
  * The base tags what it makes with the deployment's name; a worker with its identity, which is the name, a hyphen and eight
  * random digits (src/trainings/deployment.ts), or the plain name where it was there before identities were.
  *
- * Rights with the same resources and limit share a statement, since a managed policy takes 6,144 characters. */
+ * Rights with the same resources and limit share a statement, since a managed policy takes 6,144 characters.
+ */
 export function workerPolicy(scope: PolicyScope, rights: readonly Right[] = workerRights): Policy {
   const groups = Map.groupBy(rights, ({ limit, on = [] }) => `${limit} ${on.join(' ')}`)
   return {

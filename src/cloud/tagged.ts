@@ -3,6 +3,7 @@
  * that the engine's state is compared with, and the quickest way to stop a machine from costing money.
  * `infra/gpu-vm.ts` gives the tags; what carries no `bellows:job` belongs to the base and is not seen here.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   DeleteKeyPairCommand,
   DeleteSecurityGroupCommand,
@@ -18,6 +19,7 @@ import {
   type Tag,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2'
+import { deploymentTag } from '../../infra/worker-rights.ts'
 import { isGone, neverRan } from './aws-errors.ts'
 import type { Found, MachineState } from './machines.ts'
 
@@ -85,7 +87,7 @@ export async function untilTerminated(
       const message = `${ids.join(', ')} were not seen terminated within ${seconds} s`
       throw Object.assign(new Error(message), { name: 'TimeoutError' })
     }
-    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    await sleep(pauseMs)
   }
 }
 
@@ -160,7 +162,7 @@ async function securityGroups(scope: Scope): Promise<readonly Found[]> {
 
 function filters({ deployment, name }: Scope): Filter[] {
   return [
-    { Name: 'tag:bellows:deployment', Values: [deployment] },
+    { Name: `tag:${deploymentTag}`, Values: [deployment] },
     { Name: 'tag-key', Values: ['bellows:job'] },
     ...(name === undefined ? [] : [{ Name: 'tag:Name', Values: [name] }]),
   ]

@@ -6,7 +6,7 @@ import { type Policy, workerRoleName } from '../../../infra/worker-rights.ts'
 import type { State } from '../provider/state.ts'
 import { ApiError, type Call } from './api-error.ts'
 import { accountId, localRegion } from './catalog.ts'
-import { decide, type Question } from './policy.ts'
+import { decide, pattern, type Question } from './policy.ts'
 
 /** The base's project, as Pulumi.yaml names it; a machine's stack is in another one. */
 const baseProject = 'bellows'
@@ -29,15 +29,15 @@ export function worker(state: State): Caller {
   const role = state
     .resources(policyAttachmentType)
     .map(({ inputs }) => String(inputs.role))
-    .find((name) => name === workerRoleName(deploymentOf(name)))
+    .find((name) => workerRole.test(name))
   if (role === undefined) return administrator
   const policies = policiesOf(role, state)
   return {
     demand(call, questions) {
       for (const question of questions) {
         const answers = policies.map((policy) => decide(policy, question))
-        if (answers.includes('denied')) throw refusal(call, role, question, 'with an explicit deny in')
-        if (!answers.includes('allowed')) throw refusal(call, role, question, 'because no')
+        const isDenied = answers.includes('denied')
+        if (isDenied || !answers.includes('allowed')) throw refusal(call, role, question, isDenied)
       }
     },
   }
@@ -54,24 +54,18 @@ function policiesOf(role: string, state: State): readonly Policy[] {
   })
 }
 
-const deploymentOf = (role: string): string => /^bellows-(.*)-worker$/.exec(role)?.[1] ?? ''
+const workerRole = pattern(workerRoleName('*'))
 
-function refusal(call: Call, role: string, { action, resource }: Question, because: string): ApiError {
+function refusal(call: Call, role: string, { action, resource }: Question, isDenied: boolean): ApiError {
   const user = `arn:aws:sts::${accountId}:assumed-role/${role}/i-0123456789abcdef0`
   const on = resource === '*' ? '' : ` on resource: ${resource}`
-  const policy =
-    because === 'because no'
-      ? `because no identity-based policy allows the ${action} action`
-      : `${because} an identity-based policy`
-  const sentence = `User: ${user} is not authorized to perform: ${action}${on} ${policy}`
-  return call.service === 'IAM'
-    ? new ApiError(call, 'AccessDenied', sentence, 403)
-    : new ApiError(
-        call,
-        'UnauthorizedOperation',
-        `You are not authorized to perform this operation. ${sentence}`,
-        403,
-      )
+  const why = isDenied
+    ? 'with an explicit deny in an identity-based policy'
+    : `because no identity-based policy allows the ${action} action`
+  const sentence = `User: ${user} is not authorized to perform: ${action}${on} ${why}`
+  if (call.service === 'IAM') return new ApiError(call, 'AccessDenied', sentence, 403)
+  const ofEc2 = `You are not authorized to perform this operation. ${sentence}`
+  return new ApiError(call, 'UnauthorizedOperation', ofEc2, 403)
 }
 
 export const ec2Arn = (kind: string, id: string): string =>
