@@ -8,6 +8,7 @@
  * release:  asked → terminated → removed → answered
  */
 import { Failure } from '../failure.ts'
+import { orderFailure } from './aws-errors.ts'
 import { parseMachineName } from './machine-name.ts'
 import type {
   Found,
@@ -74,15 +75,18 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
   const dry = new Set<Offer['market']>()
   const quotas = new Map<string, number>()
 
+  /** By AWS's codes, so that what follows from one here is what follows from it there. */
   const refuse = (offer: Offer): void => {
-    const wanted = `${offer.type} (${offer.market}) in ${offer.zone}`
     const name = quotaOf(offer)
     const used = instances.filter(
       ({ state, order: { offer: its } }) => state === 'running' && quotaOf(its) === name,
     )
     if (used.length >= (quotas.get(name) ?? Number.POSITIVE_INFINITY))
-      throw new Failure('no-capacity', `${wanted}: the quota is used up`, { excludes: 'quota' })
-    if (dry.has(offer.market)) throw new Failure('no-capacity', `${wanted}: none is free`)
+      throw orderFailure(
+        new Error(offer.market === 'spot' ? 'MaxSpotInstanceCountExceeded' : 'VcpuLimitExceeded'),
+        offer,
+      )
+    if (dry.has(offer.market)) throw orderFailure(new Error('InsufficientInstanceCapacity'), offer)
   }
 
   const instanceOf = (name: string) => {
