@@ -153,41 +153,32 @@ test('the lease is held for as long as the release takes, and then let go', asyn
   expect(clock.sleepers).toBe(0)
 })
 
-test('a reaper whose lease could not be renewed in time tells nobody that the machine is gone', async () => {
+/** What comes of a reaping whose lease can't be renewed while a machine is being released. */
+async function reapedWhere(renew: (lease: Lease) => Promise<never>) {
   const { clock, parts, runs, gate } = await cloudOf({ tornDownAt: longAgo })
   const going = Promise.withResolvers<void>()
   gate.wait = going.promise
   const told: string[] = []
-  const renew = async () => {
-    throw new Error('the database is away')
-  }
-  const reaping = reap({
-    ...parts,
-    runs: { ...runs, renew },
-    onReleased: async (each) => void told.push(each),
-  })
+  const onReleased = async (each: string) => void told.push(each)
+  const reaping = reap({ ...parts, runs: { ...runs, renew }, onReleased })
   await clock.advance(minute)
   going.resolve()
-  expect(await reaping).toMatchObject({ released: [name], skipped: [knownName] })
+  return { report: await reaping, told }
+}
+
+test('a reaper whose lease could not be renewed in time tells nobody that the machine is gone', async () => {
+  const { report, told } = await reapedWhere(async () => {
+    throw new Error('the database is away')
+  })
+  expect(report).toMatchObject({ released: [name], skipped: [knownName] })
   expect(told).toEqual([name])
 })
 
 test('one that learns that its lease is lost tells nobody that the machine is gone', async () => {
-  const { clock, parts, runs, gate } = await cloudOf({ tornDownAt: longAgo })
-  const going = Promise.withResolvers<void>()
-  gate.wait = going.promise
-  const told: string[] = []
-  const renew = async (lease: Lease) => {
+  const { report, told } = await reapedWhere(async (lease) => {
     throw new LeaseLost(lease)
-  }
-  const reaping = reap({
-    ...parts,
-    runs: { ...runs, renew },
-    onReleased: async (each) => void told.push(each),
   })
-  await clock.advance(minute)
-  going.resolve()
-  expect(await reaping).toMatchObject({ released: [name], skipped: [knownName], failed: [] })
+  expect(report).toMatchObject({ released: [name], skipped: [knownName], failed: [] })
   expect(told).toEqual([name])
 })
 
