@@ -17,6 +17,7 @@ import { createIndexes as createTrainingIndexes } from '../../src/trainings/inde
 import { mongoRuns } from '../../src/trainings/mongo-runs.ts'
 import { mongoTimeline } from '../../src/trainings/mongo-timeline.ts'
 import type { Lease, Outcome, RunChange } from '../../src/trainings/runs.ts'
+import { planInput } from '../recipes/samples.ts'
 import { testDatabase } from '../support/database.ts'
 import { buckets, startTestStore, type TestStore } from '../support/object-store.ts'
 import { fewestSettings } from '../support/settings.ts'
@@ -76,14 +77,13 @@ describe('forgetting', () => {
     const timeline = mongoTimeline(database.db)
     const { lease } = (await runs.acquire(id, 'worker', 60_000)) as { lease: Lease }
     const plan = recipes.SDXL.plan({
+      ...planInput,
       trainingId: id,
       name: 'hers-abcdef',
       triggerWord: 'Quagmire',
-      baseModel: { name: 'base', sha256: 'a'.repeat(64) },
       dataset: { images: 20, clips: 0, sha256: 'b'.repeat(64) },
       captions: [],
       wishes: { samplePrompts: [prompt] },
-      offering: {},
     })
     const event = { trainingId: id, worker: 'worker', token: 1, kind: 'failure', message: 'it broke' }
     const terms = {

@@ -16,6 +16,7 @@ import {
   type Runs,
 } from '../../src/trainings/runs.ts'
 import type { Timeline } from '../../src/trainings/timeline.ts'
+import { planInput } from '../recipes/samples.ts'
 import { describeBoth } from './worlds.ts'
 
 const id = 'e'.repeat(24)
@@ -42,14 +43,11 @@ function attempt(number: number): Attempt {
 
 function planOf(family: Family): Plan {
   return recipes[family].plan({
+    ...planInput,
     trainingId: id,
     name: 'kite-eeeeee',
     triggerWord: null,
-    baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-    dataset: { images: 20, sha256: 'b'.repeat(64) },
     captions: [],
-    wishes: {},
-    offering: {},
   })
 }
 

@@ -17,6 +17,7 @@ import { recipes } from '../../src/recipes/registry.ts'
 import { parseTrainerLine, type TrainerLine } from '../../src/recipes/trainer-line.ts'
 import { followLogs, runTrainer } from '../../src/remote/argv.ts'
 import { memoryStore } from '../../src/storage/memory-store.ts'
+import { planInput } from '../recipes/samples.ts'
 import { sha256 } from './helper.ts'
 import { docker } from './machine.ts'
 
@@ -39,7 +40,7 @@ const weights = 'a base, as far as anybody looks'
 
 function planOf(family: Plan['family'], triggerWord: string | null, wishes: Record<string, unknown>): Plan {
   return recipes[family].plan({
-    trainingId: '0123456789abcdef01234567',
+    ...planInput,
     name: 'kite-234567',
     triggerWord,
     baseModel: {
@@ -49,7 +50,6 @@ function planOf(family: Plan['family'], triggerWord: string | null, wishes: Reco
     dataset: { images: 2, sha256: 'b'.repeat(64) },
     captions: ['a kite'],
     wishes: { rank: 4, alpha: 2, steps: 20, checkpointEvery: 6, ...wishes },
-    offering: {},
   })
 }
 

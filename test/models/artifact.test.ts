@@ -6,6 +6,7 @@ import { scanValues } from '../../src/models/artifact-values.ts'
 import { families, type Plan } from '../../src/recipes/plan.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { memoryStore } from '../../src/storage/memory-store.ts'
+import { planInput } from '../recipes/samples.ts'
 import { assemble, loraMetadata, loraTensors, safetensors, type TestTensors } from '../support/safetensors.ts'
 
 const numbers = ['F32', 'F16', 'BF16'] as const
@@ -13,14 +14,10 @@ const methods = ['lora', 'dora', 'lokr'] as const
 
 function planOf(family: Plan['family'], wishes: Record<string, unknown> = {}): Plan {
   return recipes[family].plan({
-    trainingId: '0123456789abcdef01234567',
+    ...planInput,
     name: 'kite-234567',
-    triggerWord: 'redkite',
-    baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-    dataset: { images: 20, sha256: 'b'.repeat(64) },
     captions: [],
     wishes: { rank: 4, alpha: 2, ...wishes },
-    offering: {},
   })
 }
 

@@ -2,16 +2,14 @@ import { describe, expect, it } from 'vitest'
 import { buildManifest, manifestRef, parseManifest, parseResult } from '../../src/models/manifest.ts'
 import { planSha256, planText } from '../../src/recipes/plan-text.ts'
 import { recipes } from '../../src/recipes/registry.ts'
+import { planInput } from '../recipes/samples.ts'
 
 const plan = recipes.SDXL.plan({
-  trainingId: '0123456789abcdef01234567',
+  ...planInput,
   name: 'kite-234567',
   triggerWord: null,
-  baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-  dataset: { images: 20, sha256: 'b'.repeat(64) },
   captions: [],
   wishes: { steps: 100 },
-  offering: {},
 })
 const result = { steps: 100, seconds: 12.5, finalLoss: 0.1, files: [{ name: 'kite-234567.safetensors' }] }
 const shipped = {

@@ -2,22 +2,12 @@ import { describe, expect, test } from 'vitest'
 import { Failure, type Reason } from '../../src/failure.ts'
 import { onSomeMachine } from '../../src/pipeline/steps/machines.ts'
 import type { Shipped } from '../../src/pipeline/steps/ship.ts'
-import { recipes } from '../../src/recipes/registry.ts'
 import type { Attempt } from '../../src/trainings/runs.ts'
 import { attempt, trainingId } from '../cloud/samples.ts'
 import { offers, settings } from '../faults/settings.ts'
 import { openTestJob } from './open-job.ts'
+import { plan } from './plan.ts'
 
-const plan = recipes.SDXL.plan({
-  trainingId,
-  name: 'kite',
-  triggerWord: 'redkite',
-  baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-  dataset: { images: 20, clips: 0, sha256: 'b'.repeat(64) },
-  captions: [],
-  wishes: {},
-  offering: {},
-})
 const offer = offers[0] as (typeof offers)[0]
 const perHour = 0.35
 

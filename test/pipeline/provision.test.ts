@@ -2,24 +2,14 @@ import { describe, expect, test } from 'vitest'
 import { provision } from '../../src/pipeline/steps/provision.ts'
 import { mustFitBudget, reserve, turnOf } from '../../src/pipeline/steps/reserve.ts'
 import { tearDown } from '../../src/pipeline/steps/teardown.ts'
-import { recipes } from '../../src/recipes/registry.ts'
 import type { Attempt } from '../../src/trainings/runs.ts'
 import { attempt, name, offer, trainingId } from '../cloud/samples.ts'
 import { settings } from '../faults/settings.ts'
 import { openTestJob } from './open-job.ts'
+import { plan } from './plan.ts'
 
 const minute = 60_000
 const noon = new Date('2026-11-23T12:00:00Z')
-const plan = recipes.SDXL.plan({
-  trainingId,
-  name: 'kite',
-  triggerWord: 'redkite',
-  baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-  dataset: { images: 20, clips: 0, sha256: 'b'.repeat(64) },
-  captions: [],
-  wishes: {},
-  offering: {},
-})
 
 /** Ordered at noon: an hour is paid for, and five minutes are waited for the machine. */
 const ordered = (change: Partial<Attempt> = {}) =>

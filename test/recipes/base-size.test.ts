@@ -8,6 +8,7 @@ import type { Family } from '../../src/recipes/plan.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { memoryStore } from '../../src/storage/memory-store.ts'
 import { assemble, safetensors } from '../support/safetensors.ts'
+import { planInput } from './samples.ts'
 
 let folder: string
 
@@ -64,14 +65,10 @@ describe('the size of a base', () => {
 describe('what a base needs of a machine', () => {
   const plan = (family: Family, quantization: string) =>
     recipes[family].plan({
-      trainingId: '0123456789abcdef01234567',
-      name: 'red-kite-234567',
+      ...planInput,
       triggerWord: null,
-      baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-      dataset: { images: 20, sha256: 'b'.repeat(64) },
       captions: [],
       wishes: { quantization },
-      offering: {},
     })
   const wan = {
     'WAN 2.1 1.3B': { bytes: 17.5e9, trained: [1.42e9] },

@@ -4,17 +4,7 @@ import { planText } from '../../src/recipes/plan-text.ts'
 import type { PlanInput } from '../../src/recipes/recipe.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { stepsFor } from '../../src/recipes/steps.ts'
-
-const input: PlanInput = {
-  trainingId: '0123456789abcdef01234567',
-  name: 'red-kite-234567',
-  triggerWord: 'redkite',
-  baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-  dataset: { images: 20, sha256: 'b'.repeat(64) },
-  captions: ['a redkite over a hill', 'a bird on a branch', '', 'two birds'],
-  wishes: {},
-  offering: {},
-}
+import { planInput as input } from './samples.ts'
 
 const prompts = ['a redkite over a hill', 'redkite, a bird on a branch', 'redkite, two birds']
 

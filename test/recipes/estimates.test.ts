@@ -1,19 +1,15 @@
 /** Needs and estimates, worked out by hand: what a job may cost and which machine it gets follow from them. */
 import { describe, expect, test } from 'vitest'
 import type { Family } from '../../src/recipes/plan.ts'
-import type { PlanInput } from '../../src/recipes/recipe.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { correct } from '../../src/recipes/speed.ts'
+import { planInput } from './samples.ts'
 
-const input: PlanInput = {
-  trainingId: '0123456789abcdef01234567',
-  name: 'red-kite-234567',
+const input = {
+  ...planInput,
   triggerWord: null,
-  baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-  dataset: { images: 10, sha256: 'b'.repeat(64) },
+  dataset: { ...planInput.dataset, images: 10 },
   captions: ['a kite'],
-  wishes: {},
-  offering: {},
 }
 
 const plan = (family: Family, wishes = {}, clips = 0) =>

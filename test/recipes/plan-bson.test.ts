@@ -7,6 +7,7 @@ import { families, type Plan } from '../../src/recipes/plan.ts'
 import { planText } from '../../src/recipes/plan-text.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { trainingFrom } from '../../src/trainings/training-document.ts'
+import { planInput } from './samples.ts'
 
 const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 1500 }),
@@ -56,14 +57,11 @@ function planOf(
 ): Plan | undefined {
   try {
     return recipes[family].plan({
-      trainingId: '0123456789abcdef01234567',
+      ...planInput,
       name: 'kite-234567',
       triggerWord: word.toWellFormed().slice(0, 20).toWellFormed() || null,
-      baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-      dataset: { images: 20, sha256: 'b'.repeat(64) },
       captions: captions.map((caption) => caption.toWellFormed()),
       wishes,
-      offering: {},
     })
   } catch (error) {
     if (error instanceof Failure) return undefined

@@ -2,16 +2,12 @@
 import { expect, test } from 'vitest'
 import { planSchema, slugSchema } from '../../src/recipes/plan.ts'
 import { recipes } from '../../src/recipes/registry.ts'
+import { planInput } from './samples.ts'
 
 const plan = recipes.SDXL.plan({
-  trainingId: '0123456789abcdef01234567',
+  ...planInput,
   name: 'red-kite',
-  triggerWord: 'redkite',
-  baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-  dataset: { images: 20, sha256: 'b'.repeat(64) },
   captions: [],
-  wishes: {},
-  offering: {},
 })
 
 function takes(path: string, value: unknown): boolean {

@@ -2,21 +2,12 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import { families, type Plan, planSchema } from '../../src/recipes/plan.ts'
-import type { GpuSpeed, PlanInput } from '../../src/recipes/recipe.ts'
+import type { GpuSpeed } from '../../src/recipes/recipe.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { correct } from '../../src/recipes/speed.ts'
+import { planInput as input } from './samples.ts'
 
 const l4: GpuSpeed = { gpu: 'L4', timesL4: 1 }
-const input: PlanInput = {
-  trainingId: '0123456789abcdef01234567',
-  name: 'red-kite-234567',
-  triggerWord: 'redkite',
-  baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-  dataset: { images: 20, sha256: 'b'.repeat(64) },
-  captions: ['a redkite over a hill', 'a bird on a branch', '', 'two birds'],
-  wishes: {},
-  offering: {},
-}
 
 describe.each(families)('the %s recipe', (family) => {
   const recipe = recipes[family]

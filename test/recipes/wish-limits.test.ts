@@ -1,19 +1,10 @@
 /** Each wish at its limits: the last value that is granted, where it goes in the plan, and the first that is refused. */
 import { expect, test } from 'vitest'
-import type { PlanInput } from '../../src/recipes/recipe.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { isWishFor, wishNames } from '../../src/recipes/wishes.ts'
+import { planInput } from './samples.ts'
 
-const input: PlanInput = {
-  trainingId: '0123456789abcdef01234567',
-  name: 'red-kite-234567',
-  triggerWord: null,
-  baseModel: { name: 'base', sha256: 'a'.repeat(64) },
-  dataset: { images: 20, sha256: 'b'.repeat(64) },
-  captions: [],
-  wishes: {},
-  offering: {},
-}
+const input = { ...planInput, triggerWord: null, captions: [] }
 
 const plan = (wishes: Record<string, unknown>) => recipes.SDXL.plan({ ...input, wishes })
 
