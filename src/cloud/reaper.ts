@@ -10,8 +10,8 @@
  * the lease was taken is judged again.
  */
 import { allAttempts, type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'
+import { type LeaseParts, underLease } from '../trainings/under-lease.ts'
 import type { Found, Machines, Released } from './machines.ts'
-import { type LeaseParts, underLease } from './under-lease.ts'
 
 export type LeakReason =
   | 'nobody knows it'

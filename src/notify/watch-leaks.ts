@@ -6,11 +6,11 @@
  */
 import type { Machines, Released } from '../cloud/machines.ts'
 import { type Leak, reap } from '../cloud/reaper.ts'
-import { underLease } from '../cloud/under-lease.ts'
 import type { Budget } from '../ledger/budget.ts'
 import { closedBooks } from '../pipeline/cost.ts'
 import type { Clock } from '../pipeline/ports.ts'
 import { allAttempts, type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'
+import { underLease } from '../trainings/under-lease.ts'
 import type { Alerts } from './alerts.ts'
 
 type Parts = {

@@ -7,11 +7,16 @@
  * was cut short is found again, and goes on.
  */
 import type { ObjectRef, Store } from '../storage/store.ts'
-import { allAttempts, type Lease, type Runs } from '../trainings/runs.ts'
+import { allAttempts, LeaseLost, type Runs } from '../trainings/runs.ts'
+import { type LeaseParts, underLease } from '../trainings/under-lease.ts'
 import { manifestObject, publishedObjects, scratchObjects } from './objects.ts'
 import type { Records, Trace } from './records.ts'
 
-export type ForgetPorts = { readonly records: Records; readonly runs: Runs; readonly store: Store }
+export type ForgetPorts = Pick<LeaseParts, 'clock'> & {
+  readonly records: Records
+  readonly runs: Runs
+  readonly store: Store
+}
 
 export type Forgotten = {
   /** Training or account. */
@@ -29,9 +34,6 @@ export type ForgetOptions = {
   readonly owner: string
   readonly onForgotten?: (forgotten: Forgotten) => void
 }
-
-/** Held for each training; far longer than it takes. */
-const leaseMs = 15 * 60_000
 
 /** Throws, before anything is removed, where a training is not over. */
 export async function forget(
@@ -52,7 +54,7 @@ export async function forget(
     onForgotten(forgotten)
   }
   for (const training of trainings) {
-    add(dryRun ? await found(ports, training) : await underLease(ports, training, owner))
+    add(dryRun ? await found(ports, training) : await forgetOne(ports, training, owner))
   }
   const elsewhere = ports.records.tracesOfAccount(id)
   const records = await countsOf(elsewhere)
@@ -77,38 +79,31 @@ async function whyLive({ runs, records }: ForgetPorts, id: string): Promise<stri
   return machine ? `Machine ${machine.name} of training ${id} may still exist: run \`bellows reap\`.` : ''
 }
 
-async function underLease(ports: ForgetPorts, id: string, owner: string): Promise<Forgotten> {
-  const { runs, records } = ports
-  if (!(await runs.read(id))) return remove(ports, id, async () => {})
-  const held = await runs.acquire(id, owner, leaseMs)
-  if (!held)
-    throw new Error(`Training ${id} is held by a worker, or is another deployment's. Try again there.`)
-  const { lease } = held
-  try {
+async function forgetOne(ports: ForgetPorts, id: string, owner: string): Promise<Forgotten> {
+  if (!(await ports.runs.read(id))) return remove(ports, id, () => {})
+  const forgotten = await underLease({ ...ports, worker: owner }, id, async (lease, _, isLost) => {
     const live = await whyLive(ports, id)
     if (live) throw new Error(live)
-    const forgotten = await remove(ports, id, () => runs.renew(lease, leaseMs))
-    await records.scrubRun(lease)
-    return forgotten
-  } finally {
-    await release(runs, lease)
-  }
+    const removed = await remove(ports, id, () => {
+      if (isLost()) throw new LeaseLost(lease)
+    })
+    await ports.records.scrubRun(lease)
+    return removed
+  })
+  if (!forgotten)
+    throw new Error(`Training ${id} is held by a worker, or is another deployment's. Try again there.`)
+  return forgotten
 }
 
-/** One that can't be released ends by itself. */
-async function release(runs: Runs, lease: Lease): Promise<void> {
-  await runs.release(lease).catch(() => {})
-}
-
-/** Lists first, so that nobody is led to a file that is gone. */
-async function remove(ports: ForgetPorts, id: string, holdOn: () => Promise<void>): Promise<Forgotten> {
+/** Lists first, so that nobody is led to a file that is gone. `mayGoOn` throws where it may not. */
+async function remove(ports: ForgetPorts, id: string, mayGoOn: () => void): Promise<Forgotten> {
   const forgotten = await found(ports, id)
   for (const trace of ports.records.tracesOf(id)) {
-    await holdOn()
+    mayGoOn()
     await trace.remove()
   }
   for (const object of await objectsOf(ports.store, id)) {
-    await holdOn()
+    mayGoOn()
     await ports.store.remove(object)
   }
   return forgotten

@@ -6,10 +6,15 @@
 import { parseManifest } from '../models/manifest.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
 import type { Lease, Run, Runs } from '../trainings/runs.ts'
+import { type LeaseParts, underLease } from '../trainings/under-lease.ts'
 import { manifestObject, publishedObjects, scratchObjects } from './objects.ts'
 import type { Kept, Records } from './records.ts'
 
-export type RetentionPorts = { readonly records: Records; readonly runs: Runs; readonly store: Store }
+export type RetentionPorts = Pick<LeaseParts, 'clock'> & {
+  readonly records: Records
+  readonly runs: Runs
+  readonly store: Store
+}
 
 /** Days after a run's end. */
 export type RetentionSettings = Readonly<Record<`${Kept}Days`, number>>
@@ -18,7 +23,6 @@ export type RetentionSettings = Readonly<Record<`${Kept}Days`, number>>
 export type Swept = Readonly<Record<Kept, number>>
 
 const dayMs = 24 * 60 * 60_000
-const leaseMs = 5 * 60_000
 /** Of each kind in one call, which comes again in minutes. */
 const mostRuns = 100
 
@@ -44,28 +48,13 @@ export async function sweepRetention(
         await ports.records.markRemoved(lease, kept)
         swept[kept]++
       }
-      await underLease(ports.runs, id, sweep).catch((error: Error) => {
+      await underLease({ ...ports, worker: 'retention' }, id, sweep).catch((error: Error) => {
         errors.push(new Error(`The ${kept} of training ${id} could not be removed: ${error.message}`))
       })
     }
   }
   if (errors.length > 0) throw new AggregateError(errors, errors[0]?.message)
   return swept
-}
-
-/** Nothing where somebody holds it: it is looked at again next time. */
-async function underLease(
-  runs: Runs,
-  id: string,
-  work: (lease: Lease, run: Run) => Promise<void>,
-): Promise<void> {
-  const held = await runs.acquire(id, 'retention', leaseMs)
-  if (!held) return
-  try {
-    await work(held.lease, held.run)
-  } finally {
-    await runs.release(held.lease).catch(() => {})
-  }
 }
 
 /**

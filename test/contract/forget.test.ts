@@ -19,6 +19,7 @@ import { mongoTimeline } from '../../src/trainings/mongo-timeline.ts'
 import type { Lease, Outcome, RunChange } from '../../src/trainings/runs.ts'
 import { planInput } from '../recipes/samples.ts'
 import { testDatabase } from '../support/database.ts'
+import { manualClock } from '../support/manual-clock.ts'
 import { buckets, startTestStore, type TestStore } from '../support/object-store.ts'
 import { fewestSettings } from '../support/settings.ts'
 
@@ -35,6 +36,7 @@ describe('forgetting', () => {
     store,
     runs: mongoRuns(database.db, 'here'),
     records: mongoRecords(database.db, 'here'),
+    clock: manualClock(),
   })
   const forgetNow = (id: string, dryRun = false) => forget(ports(), id, { owner: 'operator', dryRun })
 

@@ -1,9 +1,9 @@
 /**
- * Work on a run by somebody who is not its worker, such as the reaper: under the run's lease, so that no two ever judge or
+ * Work on a run by somebody who is not its worker, such as the reaper or `forget`: under the run's lease, so that no two ever judge or
  * tear down the same at a time. The lease is kept for as long as the work takes, which may be many times its length.
  */
 import type { Clock } from '../pipeline/ports.ts'
-import { type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'
+import { type Lease, LeaseLost, type Run, type Runs } from './runs.ts'
 
 export type LeaseParts = {
   readonly runs: Pick<Runs, 'acquire' | 'renew' | 'release'>
@@ -36,7 +36,7 @@ export async function underLease<T>(
   } finally {
     done.abort()
     await renewing
-    await runs.release(lease)
+    await runs.release(lease).catch(() => {}) // one that can't be released ends by itself
   }
 
   async function renewUntil(signal: AbortSignal): Promise<void> {
