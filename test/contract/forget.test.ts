@@ -292,6 +292,45 @@ describe('forgetting', () => {
     expect(await store.list('work', '')).toHaveLength(3)
   })
 
+  test('one that is queued again just before it is held is left', async () => {
+    const id = await insertJob('FAILED')
+    await leave(id, 'trainer-crashed')
+    const before = await store.list('work', '')
+    const { runs } = ports()
+    const acquire: typeof runs.acquire = async (...asked) => {
+      await database.db.collection('trainingJobs').updateOne({}, { $set: { status: 'QUEUED' } })
+      return runs.acquire(...asked)
+    }
+
+    const forgetting = forget({ ...ports(), runs: { ...runs, acquire } }, id, { owner: 'operator' })
+
+    await expect(forgetting).rejects.toThrow(/is queued/)
+    expect(await store.list('work', '')).toEqual(before)
+    expect(await ports().runs.acquire(id, 'worker', 60_000)).toBeDefined()
+  })
+
+  test('one whose lease is lost on the way removes nothing more', async () => {
+    const id = await insertJob('FAILED')
+    await leave(id, 'trainer-crashed')
+    const clock = manualClock()
+    const records = mongoRecords(database.db, 'here')
+    const [first, ...others] = records.tracesOf(id)
+    if (!first) throw new Error('nothing is kept of it')
+    const remove = async () => {
+      await first.remove()
+      clock.jump(60_000)
+    }
+    const traces = [{ ...first, remove }, ...others]
+    const before = await store.list('work', '')
+
+    const forgetting = forget({ ...ports(), clock, records: { ...records, tracesOf: () => traces } }, id, {
+      owner: 'operator',
+    })
+
+    await expect(forgetting).rejects.toThrow(/no longer holds training/)
+    expect(await store.list('work', '')).toEqual(before)
+  })
+
   test('--dry-run says the same and removes nothing', async () => {
     const id = await insertJob('COMPLETED')
     await leave(id, 'trained')
