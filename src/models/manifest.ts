@@ -6,7 +6,7 @@
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { type Plan, planSchema } from '../recipes/plan.ts'
-import type { ObjectRef } from '../storage/store.ts'
+import type { ObjectRef, Store } from '../storage/store.ts'
 
 export function manifestRef(trainingId: string): ObjectRef {
   return { bucket: 'work', key: `manifests/${trainingId}.json` }
@@ -121,6 +121,16 @@ export function buildManifest(input: ManifestInput): Manifest {
     image,
     ...(imageDigest && { imageDigest }),
   })
+}
+
+/** Undefined where nothing has been shipped. */
+export async function readManifest(
+  store: Pick<Store, 'info' | 'read'>,
+  trainingId: string,
+): Promise<Manifest | undefined> {
+  const ref = manifestRef(trainingId)
+  if (!(await store.info(ref))) return undefined
+  return parseManifest((await store.read(ref, { maxBytes: 4_000_000 })).toString())
 }
 
 export function parseManifest(text: string): Manifest {

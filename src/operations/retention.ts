@@ -3,7 +3,7 @@
  * the store (checkpoints to go on from, files that no model lists). To be called from time to time; each run is swept
  * once, under its lease, so nobody begins with it meanwhile. One run's trouble doesn't keep the others.
  */
-import { parseManifest } from '../models/manifest.ts'
+import { readManifest } from '../models/manifest.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
 import type { Lease, Run, Runs } from '../trainings/runs.ts'
 import { type LeaseParts, underLease } from '../trainings/under-lease.ts'
@@ -62,12 +62,13 @@ export async function sweepRetention(
  * lease has published beside it; of another everything.
  */
 async function removeLeftovers(store: Store, run: Run): Promise<void> {
-  const manifest = await manifestObject(store, run.id)
   const published = await publishedObjects(store, run.id)
   const hasModel = run.outcome?.result !== undefined || run.modelId !== undefined
   const left = [
     ...(await scratchObjects(store, run.id)),
-    ...(hasModel ? await unlisted(store, published, manifest[0]) : [...published, ...manifest]),
+    ...(hasModel
+      ? await unlisted(store, published, run.id)
+      : [...published, ...(await manifestObject(store, run.id))]),
   ]
   for (const object of left) await store.remove(object)
 }
@@ -76,10 +77,10 @@ async function removeLeftovers(store: Store, run: Run): Promise<void> {
 async function unlisted(
   store: Store,
   published: readonly ObjectRef[],
-  manifest: ObjectRef | undefined,
+  trainingId: string,
 ): Promise<readonly ObjectRef[]> {
+  const manifest = await readManifest(store, trainingId)
   if (!manifest) return []
-  const { models, samples } = parseManifest((await store.read(manifest, { maxBytes: 4_000_000 })).toString())
-  const listed = new Set([...models, ...samples].map(({ key }) => key))
+  const listed = new Set([...manifest.models, ...manifest.samples].map(({ key }) => key))
   return published.filter(({ key }) => !listed.has(key))
 }

@@ -12,8 +12,8 @@ import {
   buildManifest,
   type Manifest,
   manifestRef,
-  parseManifest,
   parseResult,
+  readManifest,
   type ShippedFile,
 } from '../../models/manifest.ts'
 import type { Plan } from '../../recipes/plan.ts'
@@ -34,10 +34,8 @@ export function refusedFolder(trainingId: string): string {
   return `refused/${trainingId}/`
 }
 
-export async function findShipped(job: Job): Promise<Shipped | undefined> {
-  const ref = manifestRef(job.training.id)
-  if (!(await job.ports.store.info(ref))) return undefined
-  return parseManifest((await job.ports.store.read(ref, { maxBytes: 4_000_000 })).toString())
+export function findShipped({ ports, training }: Job): Promise<Shipped | undefined> {
+  return readManifest(ports.store, training.id)
 }
 
 export async function ship(job: Job, host: Host, plan: Plan): Promise<Shipped> {
