@@ -3,7 +3,6 @@
  * that the engine's state is compared with, and the quickest way to stop a machine from costing money.
  * `infra/gpu-vm.ts` gives the tags; what carries no `bellows:job` belongs to the base and is not seen here.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   DeleteKeyPairCommand,
   DeleteSecurityGroupCommand,
@@ -87,7 +86,7 @@ export async function untilTerminated(
       const message = `${ids.join(', ')} were not seen terminated within ${seconds} s`
       throw Object.assign(new Error(message), { name: 'TimeoutError' })
     }
-    await sleep(pauseMs)
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }
 }
 
