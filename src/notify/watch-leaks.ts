@@ -9,13 +9,16 @@ import { type Leak, reap } from '../cloud/reaper.ts'
 import type { Budget } from '../ledger/budget.ts'
 import { closedBooks } from '../pipeline/cost.ts'
 import type { Clock } from '../pipeline/ports.ts'
+import { gone } from '../pipeline/steps/offer-words.ts'
 import { allAttempts, type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'
+import type { Timeline } from '../trainings/timeline.ts'
 import { underLease } from '../trainings/under-lease.ts'
 import type { Alerts } from './alerts.ts'
 
 type Parts = {
   readonly machines: Machines
   readonly runs: Runs
+  readonly timeline: Timeline
   readonly budget: Budget
   readonly alerts: Alerts
   readonly clock: Clock
@@ -60,7 +63,7 @@ async function releaseLeft(parts: Parts, { id, endedAt }: Run, seen: ReadonlySet
 
 /** The machine is gone, by proof. */
 async function close(
-  { runs, budget, alerts, clock }: Parts,
+  { runs, timeline, budget, alerts, clock }: Parts,
   name: string,
   released: Released,
   known?: { readonly lease: Lease; readonly run: Run },
@@ -69,7 +72,12 @@ async function close(
   if (known && attempt && !attempt.tornDownAt) {
     const books = closedBooks(attempt, released, clock.now())
     const costUsd = await budget.settle(name, books.costUsd)
-    await runs.changeAttempt(known.lease, attempt.number, { ...books, costUsd })
+    const [kind, message, data] = gone(attempt.number, costUsd)
+    const { owner: worker, token, trainingId } = known.lease
+    const event = { trainingId, worker, token, kind, message, ...(data && { data }) }
+    if (known.run.lastEvent) await timeline.append(known.run.lastEvent)
+    const { lastEvent } = await runs.changeAttempt(known.lease, attempt.number, { ...books, costUsd }, event)
+    if (lastEvent) await timeline.append(lastEvent)
   }
   if (released.warning)
     await alerts.report(`state:${name}`, {

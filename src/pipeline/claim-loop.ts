@@ -18,7 +18,7 @@ import type { JobEvent } from './events.ts'
 import { HandOver, WorkerAtFault } from './job.ts'
 import type { Ports } from './ports.ts'
 import { restingPlace } from './resting.ts'
-import { runJob } from './run-job.ts'
+import { runJob, type Start } from './run-job.ts'
 import type { PipelineSettings } from './settings.ts'
 import { workerFitness } from './worker-fitness.ts'
 
@@ -55,18 +55,18 @@ export type ClaimLoopOptions = {
 export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
   const { ports, settings, limits, concurrency, pollMs, onEvent, onLook, onFruitless, onError } = options
   const queue = new PQueue({ concurrency })
-  const running = new Map<string, 'claimed' | 'taken up'>()
+  const running = new Map<string, Start>()
   const resting = restingPlace(ports.clock)
   const stopping = new AbortController()
   const handingOver = new AbortController()
   const fitness = workerFitness(ports.clock, stopping.signal, options)
   let wake = new AbortController()
-  let lastStarted: 'claimed' | 'taken up' = 'claimed'
+  let lastStarted: Start = 'claimed'
 
-  async function run(trainingId: string): Promise<void> {
+  async function run(trainingId: string, how: Start): Promise<void> {
     let fruitful = false
     try {
-      fruitful = await runJob(trainingId, ports, settings, handingOver.signal, onEvent)
+      fruitful = await runJob(trainingId, how, ports, settings, handingOver.signal, onEvent)
       if (fruitful) resting.forget(trainingId)
       else onFruitless?.(trainingId)
       if (fruitful) fitness.isWell()
@@ -80,10 +80,10 @@ export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
     }
   }
 
-  function start(trainingId: string, how: 'claimed' | 'taken up'): void {
+  function start(trainingId: string, how: Start): void {
     running.set(trainingId, how)
     lastStarted = how
-    void queue.add(() => run(trainingId))
+    void queue.add(() => run(trainingId, how))
   }
 
   /** Jobs that some worker has begun and none works on, less those that rest. */

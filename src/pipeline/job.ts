@@ -7,7 +7,7 @@
  * again runs the same function from the start, and each step finds by evidence what is done already. The
  * outcome is decided once, under the lease, and everything that follows from it may be repeated.
  */
-import type { Attempt, Lease, Phase, Run, RunChange } from '../trainings/runs.ts'
+import type { Attempt, AttemptChange, Lease, Phase, Run, RunChange } from '../trainings/runs.ts'
 import { phases } from '../trainings/runs.ts'
 import type { NewTimelineEvent } from '../trainings/timeline.ts'
 import type { Training } from '../trainings/trainings.ts'
@@ -32,8 +32,9 @@ export type Job = {
   /** Records that a phase is done. */
   reach(phase: Phase, message: string): Promise<void>
   change(change: RunChange): Promise<void>
-  addAttempt(attempt: Attempt): Promise<void>
-  changeAttempt(number: number, change: AttemptChange): Promise<void>
+  /** Both tell the timeline in the same write, if there is something to tell: who dies leaves both or neither. */
+  addAttempt(attempt: Attempt, telling?: Telling): Promise<void>
+  changeAttempt(number: number, change: AttemptChange, telling?: Telling): Promise<void>
   forgetAttempts(numbers: readonly number[]): Promise<void>
   /** Tells the timeline and whoever listens. */
   tell(kind: JobEventKind, message: string, data?: EventData): Promise<void>
@@ -43,7 +44,8 @@ export type Job = {
   within<T>(phase: LimitedPhase, work: (signal: AbortSignal) => Promise<T>): Promise<T>
 }
 
-type AttemptChange = Partial<Omit<Attempt, 'number' | 'name'>>
+/** What `tell` and `show` are given. */
+export type Telling = readonly [kind: JobEventKind, message: string, data?: EventData]
 
 /** Nobody wants it any more: the document was cancelled, ended or deleted. */
 export class Cancelled extends Error {
@@ -132,8 +134,14 @@ export function openJob(options: {
       show('phase', message, { phase })
     },
     change: (change) => write(() => ports.runs.change(lease, change)),
-    addAttempt: (attempt) => write(() => ports.runs.addAttempt(lease, attempt)),
-    changeAttempt: (number, change) => write(() => ports.runs.changeAttempt(lease, number, change)),
+    async addAttempt(attempt, telling) {
+      if (telling) show(...telling)
+      await write(() => ports.runs.addAttempt(lease, attempt, telling && eventOf(...telling)))
+    },
+    async changeAttempt(number, change, telling) {
+      if (telling) show(...telling)
+      await write(() => ports.runs.changeAttempt(lease, number, change, telling && eventOf(...telling)))
+    },
     forgetAttempts: (numbers) => write(() => ports.runs.forgetAttempts(lease, numbers)),
     async tell(kind, message, data) {
       show(kind, message, data)

@@ -14,6 +14,9 @@ import { asAgreed, unwanted } from './wanted.ts'
 /** Workers in a row that may die with a job, without any progress, before it is given up. */
 const mostCrashes = 5
 
+/** `taken up`: it was RUNNING before, and no worker held it. */
+export type Start = 'claimed' | 'taken up'
+
 /**
  * Resolves to true if something was done for the job: false where another holds the lease, or nothing was left to do.
  * Rejects when the job was left before its end (the error says why): it is unfinished then, and anybody may take it up
@@ -21,6 +24,7 @@ const mostCrashes = 5
  */
 export async function runJob(
   trainingId: string,
+  start: Start,
   ports: Ports,
   settings: PipelineSettings,
   shutdown: AbortSignal,
@@ -37,6 +41,10 @@ export async function runJob(
     const document = await ports.trainings.read(trainingId)
     const run = await current(held.run, document, lease, ports)
     if (!run) return document?.status === 'RUNNING'
+    if (run.hold && start === 'taken up' && document?.status === 'RUNNING') {
+      await ports.trainings.freePlace(trainingId) // it may have no place: it waits in the queue, as was noted
+      return true
+    }
     const look = async () => {
       const why = unwanted(job?.run ?? run, await ports.trainings.read(trainingId))
       if (why) abort.abort(new Cancelled(why))

@@ -1,5 +1,6 @@
 /** `trainingRuns` without a database, for runs of the workflow with simulated parts; same rules. */
 import { type Attempt, type Lease, LeaseLost, phases, type Run, type Runs } from './runs.ts'
+import type { NewTimelineEvent } from './timeline.ts'
 
 type Held = { run: Run; token: number; owner: string | undefined; expiresAt: number }
 
@@ -27,6 +28,10 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
   function isHeld(trainingId: string): boolean {
     const held = all.get(trainingId)
     return held?.owner !== undefined && held.expiresAt > now().getTime()
+  }
+
+  function lastEvent(run: Run, event: NewTimelineEvent | undefined): Pick<Run, 'lastEvent'> {
+    return event ? { lastEvent: { ...event, number: (run.lastEvent?.number ?? 0) + 1, at: now() } } : {}
   }
 
   function withHolder({ run, owner }: Held): Run {
@@ -95,7 +100,7 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
         ...(hold && { hold }),
         ...(lastStep !== undefined && { lastStep: Math.max(lastStep, run.lastStep ?? 0) }),
         ...(firstOutcome && { outcome: firstOutcome }),
-        ...(event && { lastEvent: { ...event, number: (run.lastEvent?.number ?? 0) + 1, at: now() } }),
+        ...lastEvent(run, event),
         ...(further && { phase }),
         ...(phase && { phaseTimes: { [phase]: now(), ...run.phaseTimes } }),
       })
@@ -116,12 +121,13 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
         crashes: 0,
       } as Run)
     },
-    async addAttempt(lease, attempt) {
+    async addAttempt(lease, attempt, event) {
       const held = heldBy(lease)
-      const known = held.run.attempts.some(({ number }) => number === attempt.number)
-      return put(held, known ? held.run : { ...held.run, attempts: [...held.run.attempts, attempt] })
+      const { run } = held
+      if (run.attempts.some(({ number }) => number === attempt.number)) return structuredClone(run)
+      return put(held, { ...run, attempts: [...run.attempts, attempt], ...lastEvent(run, event) })
     },
-    async changeAttempt(lease, number, change) {
+    async changeAttempt(lease, number, change, event) {
       const held = heldBy(lease)
       const { attempts, earlierAttempts } = held.run
       if (![...attempts, ...earlierAttempts].some((attempt) => attempt.number === number)) {
@@ -133,6 +139,7 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
         ...held.run,
         attempts: attempts.map(changed),
         earlierAttempts: earlierAttempts.map(changed),
+        ...lastEvent(held.run, event),
       })
     },
     async forgetAttempts(lease, numbers) {

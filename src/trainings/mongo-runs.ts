@@ -9,6 +9,7 @@
 import type { Db, Document } from 'mongodb'
 import { durable, fromNow, isDuplicateKey, literal } from '../mongo.ts'
 import { type Attempt, type EarlierRun, type Lease, LeaseLost, phases, type Run, type Runs } from './runs.ts'
+import type { NewTimelineEvent } from './timeline.ts'
 
 type StoredAttempt = Attempt & { readonly run: number }
 
@@ -148,10 +149,7 @@ export function mongoRuns(db: Db, deployment: string): Runs {
       if (hold) set.hold = literal(hold)
       if (lastStep !== undefined) set.lastStep = { $max: [lastStep, { $ifNull: ['$lastStep', 0] }] }
       if (outcome) set.outcome = { $ifNull: ['$outcome', literal(outcome)] }
-      if (event) {
-        const number = { $add: [{ $ifNull: ['$lastEvent.number', 0] }, 1] }
-        set.lastEvent = { $mergeObjects: [literal(event), { number, at: '$$NOW' }] }
-      }
+      Object.assign(set, lastEvent(event))
       const stages: Document[] = [{ $set: { token: '$token', ...set } }]
       if (hold === null) stages.push({ $unset: 'hold' })
       if (phase) {
@@ -184,18 +182,21 @@ export function mongoRuns(db: Db, deployment: string): Runs {
       const unchanged = { number: run.number, endedAt: { $exists: true } }
       return (await update(lease, [{ $replaceWith: next }], unchanged)) ?? (await readHeld(lease))
     },
-    async addAttempt(lease, attempt) {
+    async addAttempt(lease, attempt, event) {
       const { number } = await readHeld(lease)
       const absent = { number, 'attempts.number': { $ne: attempt.number } }
-      const stored = { ...attempt, run: number }
-      return (await update(lease, { $push: { attempts: stored } }, absent)) ?? (await readHeld(lease))
+      const attempts = { $concatArrays: ['$attempts', [literal({ ...attempt, run: number })]] }
+      const run = await update(lease, [{ $set: { attempts, ...lastEvent(event) } }], absent)
+      return run ?? (await readHeld(lease))
     },
-    async changeAttempt(lease, number, change) {
-      const set = Object.entries(change).flatMap(([name, value]) =>
-        value === undefined ? [] : [[`attempts.$.${name}`, value]],
-      )
-      if (set.length === 0) return readHeld(lease)
-      const run = await update(lease, { $set: Object.fromEntries(set) }, { 'attempts.number': number })
+    async changeAttempt(lease, number, change, event) {
+      const set = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined))
+      const changed = {
+        $cond: [{ $eq: ['$$each.number', number] }, { $mergeObjects: ['$$each', literal(set)] }, '$$each'],
+      }
+      const attempts = { $map: { input: '$attempts', as: 'each', in: changed } }
+      const known = { 'attempts.number': number }
+      const run = await update(lease, [{ $set: { attempts, ...lastEvent(event) } }], known)
       if (run) return run
       await readHeld(lease)
       throw new Error(`training ${lease.trainingId} has no attempt ${number}`)
@@ -269,6 +270,13 @@ export function mongoRuns(db: Db, deployment: string): Runs {
       return withHolders([{ $match: ours }, { $sort: { startedAt: -1, _id: -1 } }, { $limit: limit }])
     },
   }
+}
+
+/** It gets the next number, and the database's time. */
+function lastEvent(event: NewTimelineEvent | undefined): Document {
+  if (!event) return {}
+  const number = { $add: [{ $ifNull: ['$lastEvent.number', 0] }, 1] }
+  return { lastEvent: { $mergeObjects: [literal(event), { number, at: '$$NOW' }] } }
 }
 
 function held({ trainingId, owner, token }: Lease) {

@@ -72,6 +72,9 @@ export type Attempt = {
   readonly suspectedLeak?: boolean
 }
 
+/** Fields of an attempt that a step may set. */
+export type AttemptChange = Partial<Omit<Attempt, 'number' | 'name'>>
+
 /** How a job ended, decided once and never changed; the existing document follows it. */
 export type Outcome = {
   readonly ending: Reason | 'trained' | 'trained-in-part' | 'cancelled'
@@ -218,9 +221,13 @@ export interface Runs {
   change(lease: Lease, change: RunChange): Promise<Run>
   /** The next run of a training whose run has ended; one that has not is left as it is. Throws LeaseLost. */
   restart(lease: Lease): Promise<Run>
-  /** Adds an attempt; one with that number is there already: left as it is. Numbers count over all runs. Throws LeaseLost. */
-  addAttempt(lease: Lease, attempt: Attempt): Promise<Run>
-  changeAttempt(lease: Lease, number: number, change: Partial<Omit<Attempt, 'number' | 'name'>>): Promise<Run>
+  /**
+   * Adds an attempt, and makes `event` the last one, in one write; one with that number is there already: all is left as it
+   * is. Numbers count over all runs. Throws LeaseLost.
+   */
+  addAttempt(lease: Lease, attempt: Attempt, event?: NewTimelineEvent): Promise<Run>
+  /** Sets fields of an attempt, and makes `event` the last one, in one write. Throws LeaseLost. */
+  changeAttempt(lease: Lease, number: number, change: AttemptChange, event?: NewTimelineEvent): Promise<Run>
   /**
    * Drops attempts that are torn down; others stay, whatever is asked. What they leave is `forgottenUpTo`, so that no name
    * is ever given twice. Throws LeaseLost.

@@ -203,6 +203,21 @@ describeBoth('runs', (world) => {
     expect(await runs.withMachines()).toEqual([])
   })
 
+  test('an attempt is told of in the write that adds or changes it, and a repeated order is told once', async () => {
+    const { lease } = await acquire()
+    const event = { trainingId: id, worker: 'one', token: 1, kind: 'attempt', message: '$$NOW' }
+    const added = await runs.addAttempt(lease, attempt(1), event)
+    expect(added.lastEvent).toEqual({ ...event, number: 1, at: expect.any(Date) })
+    const again = await runs.addAttempt(lease, attempt(1), { ...event, message: 'again' })
+    expect(again.lastEvent).toEqual(added.lastEvent)
+    const gone = { ...event, message: 'gone', data: { costUsd: 0.2 } }
+    const changed = await runs.changeAttempt(lease, 1, { costUsd: 0.2 }, gone)
+    expect(changed).toMatchObject({ attempts: [{ costUsd: 0.2 }], lastEvent: { ...gone, number: 2 } })
+    expect((await runs.changeAttempt(lease, 1, { host: '$x' })).lastEvent).toMatchObject({ number: 2 })
+    await expect(runs.changeAttempt(lease, 9, { host: 'x' }, event)).rejects.toThrow('has no attempt 9')
+    expect((await runs.read(id))?.lastEvent).toMatchObject({ number: 2 })
+  })
+
   test('changing an attempt that there is none of is an error, not a lost lease', async () => {
     const { lease } = await acquire()
     await expect(runs.changeAttempt(lease, 3, { host: 'x' })).rejects.toThrow('has no attempt 3')

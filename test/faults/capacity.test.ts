@@ -97,6 +97,23 @@ test('where nothing can be had the job waits in the queue, and trains when there
   expect(world.machines.made()).toHaveLength(1)
 })
 
+test('one that waits and is found RUNNING without a place goes back to the queue, not past the limit', async () => {
+  const { world, id } = await queued({ maxRunning: 1 })
+  nothing(world)
+  await untilHeld(world, id)
+  world.machines.drought('on-demand', false)
+  const other = await insertJob(world)
+  await world.clock.runUntil(() => world.machines.made().some(({ running }) => running), hour)
+  world.trainings.set(id, { status: 'RUNNING' }) // as the worker leaves it that dies between the place and the document
+  await world.clock.runUntil(() => allEnded(world, [id, other]), 4 * hour)
+  expect(world.mostRunning()).toBe(1)
+  expect(await brokenPromises(world, [id, other])).toEqual([])
+  expect([id, other].map((each) => world.trainings.document(each)?.status)).toEqual([
+    'COMPLETED',
+    'COMPLETED',
+  ])
+})
+
 test('after the time to wait it ends, refunded, with a sentence that says why', async () => {
   const { world, id } = await queued()
   nothing(world)

@@ -1,7 +1,7 @@
 /** What must be true when everything has ended, however it went. Each broken promise is a sentence. */
 import { spokenFor } from '../../src/ledger/budget.ts'
 import { endings } from '../../src/pipeline/endings.ts'
-import type { Attempt } from '../../src/trainings/runs.ts'
+import { type Attempt, launched } from '../../src/trainings/runs.ts'
 import type { TimelineEvent } from '../../src/trainings/timeline.ts'
 import { refundRange } from './expected-refund.ts'
 import type { World } from './world.ts'
@@ -101,8 +101,11 @@ export async function brokenPromises(
       const told = timeline.filter(({ kind, data }) => kind === 'phase' && data?.phase === phase)
       must(told.length > 0, `${id}: its timeline doesn't tell that it was ${phase}`)
     }
+    broken.push(...untold([...run.earlierAttempts, ...run.attempts], timeline))
     if (!cutCheckpoints.has(id)) broken.push(...lostSteps(world, run.attempts, timeline))
-    must(timeline.at(-1)?.kind === 'outcome', `${id}: its timeline ends with ${timeline.at(-1)?.kind}`)
+    // What the reaper removes later is told after it.
+    const last = timeline.findLast(({ kind, data }) => kind !== 'attempt' || data?.offer)
+    must(last?.kind === 'outcome', `${id}: its timeline ends with ${last?.kind}`)
   }
 
   must(
@@ -125,6 +128,25 @@ export async function brokenPromises(
   return broken
 }
 
+/** Whoever reads the timeline knows of every machine, and how it failed; of one that was refused, only that it is gone. */
+function untold(attempts: readonly Attempt[], timeline: readonly TimelineEvent[]): readonly string[] {
+  return attempts.filter(launched).flatMap(({ name, number, failure, tornDownAt }) => {
+    const ofIt = timeline.filter(({ kind, data }) => kind === 'attempt' && data?.number === number)
+    const words = `attempt ${number} failed: ${failure?.detail}`
+    const missing = {
+      'was ordered': failure?.reason !== 'no-capacity' && !ofIt.some(({ data }) => data?.offer),
+      failed:
+        failure &&
+        failure.reason !== 'no-capacity' &&
+        !timeline.some(({ kind, message }) => kind === 'failure' && message === words),
+      'is gone': tornDownAt && !ofIt.some(({ data }) => !data?.offer),
+    }
+    return Object.entries(missing).flatMap(([what, isMissing]) =>
+      isMissing ? [`its timeline does not tell that ${name} ${what}`] : [],
+    )
+  })
+}
+
 /** A checkpoint that was said to be safe is gone on with, by every machine that is ordered after that. */
 function lostSteps(
   world: World,
@@ -135,7 +157,7 @@ function lostSteps(
     const began = timeline.findIndex(
       ({ kind, data }) => kind === 'attempt' && data?.number === number && data?.offer,
     )
-    if (began < 0) return [] // its worker died before it told of it
+    if (began < 0) return [] // no machine came of it: untold() looks
     const ofThisRun = timeline.slice(0, began).findLastIndex(({ kind }) => kind === 'outcome') + 1
     const safe = timeline
       .slice(ofThisRun, began)

@@ -4,6 +4,7 @@ import { memoryBudget } from '../../src/ledger/memory-budget.ts'
 import { memoryAlerts } from '../../src/notify/memory-alerts.ts'
 import { watchLeaks } from '../../src/notify/watch-leaks.ts'
 import { memoryRuns } from '../../src/trainings/memory-runs.ts'
+import { memoryTimeline } from '../../src/trainings/memory-timeline.ts'
 import { attempt, name, order, trainingId } from '../cloud/samples.ts'
 import { manualClock } from '../support/manual-clock.ts'
 
@@ -14,6 +15,7 @@ const limits = { dayUsd: 100, monthUsd: 100 }
 async function suspected({ launched = true } = {}) {
   const clock = manualClock()
   const runs = memoryRuns(clock.now)
+  const timeline = memoryTimeline()
   const budget = memoryBudget()
   const alerts = memoryAlerts(clock.now)
   const trouble: { error?: Error } = {}
@@ -32,7 +34,8 @@ async function suspected({ launched = true } = {}) {
   const { lease } = (await runs.acquire(trainingId, 'worker', minute)) ?? {}
   if (!lease) throw new Error('nobody else is there')
   await runs.addAttempt(lease, attempt({ suspectedLeak: true }))
-  await runs.change(lease, { endedAt: clock.now() })
+  const event = { trainingId, worker: 'worker', token: 1, kind: 'outcome', message: 'trained' }
+  await runs.change(lease, { endedAt: clock.now(), event })
   await runs.release(lease)
   await alerts.raise(`leak:${name}`, { severity: 'critical', title: 'it may still be there', text: '' })
   await clock.advance(30 * minute)
@@ -42,8 +45,9 @@ async function suspected({ launched = true } = {}) {
     alerts,
     budget,
     machines,
+    told: async () => (await timeline.read(trainingId)).map(({ message }) => message),
     trouble,
-    look: () => watchLeaks({ clock, runs, alerts, budget, machines, worker: 'reaper' }),
+    look: () => watchLeaks({ clock, runs, timeline, alerts, budget, machines, worker: 'reaper' }),
     attempt: async () => (await runs.read(trainingId))?.attempts[0],
     standing: async () => (await alerts.standing()).map(({ key }) => key),
   }
@@ -51,8 +55,9 @@ async function suspected({ launched = true } = {}) {
 
 describe('the watch for leaks', () => {
   test('closes a run’s books and clears its alert once the machine is proved to be gone', async () => {
-    const { look, attempt, standing, budget, machines, clock } = await suspected()
+    const { look, told, attempt, standing, budget, machines, clock } = await suspected()
     await look()
+    expect(await told()).toEqual(['trained', 'attempt 1: the machine is gone'])
     expect(machines.left()).toEqual([])
     expect(await standing()).toEqual([])
     const { launchedAt, tornDownAt, costUsd, suspectedLeak } = (await attempt()) ?? {}

@@ -14,7 +14,7 @@ import { type Estimates, estimatesOn } from '../estimates.ts'
 import { reportOf } from '../failure-report.ts'
 import type { Job } from '../job.ts'
 import { findCheckpoint } from './checkpoint.ts'
-import { announce, describe, dollars } from './offer-words.ts'
+import { describe, dollars, ordered } from './offer-words.ts'
 import { inTurn, isSpoiled, refusalsOf, wasRefused, whyNone } from './refusals.ts'
 import { mustFitBudget } from './reserve.ts'
 import { findShipped, type Shipped } from './ship.ts'
@@ -63,8 +63,8 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
   const offers = await machines.offers(need)
   const left = offers.filter((each) => !isSpoiled(each, job.run))
   const [cheapest] = left
-  const ordered = attempts.filter((each) => !wasRefused(each))
-  if (ordered.length >= job.settings.maxAttempts) throw tooManyMachines(ordered)
+  const had = attempts.filter((each) => !wasRefused(each))
+  if (had.length >= job.settings.maxAttempts) throw tooManyMachines(had)
   if (!cheapest) throw noCapacity(offers, job, need.gpuMemoryGb)
 
   const estimates = await estimatesOn(job, plan, left)
@@ -95,8 +95,9 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
     reservedUsd,
     estimate: estimates(offer).recipe,
   }
-  await job.addAttempt(attempt)
-  await announce(job, attempt)
+  // A job that waits only shows it to who looks now: most of its orders come to nothing. One that is had is told (provision.ts).
+  if (job.run.waiting) job.show(...ordered(attempt))
+  await job.addAttempt(attempt, job.run.waiting ? undefined : ordered(attempt))
   return attempt
 }
 
@@ -126,12 +127,13 @@ function timesOn(
 async function recordFailure(job: Job, attempt: Attempt, failure: Failure): Promise<void> {
   const { reason, message: detail, excludes } = failure
   const known = job.run.attempts.find(({ number }) => number === attempt.number)
-  await job.changeAttempt(attempt.number, { failure: { reason, detail, ...(excludes && { excludes }) } })
   const message = `attempt ${attempt.number} failed: ${detail}`
-  const report = reportOf(job, failure, known)
+  const telling = ['failure', message, reportOf(job, failure, known)] as const
   // A job that waits tries again and again: what is refused as before is history to nobody.
-  if (reason === 'no-capacity' && job.run.waiting) job.show('failure', message, report)
-  else await job.tell('failure', message, report)
+  const isHistory = reason !== 'no-capacity' || !job.run.waiting
+  if (!isHistory) job.show(...telling)
+  const noted = { reason, detail, ...(excludes && { excludes }) }
+  await job.changeAttempt(attempt.number, { failure: noted }, isHistory ? telling : undefined)
 }
 
 /** What the job may cost pays for none of the offers that are left. */
@@ -166,10 +168,10 @@ function noCapacity(offers: readonly Offer[], job: Job, memoryGb: number): Failu
 }
 
 /** No wait would help: the last machine's trouble ends the job. */
-function tooManyMachines(ordered: readonly Attempt[]): Failure {
-  const reason = ordered.at(-1)?.failure?.reason ?? 'machine-lost'
+function tooManyMachines(had: readonly Attempt[]): Failure {
+  const reason = had.at(-1)?.failure?.reason ?? 'machine-lost'
   const ending = reason === 'no-capacity' ? 'machine-lost' : reason
-  return new Failure(ending, `${ordered.length} machines were had`, { evidence: list(ordered) })
+  return new Failure(ending, `${had.length} machines were had`, { evidence: list(had) })
 }
 
 function list(attempts: readonly Attempt[]): string {

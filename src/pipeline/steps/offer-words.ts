@@ -1,15 +1,15 @@
 /** Offers and attempts, as the timeline and reports name them. */
 import type { Offer } from '../../cloud/machines.ts'
 import type { Attempt } from '../../trainings/runs.ts'
-import type { Job } from '../job.ts'
+import type { Telling } from '../job.ts'
 
-/** A job that waits only shows it to who looks now: most of its orders come to nothing. One that is had is told (provision.ts). */
-export async function announce(job: Job, attempt: Attempt, isHad = false): Promise<void> {
-  const { number, offer, deadline } = attempt
-  const message = `attempt ${number}: ${describe(offer)}`
-  const data = { number, offer, deadline }
-  if (job.run.waiting && !isHad) job.show('attempt', message, data)
-  else await job.tell('attempt', message, data)
+export function ordered({ number, offer, deadline }: Attempt): Telling {
+  return ['attempt', `attempt ${number}: ${describe(offer)}`, { number, offer, deadline }]
+}
+
+/** After the proof: `costUsd` is what the books were closed with. */
+export function gone(number: number, costUsd: number): Telling {
+  return ['attempt', `attempt ${number}: the machine is gone`, { number, costUsd }]
 }
 
 export function describe({ type, zone, market, gpu, usdPerHour }: Offer): string {

@@ -6,7 +6,7 @@ import type { Attempt } from '../../trainings/runs.ts'
 import type { Job } from '../job.ts'
 import { machineLost } from '../machine-watch.ts'
 import { consoleOf } from './explain.ts'
-import { announce } from './offer-words.ts'
+import { ordered } from './offer-words.ts'
 import { onMachine } from './on-machine.ts'
 import { reserve } from './reserve.ts'
 
@@ -30,14 +30,15 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
   )
   const { instanceId, host: address, launchedAt, warning } = machine
   const paidUntil = new Date(launchedAt.getTime() + lifetimeSeconds * 1000)
-  await job.changeAttempt(number, {
+  const known = {
     instanceId,
     host: address,
     launchedAt,
     deadline: paidUntil < deadline ? paidUntil : deadline,
-  })
+  }
+  const isNews = job.run.waiting !== undefined && !attempt.instanceId
+  await job.changeAttempt(number, known, isNews ? ordered(attempt) : undefined)
   if (warning) await job.tell('warning', warning)
-  if (job.run.waiting && !attempt.instanceId) await announce(job, attempt, true)
 
   job.show('activity', `waiting for ${instanceId} to boot`)
   const host = await onMachine(

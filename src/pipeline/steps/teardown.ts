@@ -9,6 +9,7 @@ import { closedBooks } from '../cost.ts'
 import type { Job } from '../job.ts'
 import { within } from '../limits.ts'
 import type { Clock } from '../ports.ts'
+import { gone } from './offer-words.ts'
 
 /** Pauses between tries, in milliseconds: a cloud that stumbles once is no reason to wake somebody. */
 const pauses = [2_000, 10_000] as const
@@ -54,8 +55,8 @@ async function release(job: Job, attempt: Attempt): Promise<void> {
   } catch (error) {
     if (error instanceof LeaseLost) throw error
     const cause = error instanceof Error ? error.message : String(error)
-    await job.changeAttempt(attempt.number, { suspectedLeak: true })
-    await job.tell('warning', `attempt ${attempt.number}: the machine may still exist`, { cause })
+    const doubt = `attempt ${attempt.number}: the machine may still exist`
+    await job.changeAttempt(attempt.number, { suspectedLeak: true }, ['warning', doubt, { cause }])
     await alerts.raise(`leak:${attempt.name}`, {
       severity: 'critical',
       title: `${attempt.name} may still be running`,
@@ -66,13 +67,12 @@ async function release(job: Job, attempt: Attempt): Promise<void> {
   const known = job.run.attempts.find(({ number }) => number === attempt.number) ?? attempt
   const books = closedBooks(known, released, clock.now())
   const costUsd = await budget.settle(attempt.name, books.costUsd)
-  await job.changeAttempt(attempt.number, { ...books, costUsd })
   if (released.warning) await job.tell('warning', released.warning)
   await alerts.clear(`leak:${attempt.name}`, `${attempt.name} is gone.`)
-  const message = `attempt ${attempt.number}: the machine is gone`
-  const data = { number: attempt.number, costUsd }
-  if (job.run.waiting && !books.launchedAt) job.show('attempt', message, data)
-  else await job.tell('attempt', message, data)
+  const telling = gone(attempt.number, costUsd)
+  const isHistory = books.launchedAt !== undefined || !job.run.waiting
+  if (!isHistory) job.show(...telling)
+  await job.changeAttempt(attempt.number, { ...books, costUsd }, isHistory ? telling : undefined)
 }
 
 async function insist<T>(work: () => Promise<T>, clock: Clock, signal: AbortSignal): Promise<T> {
