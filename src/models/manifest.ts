@@ -12,6 +12,11 @@ export function manifestRef(trainingId: string): ObjectRef {
   return { bucket: 'work', key: `manifests/${trainingId}.json` }
 }
 
+/** Where 0.1.0 wrote it. Whoever upgrades in the middle of a job finds it there, and trains nothing again. */
+function earlierManifestRef(trainingId: string): ObjectRef {
+  return { bucket: 'models', key: `loras/${trainingId}/manifest.json` }
+}
+
 /** JSON has no dates: read from text, kept as a date. */
 const dateSchema = z.union([z.date(), z.iso.datetime({ offset: true }).transform((text) => new Date(text))])
 
@@ -128,9 +133,11 @@ export async function readManifest(
   store: Pick<Store, 'info' | 'read'>,
   trainingId: string,
 ): Promise<Manifest | undefined> {
-  const ref = manifestRef(trainingId)
-  if (!(await store.info(ref))) return undefined
-  return parseManifest((await store.read(ref, { maxBytes: 4_000_000 })).toString())
+  for (const ref of [manifestRef(trainingId), earlierManifestRef(trainingId)]) {
+    if (!(await store.info(ref))) continue
+    return parseManifest((await store.read(ref, { maxBytes: 4_000_000 })).toString())
+  }
+  return undefined
 }
 
 export function parseManifest(text: string): Manifest {

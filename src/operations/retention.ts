@@ -73,7 +73,7 @@ async function removeLeftovers(store: Store, run: Run): Promise<void> {
   for (const object of left) await store.remove(object)
 }
 
-/** Nothing where there is no manifest to go by: a release before this one kept it beside the model. */
+/** Nothing where there is no manifest to go by. */
 async function unlisted(
   store: Store,
   published: readonly ObjectRef[],
@@ -82,5 +82,5 @@ async function unlisted(
   const manifest = await readManifest(store, trainingId)
   if (!manifest) return []
   const listed = new Set([...manifest.models, ...manifest.samples].map(({ key }) => key))
-  return published.filter(({ key }) => !listed.has(key))
+  return published.filter(({ key }) => !listed.has(key) && !key.endsWith('/manifest.json'))
 }
