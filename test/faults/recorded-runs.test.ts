@@ -54,16 +54,19 @@ test.each(versions)('a training that %s had a checkpoint of does not begin again
   expect(steps[0]).toBe(5)
 })
 
-test.each(versions)('a model that %s had shipped is registered as it is, and not trained again', async (version) => {
-  const recorded = readRecording(version, 'shipped')
-  const { world, run } = await takeUp(recorded)
-  expect(run?.attempts).toHaveLength(recorded.run.attempts.length)
-  expect(world.machines.made()).toEqual([])
-  const [model] = world.models.all()
-  const manifest = recorded.objects.find(({ key }) => key.endsWith('manifest.json'))
-  const shipped = JSON.parse(Buffer.from(String(manifest?.body), 'base64').toString())
-  expect(model?.modelFileUrl).toBe(shipped.models[0].url)
-})
+test.each(versions)(
+  'a model that %s had shipped is registered as it is, and not trained again',
+  async (version) => {
+    const recorded = readRecording(version, 'shipped')
+    const { world, run } = await takeUp(recorded)
+    expect(run?.attempts).toHaveLength(recorded.run.attempts.length)
+    expect(world.machines.made()).toEqual([])
+    const [model] = world.models.all()
+    const manifest = recorded.objects.find(({ key }) => key.endsWith('manifest.json'))
+    const shipped = JSON.parse(Buffer.from(String(manifest?.body), 'base64').toString())
+    expect(model?.modelFileUrl).toBe(shipped.models[0].url)
+  },
+)
 
 test.each(versions)('a run that %s ended is left as it is', async (version) => {
   const recorded = readRecording(version, 'ended')
