@@ -4,6 +4,7 @@
  */
 import { downloadFile, listFiles, modelInfo } from '@huggingface/hub'
 import { z } from 'zod'
+import { fetch } from '../fetch.ts'
 import { isConnectionError, isTransientStatus, type RetryPolicy, retry } from '../retry.ts'
 import type { Secret } from '../secret.ts'
 import { explainRefusal, HubRefusal } from './refusals.ts'

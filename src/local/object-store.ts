@@ -9,6 +9,7 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fetch } from '../fetch.ts'
 import { Secret } from '../secret.ts'
 
 export type ObjectStoreOptions = {

@@ -1,5 +1,6 @@
 /** ComfyUI by way of ComfyDeploy: its API is told of a link and fetches the file by itself. */
 import { z } from 'zod'
+import { fetch } from '../fetch.ts'
 import { isConnectionError, isTransientStatus, type RetryPolicy, retry } from '../retry.ts'
 import type { Secret } from '../secret.ts'
 import { cut } from '../text.ts'
