@@ -10,7 +10,8 @@ test('a connection that is closed while the answer waits to be read ends no proc
     socket.on('close', () => closed.resolve())
     socket.once('data', () => {
       socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`)
-      socket.end(body)
+      socket.write(body)
+      socket.end()
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
