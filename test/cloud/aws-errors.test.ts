@@ -57,7 +57,8 @@ test.each(['Unsupported argument: foo', 'the service is Unavailable', 'InternalE
 
 test('a connection that broke may work in a while', () => {
   const error = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
-  expect(awsRefusal(error)?.verdict).toBe('back-off')
+  expect(awsRefusal(error)).toMatchObject({ verdict: 'back-off', message: 'read ECONNRESET' })
+  expect(orderFailure(error, offer()).evidence).toBe('read ECONNRESET')
 })
 
 test('an order without capacity says what was asked for, where, and why not', () => {

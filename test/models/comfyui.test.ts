@@ -260,6 +260,23 @@ describe('bellows sync', () => {
     await expect(sync()).rejects.toThrow()
   })
 
+  it('waits its time before it asks a worker again that did not answer', async () => {
+    let asked = 0
+    handle = (request, response) => {
+      if (request.url === '/comfyui/files') asked++
+      response.writeHead(500).end()
+    }
+    const stop = new AbortController()
+    const failed = Promise.withResolvers<void>()
+    const options = { from: address, token, to: folder, retry: { attempts: 1 }, signal: stop.signal }
+    const watching = watchComfyUi(options, 3_600_000, () => failed.resolve())
+    await failed.promise
+    for (let answered = 0; answered < 20; answered++) await (await fetch(address)).text()
+    expect(asked).toBe(1)
+    stop.abort()
+    await watching
+  })
+
   it('keeps watching through a failure until it is told to stop', async () => {
     offer()
     const stop = new AbortController()

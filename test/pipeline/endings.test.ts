@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { type Reason, reasons } from '../../src/failure.ts'
-import { endings, refundPoints, worthAnotherMachine } from '../../src/pipeline/endings.ts'
+import { endings, refundPoints, sentenceFor, worthAnotherMachine } from '../../src/pipeline/endings.ts'
 
 /** What a job can make happen by its own wishes, its image or its owner. */
 const ownDoing: readonly Reason[] = ['trainer-refused', 'trainer-diverged', 'out-of-memory']
@@ -41,8 +41,10 @@ test('cancelled before its first step, a job still pays for its machine', () => 
   expect(refundPoints('cancelled', { ...facts, trainedSteps: 0 })).toBe(850)
 })
 
-test('a bad dataset is worth no second machine, a lost machine is worth five', () => {
+test('a bad dataset is worth no second machine, a full disk or a crash is worth one, a lost machine five', () => {
   expect(worthAnotherMachine('bad-dataset', 1)).toBe(false)
+  for (const reason of ['disk-full', 'trainer-crashed', 'trainer-hung'] as const)
+    expect([1, 2].map((times) => worthAnotherMachine(reason, times))).toEqual([true, false])
   expect(worthAnotherMachine('machine-lost', 5)).toBe(true)
   expect(worthAnotherMachine('machine-lost', 6)).toBe(false)
 })
@@ -56,4 +58,11 @@ test('a job waits for money for up to 32 days, for our settings and its account 
     misconfigured: { retryMs: 10 * minute, atMostMs: 1_440 * minute },
     'too-many-failures': { retryMs: 10 * minute, atMostMs: 1_440 * minute },
   })
+})
+
+test.each([
+  [1000, 0, 'No points have been returned: they paid for what was used.'],
+  [1000, 1, '1 of 1000 points have been returned; the rest paid for what was used.'],
+])('of %i points %i came back: “%s”', (charged, refund, words) => {
+  expect(sentenceFor('trainer-crashed', 'exit code 1', { charged, refund })).toContain(words)
 })

@@ -1,6 +1,6 @@
-import { BSON, ObjectId } from 'mongodb'
+import { BSON, Decimal128, Double, Int32, Long, ObjectId } from 'mongodb'
 import { expect, test } from 'vitest'
-import { notUnderstood, ownerOf, trainingFrom } from '../../src/trainings/training-document.ts'
+import { clampPercent, notUnderstood, ownerOf, trainingFrom } from '../../src/trainings/training-document.ts'
 
 const megabytes = 'n'.repeat(15_000_000)
 const document = {
@@ -65,4 +65,24 @@ test('text is cut between characters', () => {
 test('a document whose _id is an object of any shape can be told as not understood', () => {
   for (const _id of [{ toString: 'x' }, { toJSON: 'x' }, { _bsontype: 'x' }, { _bsontype: 'ObjectId' }])
     expect(notUnderstood({ _id, status: 'QUEUED' })).toMatch(/its _id is an object, neither an ObjectId/)
+})
+
+test('numbers of every kind that BSON has are read as numbers', () => {
+  const kinds = [
+    1200,
+    Long.fromNumber(1200),
+    new Int32(1200),
+    new Double(1200),
+    Decimal128.fromString('1200'),
+  ]
+  expect(kinds.map((steps) => trainingFrom({ ...document, steps }).steps)).toEqual(Array(5).fill(1200))
+})
+
+test.each([
+  [-1, 0],
+  [33.333, 33.3],
+  [99.97, 100],
+  [100.6, 100],
+])('progress of %d %% is shown as %d', (given, shown) => {
+  expect(clampPercent(given)).toBe(shown)
 })
