@@ -24,6 +24,17 @@ export function costSoFar(attempts: readonly Attempt[], now: Date): number {
   return attempts.reduce((sum, attempt) => sum + attemptCost(attempt, now), 0)
 }
 
+/** What its owner pays of that: a machine that failed costs him until then, however long its end takes. */
+export function ownersCost(attempts: readonly Attempt[], now: Date): number {
+  const costs = attempts.map((attempt) => {
+    const failedAt = attempt.failure?.at
+    const { costUsd: _, ...open } = attempt
+    const cost = attemptCost(attempt, now)
+    return failedAt ? Math.min(cost, attemptCost({ ...open, tornDownAt: failedAt }, now)) : cost
+  })
+  return costs.reduce((sum, cost) => sum + cost, 0)
+}
+
 /** What an attempt's books say once its machine was seen terminated. */
 export function closedBooks(attempt: Attempt, { launchedAt: seen }: Released, tornDownAt: Date) {
   const launchedAt = attempt.launchedAt ?? seen

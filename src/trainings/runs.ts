@@ -64,7 +64,13 @@ export type Attempt = {
   /** By the cloud's clock; absent: no machine was seen. */
   readonly launchedAt?: Date
   readonly readyAt?: Date
-  readonly failure?: { readonly reason: Reason; readonly detail: string; readonly excludes?: Excludes }
+  readonly failure?: {
+    readonly reason: Reason
+    readonly detail: string
+    readonly excludes?: Excludes
+    /** Absent in those of 0.1.0. */
+    readonly at?: Date
+  }
   /** Seen `terminated` and stack removed; absent: it may still exist. */
   readonly tornDownAt?: Date
   readonly costUsd?: number

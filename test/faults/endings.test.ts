@@ -318,7 +318,7 @@ test('a machine whose GPU breaks is left for one of another offer, with the chec
   })
   expect(job.document?.status).toBe('COMPLETED')
   const [first, second] = job.run?.attempts ?? []
-  expect(first?.failure).toEqual({ reason: 'machine-broken', detail: 'the GPU reported Xid 79' })
+  expect(first?.failure).toMatchObject({ reason: 'machine-broken', detail: 'the GPU reported Xid 79' })
   expect(second?.offer.zone).not.toBe(first?.offer.zone)
   expect(job.failures[0]?.data?.evidence).toContain('Xid 79: off the bus')
 })

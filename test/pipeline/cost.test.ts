@@ -6,6 +6,7 @@ import {
   closedBooks,
   committedUsd,
   costSoFar,
+  ownersCost,
   reservationUsd,
 } from '../../src/pipeline/cost.ts'
 import type { Attempt } from '../../src/trainings/runs.ts'
@@ -59,6 +60,16 @@ test('a machine that an earlier release noted without its launch is paid from it
 test('what all machines of a job cost is the sum of each', () => {
   const attempts = [attempt, { ...attempt, launchedAt, tornDownAt }, { ...attempt, costUsd: 0.25 }]
   expect(costSoFar(attempts, muchLater)).toBeCloseTo(0.65)
+})
+
+test('an owner pays for a machine that failed until it failed, whether its books are closed or not', () => {
+  const failure = { reason: 'machine-lost', detail: 'gone', at: new Date('2026-11-23T13:03:00Z') } as const
+  const failed = { ...attempt, launchedAt, failure }
+  expect(ownersCost([failed], muchLater)).toBeCloseTo(0.2)
+  expect(ownersCost([{ ...failed, tornDownAt, costUsd: 0.4 }], muchLater)).toBeCloseTo(0.2)
+  const { at: _, ...earlier } = failure
+  expect(ownersCost([{ ...failed, failure: earlier }, failed], tornDownAt)).toBeCloseTo(0.6)
+  expect(ownersCost([{ ...attempt, failure }], muchLater)).toBe(0)
 })
 
 test('the books of a released machine have the launch that it was noted with, else the one that was seen', () => {

@@ -10,7 +10,7 @@ import { LeaseLost } from '../../trainings/runs.ts'
 import type { TrainingResult } from '../../trainings/trainings.ts'
 import { workerFault } from '../../worker-fault.ts'
 import { messageOf } from '../beside.ts'
-import { costSoFar } from '../cost.ts'
+import { ownersCost } from '../cost.ts'
 import { type EndingName, endings, type RefundFacts, refundPoints, sentenceFor } from '../endings.ts'
 import { reportOf } from '../failure-report.ts'
 import { Cancelled, HandOver, type Job, WorkerAtFault } from '../job.ts'
@@ -93,7 +93,7 @@ async function refundFacts({ ports, run, settings }: Job): Promise<RefundFacts> 
     charged: charge ? -charge.points : 0,
     trainedSteps: run.lastStep ?? 0,
     plannedSteps: run.plan?.steps ?? 0,
-    spent: Math.ceil(costSoFar(run.attempts, ports.clock.now()) * settings.pointsPerUsd),
+    spent: Math.ceil(ownersCost(run.attempts, ports.clock.now()) * settings.pointsPerUsd),
   }
 }
 

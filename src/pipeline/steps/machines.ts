@@ -132,7 +132,7 @@ async function recordFailure(job: Job, attempt: Attempt, failure: Failure): Prom
   // A job that waits tries again and again: what is refused as before is history to nobody.
   const isHistory = reason !== 'no-capacity' || !job.run.waiting
   if (!isHistory) job.show(...telling)
-  const noted = { reason, detail, ...(excludes && { excludes }) }
+  const noted = { reason, detail, at: job.ports.clock.now(), ...(excludes && { excludes }) }
   await job.changeAttempt(attempt.number, { failure: noted }, isHistory ? telling : undefined)
 }
 
