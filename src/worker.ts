@@ -23,7 +23,7 @@ import { watchLeaks } from './notify/watch-leaks.ts'
 import { watchWorkers } from './notify/watch-workers.ts'
 import { preflight } from './operations/preflight.ts'
 import { sweepRetention } from './operations/retention.ts'
-import { startClaimLoop } from './pipeline/claim-loop.ts'
+import { type ClaimLoop, startClaimLoop } from './pipeline/claim-loop.ts'
 import type { Clock } from './pipeline/ports.ts'
 import { sweepScratch } from './pipeline/scratch.ts'
 import { withoutImage } from './recipes/offerings.ts'
@@ -75,10 +75,42 @@ export async function startWorker(
   if (removed.length > 0) log.info({ removed }, 'temporary folders of processes that are gone')
   const clients = await connecting
   const { ports, comfyUiFolder: folder } = clients
-  const metrics = createMetrics(() => loop.active().length)
+  const metrics = createMetrics(() => loop?.active().length ?? 0)
   let lastLookAt: Date | undefined
 
-  const loop = startClaimLoop({
+  let loop: ClaimLoop | undefined // once the status page listens
+
+  const isRecent = (look: Date | undefined): boolean =>
+    look !== undefined &&
+    ports.clock.now().getTime() - look.getTime() < 60_000 + config.BELLOWS_POLL_SECONDS * 3000
+  const status = statusOf({
+    worker: settings.worker,
+    ports,
+    budget: settings.budget,
+    active: () => loop?.active() ?? [],
+    health: () => ({
+      healthy: isRecent(lastLookAt) && loop?.unfit().length === 0,
+      active: loop?.active().length ?? 0,
+      lastLookAt,
+    }),
+  })
+  const web = await startWeb({
+    host: config.BELLOWS_HOST,
+    port: config.BELLOWS_PORT,
+    hostNames: config.BELLOWS_HOST_NAMES ?? [],
+    statusToken: config.BELLOWS_STATUS_TOKEN,
+    status,
+    metrics: metrics.registry,
+    files: folder && (() => listWithLinks(folder, ports.store)),
+    token: config.BELLOWS_COMFYUI_TOKEN,
+  }).catch(async (error: NodeJS.ErrnoException) => {
+    await clients.close()
+    const { BELLOWS_HOST: host, BELLOWS_PORT: port } = config
+    throw new StartRefused([
+      `The status page can't listen on ${host}, port ${port} (BELLOWS_HOST, BELLOWS_PORT): ${error.code ?? error.message}`,
+    ])
+  })
+  const claiming = startClaimLoop({
     ports,
     settings,
     limits: { running: config.BELLOWS_MAX_RUNNING, runningPerOwner: config.BELLOWS_MAX_RUNNING_PER_OWNER },
@@ -97,30 +129,7 @@ export async function startWorker(
     onError: (error, job) =>
       log.error({ err: error, ...(job && { job }) }, job ? 'job left unfinished' : 'no answer'),
   })
-  const isRecent = (look: Date | undefined): boolean =>
-    look !== undefined &&
-    ports.clock.now().getTime() - look.getTime() < 60_000 + config.BELLOWS_POLL_SECONDS * 3000
-  const status = statusOf({
-    worker: settings.worker,
-    ports,
-    budget: settings.budget,
-    active: loop.active,
-    health: () => ({
-      healthy: isRecent(lastLookAt) && loop.unfit().length === 0,
-      active: loop.active().length,
-      lastLookAt,
-    }),
-  })
-  const web = await startWeb({
-    host: config.BELLOWS_HOST,
-    port: config.BELLOWS_PORT,
-    hostNames: config.BELLOWS_HOST_NAMES ?? [],
-    statusToken: config.BELLOWS_STATUS_TOKEN,
-    status,
-    metrics: metrics.registry,
-    files: folder && (() => listWithLinks(folder, ports.store)),
-    token: config.BELLOWS_COMFYUI_TOKEN,
-  })
+  loop = claiming
   const ticking = new AbortController()
   const ticks = Promise.all([
     tick(clients, config, log, ticking.signal),
@@ -141,7 +150,12 @@ export async function startWorker(
     reaping.abort()
     return endParts([
       [
-        { name: 'jobs', ...inGrace, end: () => loop.stop(graceMs), left: () => loop.active().join(', ') },
+        {
+          name: 'jobs',
+          ...inGrace,
+          end: () => claiming.stop(graceMs),
+          left: () => claiming.active().join(', '),
+        },
         { name: 'the reaper', ...inGrace, end: () => cleaning },
       ],
       [

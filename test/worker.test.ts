@@ -1,7 +1,13 @@
 /** `npm start` where it can't work: refused at the start, in a process of its own. */
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { expect, test } from 'vitest'
+import type { Clients } from '../src/clients.ts'
+import { readConfig } from '../src/config.ts'
+import { createLogger } from '../src/log.ts'
+import { startWorker } from '../src/worker.ts'
 import { fewestSettings } from './support/settings.ts'
 
 function start(settings: Readonly<Record<string, string>>) {
@@ -37,4 +43,35 @@ test('wrong settings are named, and it does not start', async () => {
   const { exitCode, stderr } = await start({ BELLOWS_SECRET: 'x', BELLOWS_HOST: '0.0.0.0' })
   expect(exitCode).toBe(78)
   expect(stderr).toMatch(/^These settings are missing or wrong.*\n {2}BELLOWS_SECRET: is too short/)
+})
+
+test('where the status page’s port is taken, it does not start, and no job is claimed before that is known', async () => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  const { port } = other.address() as AddressInfo
+  const asked: string[] = []
+  const partOf = (name: string) => new Proxy({}, { get: (_, verb) => asked.push(`${name}.${String(verb)}`) })
+  const ports = new Proxy({}, { get: (_, name) => partOf(String(name)) })
+  let closed = false
+  const close = async () => {
+    closed = true
+  }
+  const clients = { ports, close } as unknown as Clients
+  const images = {
+    BELLOWS_IMAGE_SDXL: 'r.example/s:1',
+    BELLOWS_IMAGE_FLUX: 'r.example/f:1',
+    BELLOWS_IMAGE_WAN: 'r.example/w:1',
+  }
+  const config = readConfig({ ...fewestSettings, ...images, BELLOWS_PORT: String(port) })
+  const started = startWorker(
+    config,
+    createLogger('error', 'worker'),
+    async () => clients,
+    async () => [],
+  )
+  await expect(started).rejects.toThrow(
+    `The status page can't listen on 127.0.0.1, port ${port} (BELLOWS_HOST, BELLOWS_PORT): EADDRINUSE`,
+  )
+  expect({ asked, closed }).toEqual({ asked: [], closed: true })
+  other.close()
 })
