@@ -9,6 +9,8 @@ import { attempt, found, name, order, run } from './samples.ts'
 const now = new Date('2026-11-23T12:00:00Z')
 const longAgo = new Date('2026-11-23T10:00:00Z')
 const justNow = new Date('2026-11-23T11:55:00Z')
+/** Minutes. */
+const ago = (minutes: number) => new Date(now.getTime() - minutes * 60_000)
 
 const cases: readonly (readonly [
   string,
@@ -34,7 +36,20 @@ const cases: readonly (readonly [
     run({ attempts: [attempt({ deadline: longAgo })] }),
     'its deadline has passed',
   ],
-  ['a machine at its deadline', {}, run({ attempts: [attempt({ deadline: now })] }), undefined],
+  ['a machine 14 min past its deadline', {}, run({ attempts: [attempt({ deadline: ago(14) })] }), undefined],
+  [
+    'a machine 16 min past its deadline',
+    {},
+    run({ attempts: [attempt({ deadline: ago(16) })] }),
+    'its deadline has passed',
+  ],
+  ['a key pair of 9 min that nobody knows', { kind: 'key-pair', createdAt: ago(9) }, undefined, undefined],
+  [
+    'a key pair of 11 min that nobody knows',
+    { kind: 'key-pair', createdAt: ago(11) },
+    undefined,
+    'nobody knows it',
+  ],
   ['a key pair that was made just now', { kind: 'key-pair', createdAt: justNow }, undefined, undefined],
   [
     'a group of unknown age that nobody knows',

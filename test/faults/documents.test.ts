@@ -81,6 +81,22 @@ test.each(['FAILED', 'CANCELLED'])(
   },
 )
 
+test('a dataset that changes hands in mid-run credits who had it when the run was planned', async () => {
+  const world = createWorld({ turnMs: () => 3000 })
+  await world.install()
+  const id = await insertJob(world)
+  const first = world.startWorker('first')
+  await world.clock.runUntil(() => said(world, /^step 6 of/), hour)
+  const dataset = world.datasets.document(String(world.trainings.document(id)?.datasetId))
+  const creator = String(dataset?.ownerAccountId)
+  Object.assign(dataset ?? {}, { ownerAccountId: new ObjectId() })
+  first.kill()
+  world.startWorker('second')
+  await ended(world, [id])
+  const credit = (await world.ledger.movements(id)).find(({ key }) => key.endsWith('dataset-creator'))
+  expect(credit?.accountId).toBe(creator)
+})
+
 test.each([
   ['FAILED', 2],
   ['COMPLETED', 1],

@@ -66,6 +66,11 @@ test('of each section of the evidence its last 40 lines are kept, and never more
   expect(report.length).toBeLessThan(20_000)
 })
 
+test('a cause that is no error is told by its words', () => {
+  const failure = new Failure('internal', 'no', { cause: 'a plain text' })
+  expect(reportOf(job, failure).causes).toEqual(['Error: a plain text'])
+})
+
 test('causes that go round in a circle are told to an end', () => {
   const failure = new Failure('internal', 'round')
   failure.cause = failure
