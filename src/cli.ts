@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { workerPolicy } from '../infra/worker-rights.ts'
 import { connectClients, connectQueue, storeOf } from './clients.ts'
+import { handDown, useProxies } from './cloud/handed-down.ts'
 import { reap } from './cloud/reaper.ts'
 import { commandLine, family, positive } from './command-line.ts'
 import { readComfyUiToken, readConfig, readDatabaseSettings, readPolicySettings } from './config.ts'
@@ -200,6 +201,7 @@ function repositoryName(text: string): RepositoryName {
 }
 
 try {
+  useProxies(handDown(process.env))
   await program.parseAsync()
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)

@@ -3,8 +3,9 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { EC2Client } from '@aws-sdk/client-ec2'
 import { type Db, MongoClient } from 'mongodb'
+import { throughProxies } from './cloud/handed-down.ts'
 import { pulumiMachines } from './cloud/pulumi-machines.ts'
-import { pulumiStacks, type Stacks } from './cloud/stacks.ts'
+import { pulumiStacks, type Stacks, type StacksOptions } from './cloud/stacks.ts'
 import type { Config, DatabaseSettings } from './config.ts'
 import { readOfferingsFile } from './config.ts'
 import { mongoDatasets } from './datasets/mongo-datasets.ts'
@@ -85,7 +86,7 @@ export async function connectClients(config: Config): Promise<Clients> {
       ? comfyDeploy({ endpoint: config.COMFY_DEPLOY_URL, key: config.COMFY_DEPLOY_KEY })
       : undefined
 
-  const stacks = stacksOf(config, deployment)
+  const stacks = pulumiStacks(stacksOptions(config, deployment))
   const runs = mongoRuns(db, deployment)
   const keys = (name: string) => machineKeys(config.BELLOWS_SECRET, name)
   const ports = {
@@ -145,6 +146,7 @@ export function storeOf(config: Config): Store {
       work: config.R2_WORK_BUCKET,
     },
     publicUrl: config.R2_MODELS_PUBLIC_URL,
+    agents: throughProxies(config.handedDown),
   })
 }
 
@@ -208,10 +210,11 @@ async function createIndexes(db: Db): Promise<void> {
   ])
 }
 
-function ec2Of(config: Config): EC2Client {
+export function ec2Of(config: Config): EC2Client {
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secret, AWS_SESSION_TOKEN: session } = config
   return new EC2Client({
     region: config.AWS_REGION,
+    requestHandler: throughProxies(config.handedDown),
     ...(config.AWS_EC2_ENDPOINT && { endpoint: config.AWS_EC2_ENDPOINT }),
     ...(accessKeyId &&
       secret && {
@@ -224,8 +227,8 @@ function ec2Of(config: Config): EC2Client {
   })
 }
 
-function stacksOf(config: Config, deployment: string): Stacks {
-  return pulumiStacks({
+export function stacksOptions(config: Config, deployment: string): StacksOptions {
+  return {
     pulumi: config.PULUMI_COMMAND,
     pulumiHome: config.PULUMI_HOME ?? join(homedir(), '.pulumi'),
     backendUrl: config.PULUMI_BACKEND_URL,
@@ -239,7 +242,7 @@ function stacksOf(config: Config, deployment: string): Stacks {
     project: deployment === 'bellows' ? 'bellows-machines' : `bellows-machines-${deployment}`,
     environment: pulumiEnvironment(config),
     atOnce: config.BELLOWS_PULUMI_CONCURRENCY,
-  })
+  }
 }
 
 function machinesOf(
@@ -279,6 +282,7 @@ function pulumiEnvironment(config: Config): Record<string, string | Secret> {
   const { AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN } = config
   const { PULUMI_DEBUG_PROVIDERS, PULUMI_ACCESS_TOKEN } = config
   return {
+    ...config.handedDown,
     AWS_REGION,
     ...(AWS_ACCESS_KEY_ID && { AWS_ACCESS_KEY_ID }),
     ...(AWS_SECRET_ACCESS_KEY && { AWS_SECRET_ACCESS_KEY }),

@@ -1,4 +1,5 @@
 /** What settings may not be together; each broken rule is a sentence that names the settings. */
+import { unusableProxies } from './cloud/handed-down.ts'
 import type { Config } from './config.ts'
 import { isLoopback } from './web/addresses.ts'
 
@@ -10,6 +11,7 @@ export function brokenRules(config: Config): readonly string[] {
     ...(config.R2_ENDPOINT || config.R2_ACCOUNT_ID ? [] : ['R2_ACCOUNT_ID: set it, or R2_ENDPOINT']),
     ...slowHeartbeat(config),
     ...openPage(config),
+    ...unusableProxies(config.handedDown),
   ]
 }
 

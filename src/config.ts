@@ -1,12 +1,13 @@
 /**
  * Every setting, once: its name in the environment, its type, its default and what it is for. Nothing else
- * reads the environment. The README's table and `.env.example` are printed from this schema
+ * reads the environment, but for what is AWS's and the network's: src/cloud/handed-down.ts. The README's table and `.env.example` are printed from this schema
  * (`npm run settings`).
  */
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { z } from 'zod'
 import { workerNetworks } from '../infra/worker-networks.ts'
+import { type HandedDown, handDown } from './cloud/handed-down.ts'
 import { brokenRules } from './config-rules.ts'
 import { defaultKeyPrefixes, wrongKeyPrefix } from './datasets/dataset-keys.ts'
 import { Secret } from './secret.ts'
@@ -274,13 +275,16 @@ export const settingsSchema = z.object({
     .describe('How much is logged'),
 })
 
-export type Config = Readonly<z.infer<typeof settingsSchema>>
+export type Config = Readonly<z.infer<typeof settingsSchema>> & {
+  /** Variables that are AWS's and the network's, and no settings of ours. */
+  readonly handedDown: HandedDown
+}
 
 type Environment = Readonly<Record<string, string | undefined>>
 
 /** Parses the environment; throws one error that names every setting that is missing or wrong. */
 export function readConfig(environment: Environment): Config {
-  const config = read(settingsSchema, environment)
+  const config = { ...read(settingsSchema, environment), handedDown: handDown(environment) }
   const broken = brokenRules(config)
   if (broken.length > 0) throw wrongSettings(broken)
   return config

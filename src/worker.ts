@@ -8,6 +8,7 @@
 import { tmpdir } from 'node:os'
 import type { Logger } from 'pino'
 import { type Clients, connectClients, pipelineSettings, retentionSettings } from './clients.ts'
+import { useProxies } from './cloud/handed-down.ts'
 import type { Leak } from './cloud/reaper.ts'
 import { commandLine } from './command-line.ts'
 import { type Config, readConfig } from './config.ts'
@@ -265,6 +266,7 @@ async function main(): Promise<void> {
     console.error((error as Error).message)
     process.exit(configurationIsWrong)
   }
+  useProxies(config.handedDown)
   const log = createLogger(config.BELLOWS_LOG_LEVEL, config.BELLOWS_WORKER)
   const starting = startWorker(config, log).catch((error: Error) => {
     if (!(error instanceof StartRefused)) throw error

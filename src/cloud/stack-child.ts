@@ -9,7 +9,8 @@
  * call settles.
  */
 import { once } from 'node:events'
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -33,7 +34,7 @@ export type StackChildOptions = {
   readonly passphrase: Secret
   /** The state is kept per project, so two deployments with one backend need two names. */
   readonly project: string
-  /** What providers need: credentials, PULUMI_DEBUG_PROVIDERS. Nothing else is handed down but PATH and HOME. */
+  /** What providers need: credentials, the network's variables, PULUMI_DEBUG_PROVIDERS. Nothing else is handed down but PATH and HOME. */
   readonly environment?: Readonly<Record<string, string | Secret>>
   /** Module that exports the inline program, `gpuMachine(inputs)`. Default: infra/gpu-vm.ts. */
   readonly program?: URL
@@ -201,19 +202,33 @@ function backend(
 
 const stateProfile = 'bellows-state'
 
-async function writeBackendCredentials(
-  folder: string,
-  { backendCredentials }: StackChildOptions,
-): Promise<void> {
-  if (!backendCredentials) return
-  const { accessKeyId, secretAccessKey } = backendCredentials
+/**
+ * One file holds all of AWS's profiles, and a second can't be named: so it is that of the worker's user with one profile more,
+ * for as long as the operation takes. What is in its ~/.aws else is read where it lies.
+ */
+async function writeBackendCredentials(folder: string, options: StackChildOptions): Promise<void> {
+  if (!options.backendCredentials) return
+  const { accessKeyId, secretAccessKey } = options.backendCredentials
   const lines = [
+    await sharedCredentials(options),
     `[${stateProfile}]`,
     `aws_access_key_id = ${accessKeyId}`,
     `aws_secret_access_key = ${secretAccessKey.reveal()}`,
     '',
   ]
   await writeFile(path.join(folder, 'credentials'), lines.join('\n'), { mode: 0o600 })
+}
+
+/** The user's file as it is; nothing where there is none. */
+async function sharedCredentials({ environment = {} }: StackChildOptions): Promise<string> {
+  const { AWS_SHARED_CREDENTIALS_FILE: named } = environment
+  const file = named ? String(named) : path.join(homedir(), '.aws', 'credentials')
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw error
+  }
 }
 
 /** All that the child sees of the worker's environment: nothing, unless it is named here. */

@@ -7,6 +7,7 @@ import { homedir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { paginateListObjectsV2, S3Client } from '@aws-sdk/client-s3'
+import { handDown, throughProxies } from './handed-down.ts'
 
 export type StateFile = { readonly name: string; readonly updatedAt: Date | undefined }
 
@@ -53,6 +54,7 @@ async function filesInBucket(url: URL, project: string): Promise<readonly StateF
   const pathStyle = ['s3ForcePathStyle', 'use_path_style'].some((key) => url.searchParams.get(key) === 'true')
   const client = new S3Client({
     forcePathStyle: pathStyle,
+    requestHandler: throughProxies(handDown(process.env)),
     ...(endpoint && { endpoint }),
     ...(region && { region }),
     ...(profile && { profile }),

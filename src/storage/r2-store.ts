@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { open, stat } from 'node:fs/promises'
+import type { AgentOptions } from 'node:http'
 import type { Readable } from 'node:stream'
 import {
   AbortMultipartUploadCommand,
@@ -44,6 +45,8 @@ export type R2Options = {
   /** Bytes; objects up to this size are copied in one request. Default 256 MiB, at most 5 GiB. */
   readonly copyPartBytes?: number
   readonly retry?: RetryPolicy
+  /** What connections are made by, where they go through a proxy. */
+  readonly agents?: { readonly httpAgent?: AgentOptions; readonly httpsAgent?: AgentOptions }
 }
 
 const uploadsAtOnce = 4
@@ -65,7 +68,7 @@ export function r2Store(options: R2Options): Store {
     // environment, because Pulumi's state backend on R2 has needed the opposite.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000 },
+    requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000, ...options.agents },
   })
 
   /** Dated by the store's clock, as far as answers have told it: one that is dated too early or late is refused. */

@@ -68,15 +68,6 @@ test('the state lives in a bucket with credentials of its own, beside the cloudâ
   }
 })
 
-test('the program sees of the workerâ€™s environment only what is named', async () => {
-  process.env.BELLOWS_TEST_CANARY = 'must not be handed down'
-  using real = engine({ environment: { AWS_REGION: 'us-east-1' } })
-  const { environment } = (await real.stacks.up('one', hi)) as { environment: string[] }
-  expect(environment).toContain('AWS_REGION')
-  expect(environment).toContain('PULUMI_SKIP_UPDATE_CHECK')
-  expect(environment).not.toContain('BELLOWS_TEST_CANARY')
-})
-
 test('a secret of the program is not in the state as plain text', async () => {
   using real = engine()
   await real.stacks.up('one', hi)

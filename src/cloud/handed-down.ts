@@ -1,0 +1,85 @@
+/**
+ * What is handed down of the worker's environment to Pulumi's processes, beside its own settings: where AWS's credentials
+ * come from, how the internet is reached, and whom TLS trusts. Nothing else is: a program that a dependency brings in
+ * sees no secret of the worker.
+ *
+ * HTTP proxies are used by the worker itself too: by its SDK clients and by `fetch`. SSH and MongoDB go straight.
+ */
+import { setGlobalProxyFromEnv } from 'node:http'
+
+/** By who reads them. */
+const names = {
+  /**
+   * AWS's SDKs: a role of an ECS task or of a pod in EKS, a web identity, a profile (SSO, a role, a process). As in "AWS
+   * SDKs and Tools Reference Guide", "Settings reference". A key in the environment is a setting of its own.
+   */
+  credentials: [
+    'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI',
+    'AWS_CONTAINER_CREDENTIALS_FULL_URI',
+    'AWS_CONTAINER_AUTHORIZATION_TOKEN',
+    'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE',
+    'AWS_WEB_IDENTITY_TOKEN_FILE',
+    'AWS_ROLE_ARN',
+    'AWS_ROLE_SESSION_NAME',
+    'AWS_PROFILE',
+    'AWS_CONFIG_FILE',
+    'AWS_SHARED_CREDENTIALS_FILE',
+    'AWS_SDK_LOAD_CONFIG',
+  ],
+  /** Go's net/http (`ProxyFromEnvironment`), Node's `proxyEnv` and grpc-js; the last reads small letters alone. */
+  proxies: ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'NO_PROXY', 'no_proxy'],
+  /** AWS's SDK for Go; Go's crypto/x509; Node. */
+  authorities: ['AWS_CA_BUNDLE', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'NODE_EXTRA_CA_CERTS'],
+} as const
+
+export const handedDownNames: readonly string[] = Object.values(names).flat()
+
+/**
+ * This computer, which Pulumi's processes talk to each other over, and the link-local addresses where EC2, ECS and EKS
+ * give a machine its credentials: no proxy reaches them.
+ */
+const neverByProxy = ['localhost', '127.0.0.1', '::1', '169.254.169.254', '169.254.170.2', '169.254.170.23']
+
+export type HandedDown = Readonly<Record<string, string>>
+
+/** A variable that is empty is one that is not there. */
+export function handDown(environment: Readonly<Record<string, string | undefined>>): HandedDown {
+  const given: Record<string, string> = {}
+  for (const name of handedDownNames) {
+    const value = environment[name]
+    if (value) given[name] = /^https?_proxy$/i.test(name) ? withScheme(value) : value
+  }
+  if (!hasProxy(given)) return given
+  const straight = [given.no_proxy ?? given.NO_PROXY ?? [], neverByProxy].flat().join(',')
+  return { ...given, NO_PROXY: straight, no_proxy: straight }
+}
+
+/** The proxies that Node can't go by, as `NAME: …`; Go takes others, such as SOCKS, too. */
+export function unusableProxies(handedDown: HandedDown): readonly string[] {
+  return Object.entries(handedDown)
+    .filter(([name, value]) => /^https?_proxy$/i.test(name) && !/^https?:$/.test(protocolOf(value)))
+    .map(([name]) => `${name}: is no address of a proxy that is spoken to by HTTP, such as http://proxy:3128`)
+}
+
+/** From now on `fetch` and Node's own requests go by the proxies, if there are any. */
+export function useProxies(handedDown: HandedDown): void {
+  if (hasProxy(handedDown)) setGlobalProxyFromEnv({ ...handedDown })
+}
+
+/** For an SDK client, whose agents are its own; nothing where there is no proxy. */
+export function throughProxies(handedDown: HandedDown) {
+  if (!hasProxy(handedDown)) return {}
+  const agent = { proxyEnv: { ...handedDown } }
+  return { httpAgent: agent, httpsAgent: agent }
+}
+
+function hasProxy(handedDown: HandedDown): boolean {
+  return Object.keys(handedDown).some((name) => /^https?_proxy$/i.test(name))
+}
+
+/** As curl and Go take it, `proxy:3128` is an address. */
+const withScheme = (proxy: string): string => (proxy.includes('://') ? proxy : `http://${proxy}`)
+
+function protocolOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).protocol : ''
+}
