@@ -23,6 +23,7 @@ import type { AlertBook } from './notify/alerts.ts'
 import { createIndexes as createAlertIndexes, mongoAlerts } from './notify/mongo-alerts.ts'
 import { mongoWorkers } from './notify/mongo-workers.ts'
 import type { Workers } from './notify/workers.ts'
+import { availableMemory, operationsFor } from './operations/memory.ts'
 import { createIndexes as createRecordIndexes } from './operations/mongo-expiry.ts'
 import { mongoRecords } from './operations/mongo-records.ts'
 import type { Records } from './operations/records.ts'
@@ -230,7 +231,7 @@ export function ec2Of(config: Config): EC2Client {
 export function stacksOptions(config: Config, deployment: string): StacksOptions {
   return {
     pulumi: config.PULUMI_COMMAND,
-    pulumiHome: config.PULUMI_HOME ?? join(homedir(), '.pulumi'),
+    pulumiHome: pulumiHome(config),
     backendUrl: config.PULUMI_BACKEND_URL,
     ...(config.PULUMI_BACKEND_R2 && {
       backendCredentials: {
@@ -241,9 +242,14 @@ export function stacksOptions(config: Config, deployment: string): StacksOptions
     passphrase: config.PULUMI_CONFIG_PASSPHRASE,
     project: deployment === 'bellows' ? 'bellows-machines' : `bellows-machines-${deployment}`,
     environment: pulumiEnvironment(config),
-    atOnce: config.BELLOWS_PULUMI_CONCURRENCY,
+    atOnce: pulumiOperations(config),
   }
 }
+
+export const pulumiHome = (config: Config): string => config.PULUMI_HOME ?? join(homedir(), '.pulumi')
+
+export const pulumiOperations = (config: Config): number =>
+  config.BELLOWS_PULUMI_CONCURRENCY ?? operationsFor(availableMemory())
 
 function machinesOf(
   config: Config,

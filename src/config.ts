@@ -86,7 +86,11 @@ export const settingsSchema = z.object({
     .describe('Write `currentStep`, `totalSteps` and `currentLoss` into the job'),
 
   BELLOWS_CONCURRENCY: positive.default(4).describe('Jobs that this worker runs at once'),
-  BELLOWS_PULUMI_CONCURRENCY: positive.default(2).describe('Pulumi operations that this worker runs at once'),
+  BELLOWS_PULUMI_CONCURRENCY: positive
+    .optional()
+    .describe(
+      'Pulumi operations that this worker runs at once; default: as many as its memory has room for, 1 to 4',
+    ),
   BELLOWS_MAX_RUNNING: positive.default(50).describe('Jobs that may run at once, over all workers'),
   BELLOWS_MAX_RUNNING_PER_OWNER: positive.default(5).describe('Jobs of one account that may run at once'),
   BELLOWS_POLL_SECONDS: seconds.default(5).describe('Between two looks for new jobs, ± 20 %'),

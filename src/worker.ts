@@ -7,7 +7,14 @@
  */
 import { tmpdir } from 'node:os'
 import type { Logger } from 'pino'
-import { type Clients, connectClients, pipelineSettings, retentionSettings } from './clients.ts'
+import {
+  type Clients,
+  connectClients,
+  pipelineSettings,
+  pulumiHome,
+  pulumiOperations,
+  retentionSettings,
+} from './clients.ts'
 import { useProxies } from './cloud/handed-down.ts'
 import type { Leak } from './cloud/reaper.ts'
 import { commandLine } from './command-line.ts'
@@ -22,6 +29,7 @@ import { watchDocuments } from './notify/watch-documents.ts'
 import { watchEndings } from './notify/watch-endings.ts'
 import { watchLeaks } from './notify/watch-leaks.ts'
 import { watchWorkers } from './notify/watch-workers.ts'
+import { availableMemory, memoryWarning } from './operations/memory.ts'
 import { preflight } from './operations/preflight.ts'
 import { sweepRetention } from './operations/retention.ts'
 import { type ClaimLoop, startClaimLoop } from './pipeline/claim-loop.ts'
@@ -64,6 +72,9 @@ export async function startWorker(
   const probe = () =>
     look({
       pulumi: config.PULUMI_COMMAND,
+      provider: config.PULUMI_DEBUG_PROVIDERS
+        ? undefined
+        : { pulumiHome: pulumiHome(config), network: config.handedDown },
       temporaryFolder: tmpdir(),
       database: async () => (await connecting).ports.clock.synchronise(),
     })
@@ -72,6 +83,8 @@ export async function startWorker(
     void connecting.then(({ close }) => close()).catch(() => {})
     throw new StartRefused(problems)
   }
+  const tooLarge = memoryWarning(pulumiOperations(config), availableMemory())
+  if (tooLarge && !config.PULUMI_DEBUG_PROVIDERS) log.warn(tooLarge)
   const removed = await sweepTemporaryFolders()
   if (removed.length > 0) log.info({ removed }, 'temporary folders of processes that are gone')
   const clients = await connecting

@@ -13,7 +13,7 @@ import { type Lock, type Result, runStackChild, type StackChildOptions, StackErr
 import type { StackOperation, StackSummary, Wanted } from './stack-messages.ts'
 
 export type StacksOptions = StackChildOptions & {
-  /** Operations at once; each takes about 300 MB. Default 2. */
+  /** Operations at once; how much memory each takes is in src/operations/memory.ts. Default 2. */
   readonly atOnce?: number
 }
 

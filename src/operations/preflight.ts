@@ -1,22 +1,25 @@
 /**
- * What a worker can't do without, tried before it takes a job, and again while it is taken for broken: Pulumi's command,
- * a temporary folder with room, the database. Nothing is left behind.
+ * What a worker can't do without, tried before it takes a job, and again while it is taken for broken: Pulumi's command and
+ * its provider, a temporary folder with room, the database. Nothing is left behind.
  */
 import { rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { makeTemporaryFolder } from '../temporary-folder.ts'
 import { cut } from '../text.ts'
+import { installProvider, type ProviderPlugin } from './provider-plugin.ts'
 
 export type PreflightParts = {
   /** Pulumi's command, as the setting names it. */
   readonly pulumi: string
+  /** Undefined where providers run already, and Pulumi attaches to them. */
+  readonly provider?: ProviderPlugin | undefined
   readonly temporaryFolder: string
   /** Asks the database anything. */
   readonly database: () => Promise<unknown>
   /** Free space that must be there, in bytes. Default: 1 GiB, what a large dataset takes while it is packed. */
   readonly leastFreeBytes?: number
-  /** How long each of them may take, in milliseconds. Default: 40,000; a database that is away is noticed after 30,000. */
+  /** How long each of them may take, in milliseconds, but for a download of the provider. Default: 40,000; a database that is away is noticed after 30,000. */
   readonly limitMs?: number
 }
 
@@ -24,7 +27,7 @@ export type PreflightParts = {
 export async function preflight(parts: PreflightParts): Promise<readonly string[]> {
   const { limitMs = 40_000 } = parts
   const problems = await Promise.all([
-    inTime(checkPulumi(parts.pulumi, limitMs), 'Pulumi’s command', limitMs),
+    checkEngine(parts, limitMs),
     inTime(checkFolder(parts), 'The temporary folder', limitMs),
     inTime(checkDatabase(parts.database), 'The database', limitMs),
   ])
@@ -32,6 +35,11 @@ export async function preflight(parts: PreflightParts): Promise<readonly string[
 }
 
 type Problem = Promise<string | undefined>
+
+async function checkEngine({ pulumi, provider }: PreflightParts, limitMs: number): Problem {
+  const problem = await inTime(checkPulumi(pulumi, limitMs), 'Pulumi’s command', limitMs)
+  return problem ?? (provider && installProvider(pulumi, provider))
+}
 
 async function checkPulumi(command: string, limitMs: number): Problem {
   const { stdout, failed, originalMessage, shortMessage } = await execa(command, ['version'], {

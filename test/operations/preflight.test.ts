@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -34,6 +34,49 @@ test('a command that is missing, fails, or is no Pulumi is named', async () => {
   )
   expect(await problemOf(await command('broken', 'exit 3'))).toMatch(/does not run .*exit code 3/)
   expect(await problemOf(await command('other', 'echo hello'))).toMatch(/does not run .*it says "hello"/)
+})
+
+const provider = () => ({
+  pulumiHome: join(folder, 'home'),
+  network: { HTTPS_PROXY: 'http://proxy.example:3128' },
+})
+
+/** Answers `version` as Pulumi does, has no plugin, and does the rest by a script. */
+const withPlugins = (name: string, script: string) =>
+  command(
+    name,
+    `[ "$1" = version ] && { echo v3.250.0; exit; }\n[ "$2" = ls ] && { echo '[]'; exit; }\n${script}`,
+  )
+
+test('the plugin of the AWS provider is installed, in the version that the program asks for', async () => {
+  const pulumi = await withPlugins('installs', `{ echo "$@"; env; } > ${join(folder, 'asked')}`)
+  process.env.BELLOWS_TEST_CANARY = 'must not be handed down'
+  expect(await preflight({ ...parts, pulumi, provider: provider() })).toEqual([])
+  const [argv, ...environment] = (await readFile(join(folder, 'asked'), 'utf8')).split('\n')
+  const { dependencies } = JSON.parse(
+    await readFile(join(import.meta.dirname, '../../package.json'), 'utf8'),
+  ) as { dependencies: Record<string, string> }
+  expect(argv).toMatch(`plugin install resource aws ${dependencies['@pulumi/aws']} --exact`)
+  expect(environment).toContain(`PULUMI_HOME=${join(folder, 'home')}`)
+  expect(environment).toContain('HTTPS_PROXY=http://proxy.example:3128')
+  expect(environment.join()).not.toContain('CANARY')
+})
+
+test('a plugin that can’t be had is told with what was in the way, and nobody asks for one without Pulumi', async () => {
+  const refusal =
+    'echo "warning: Error downloading plugin: Get \\"https://get.pulumi.com/x\\": no such host" >&2'
+  const pulumi = await withPlugins('refuses', `${refusal}; echo "error: failed all 5 attempts" >&2; exit 1`)
+  const problems = await preflight({ ...parts, pulumi, provider: provider() })
+  expect(problems.join()).toMatch(
+    /^The plugin of the AWS provider, [\d.]+, can't be installed into .*home \(PULUMI_HOME\): Error downloading plugin: Get "https:\/\/get\.pulumi\.com\/x": no such host$/,
+  )
+  const slow = await withPlugins('slow', 'exec sleep 1000')
+  expect(
+    (await preflight({ ...parts, pulumi: slow, provider: { ...provider(), limitMs: 300 } })).join(),
+  ).toMatch(/can't be installed into .*: it took longer than 0\.3 s$/)
+  expect(await preflight({ ...parts, pulumi: '/nowhere/pulumi', provider: provider() })).toEqual([
+    expect.stringMatching(/^Pulumi's command "\/nowhere\/pulumi" does not run/),
+  ])
 })
 
 test('a command that hangs is given up, and killed', async () => {
