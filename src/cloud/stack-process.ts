@@ -79,7 +79,8 @@ async function perform(request: StackRequest): Promise<Omit<StackLine & { line: 
     await stack.importStack({ version: 3, deployment: {} })
     await workspace.removeStack(name, { force: true })
   }
-  if (operation === 'destroy') await stack.destroy({ ...quietly, remove: true })
+  // EC2 takes away the tags of what has ended, and by them go the worker's rights: only what is there still is asked to go.
+  if (operation === 'destroy') await stack.destroy({ ...quietly, refresh: true, remove: true })
   return operation === 'outputs' ? { outputs: plain(await stack.outputs()) } : {}
 }
 

@@ -251,6 +251,23 @@ describe('what AWS refuses', () => {
     expect([listed('container'), listed('volume')]).toEqual(['', ''])
   })
 
+  test('a machine that has ended and lost its tags, by the policy, is not asked to end again', {
+    timeout: 60_000,
+  }, async () => {
+    const name = 'bellows-bare-1'
+    const fault = standIn.provider.faults.stage({ kind: 'drop-tags' })
+    const { instanceId } = (await standIn.up(standIn.inputs(name))) as { instanceId: string }
+    await standIn.ec2.send(new TerminateInstancesCommand({ InstanceIds: [instanceId] }))
+    expect((await untilTerminated(instanceId))?.Tags).toEqual([])
+    await expect(
+      standIn.ec2.send(new TerminateInstancesCommand({ InstanceIds: [instanceId] })),
+    ).rejects.toThrow(/not authorized to perform: ec2:TerminateInstances/)
+    await standIn.stacks.destroy(name)
+    expect(await standIn.stacks.list()).toEqual([])
+    expect([listed('container'), listed('volume')]).toEqual(['', ''])
+    standIn.provider.faults.clear(fault)
+  })
+
   test('a bucket is deleted only when nothing is in it', { timeout: 60_000 }, async () => {
     const { workBucket: Bucket } = standIn.base.outputs
     const object = { Bucket, Key: 'something' }

@@ -313,10 +313,13 @@ export class Instances {
     const instance = this.#options.state.instance(id)
     if (!instance) return
     const { address, ...rest } = instance
+    const bare =
+      state === 'terminated' && this.#options.faults.strike('drop-tags', (fault) => isAt(fault, instance))
     this.#options.state.putInstance({
       ...rest,
       state,
       ...(reason === undefined ? {} : { stateReason: reason }),
+      ...(bare ? { tags: {} } : {}),
       ...(state === 'terminated' ? { endedAt: new Date().toISOString() } : address ? { address } : {}),
     })
   }

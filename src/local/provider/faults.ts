@@ -59,6 +59,8 @@ export const faultSchema = z.discriminatedUnion('kind', [
     ...place,
     times,
   }),
+  /** An instance that has ended loses its tags at once; EC2 takes them away some time within the hour in which it is shown. */
+  z.strictObject({ kind: z.literal('drop-tags'), ...place, times }),
   /** Doesn't answer until it is cleared, or whoever asked has gone. */
   z.strictObject({ kind: z.literal('hang'), ...step, times }),
 ])
