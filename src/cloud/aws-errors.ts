@@ -70,8 +70,12 @@ const table: Readonly<Record<string, Row>> = {
   VolumeLimitExceeded: never('the account’s disk quota is used up'),
 }
 
+/** Of something that carries the name already: `InvalidKeyPair.Duplicate`. */
+const duplicate = /\.Duplicate$/
+
 /** Whole families of codes: whatever begins so is a mistake in the request. */
 const families: readonly (readonly [RegExp, Row])[] = [
+  [duplicate, never('something of that name is there already')],
   [/^InvalidParameter/, never('the request is wrong')],
   [/^InvalidAMIID/, never('the machine image does not exist there')],
   [/^Invalid/, never('the request names something that does not exist or is malformed')],
@@ -109,6 +113,12 @@ export function orderFailure(error: unknown, offer: Offer): Failure {
 
 /** An error that says that what was named is not there, such as `InvalidVolume.NotFound`. */
 export const isGone = (error: unknown): boolean => /\.NotFound$/.test(sdkCode(error) ?? '')
+
+/** An error that says that something which is ending itself still holds on to it. */
+export const isHeld = (error: unknown): boolean => sdkCode(error) === 'DependencyViolation'
+
+/** Because a part of the order is there already, made by whoever died before it could be written down; or somebody else's. */
+export const isDuplicate = (error: unknown): boolean => duplicate.test(awsRefusal(error)?.code ?? '')
 
 /** A StateReason of an instance that EC2 accepted and never started: nothing of it is paid for. */
 export function neverRan(stateReason: string | undefined): boolean {

@@ -21,7 +21,7 @@ import type { MachineKeys } from '../remote/keys.ts'
 import { plainText } from '../remote/lines.ts'
 import { retry } from '../retry.ts'
 import { workerFault } from '../worker-fault.ts'
-import { awsRefusal, isTransientRefusal, orderFailure } from './aws-errors.ts'
+import { awsRefusal, isDuplicate, isTransientRefusal, orderFailure } from './aws-errors.ts'
 import { parseMachineName } from './machine-name.ts'
 import type { Found, MachineOrder, MachineState, Machines, OrderedMachine, Released } from './machines.ts'
 import { currentOffers, type OfferLimits } from './offers.ts'
@@ -30,6 +30,7 @@ import type { StackCall, Stacks } from './stacks.ts'
 import {
   consoleOutput,
   firstLaunch,
+  instance,
   instances,
   removeThing,
   type TaggedInstance,
@@ -82,12 +83,23 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     }))
     await Promise.all(ended.map(({ ec2, ids }) => untilTerminated(ec2, ids, terminationSeconds)))
   }
-  /** All but instances, which must have ended before. */
-  const removeStrays = (name: string) =>
-    everywhere(async (scope) => {
-      const left = (await things({ ...scope, name })).filter(({ kind }) => kind !== 'instance')
-      await Promise.all(left.map((thing) => removeThing(scope, thing)))
-    })
+  /**
+   * All but instances, which must have ended before. What something still holds on to, or EC2 still shows, is removed again
+   * for a minute; returns what is there at last.
+   */
+  const removeStrays = async (name: string): Promise<readonly Found[]> => {
+    for (const pauseMs of [0, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000]) {
+      if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs))
+      const found = await everywhere(async (scope) => {
+        const seen = await things({ ...scope, name })
+        const strays = seen.filter(({ kind }) => kind !== 'instance')
+        await Promise.all(strays.map((thing) => removeThing(scope, thing)))
+        return seen
+      })
+      if (found.flat().every(({ kind }) => kind === 'instance')) return found.flat()
+    }
+    return (await everywhere((scope) => things({ ...scope, name }))).flat()
+  }
 
   /** Removes a stack that can't be read, and before it all that it may have held; says so. */
   const discard = async (name: string, error: unknown, call: StackCall): Promise<string> => {
@@ -126,8 +138,12 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     try {
       const config = { 'aws:region': offer.region, 'aws:maxRetries': mostRetries }
       const outputs = await stacks.up(name, { inputs, config }, { ...call, beforeRetry })
-      const launchedAt = firstLaunch(await instancesOf(name)) ?? new Date()
-      return { name, ...machineOutputs.parse(outputs), launchedAt }
+      const made = machineOutputs.parse(outputs)
+      const seen = await instancesOf(name)
+      // Its tags may show up later than it does.
+      const known =
+        seen.length > 0 ? seen : await retry(() => instance(base.ec2, made.instanceId), isTransientRefusal)
+      return { name, ...made, launchedAt: firstLaunch(known) ?? new Date() }
     } catch (error) {
       if (call.signal?.aborted) throw call.signal.reason
       if (isUnreadable(error) || workerFault(error) || awsRefusal(error)) throw error
@@ -135,6 +151,17 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
         ({ state }) => state === 'terminated' || state === 'stopping',
       )
       throw late?.reason && awsRefusal(late.reason) ? new Error(late.reason, { cause: error }) : error
+    }
+  }
+
+  /** Parts of a machine that an engine made, and died before it wrote them down, are in the way of the same order. */
+  const makeAnew = async (order: MachineOrder, call: StackCall): Promise<OrderedMachine> => {
+    try {
+      return await make(order, call)
+    } catch (error) {
+      if (workerFault(error) || !isDuplicate(error)) throw error
+      await removeStrays(order.name)
+      return make(order, call)
     }
   }
 
@@ -146,7 +173,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
       const call = { ...callFor(order.name), signal }
       const findOrMake = async () =>
         (await findOrdered(order.name, call)) ??
-        (await retry(() => make(order, call), isTransientRefusal, { ...patience, signal }))
+        (await retry(() => makeAnew(order, call), isTransientRefusal, { ...patience, signal }))
       try {
         return await findOrMake().catch(async (error) => {
           if (!isUnreadable(error)) throw error
@@ -183,12 +210,8 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
       // An engine that was killed in the middle may have made what it never wrote down, until just now.
       seen.push(...(await instancesOf(name)))
       await terminate(name)
-      await removeStrays(name)
-      const [left, stackIsLeft] = await Promise.all([
-        everywhere((scope) => things({ ...scope, name })),
-        stacks.has(name, call),
-      ])
-      const still = left.flat().map(({ kind, id }) => `${kind} ${id}`)
+      const [left, stackIsLeft] = await Promise.all([removeStrays(name), stacks.has(name, call)])
+      const still = left.map(({ kind, id }) => `${kind} ${id}`)
       if (stackIsLeft) still.push(`stack ${name}`)
       if (still.length > 0) throw new Error(`${name} is not gone: ${still.join(', ')} is left`)
       return { launchedAt: firstLaunch(seen), ...(warning && { warning }) }

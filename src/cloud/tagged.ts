@@ -19,7 +19,7 @@ import {
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2'
 import { deploymentTag } from '../../infra/worker-rights.ts'
-import { isGone, neverRan } from './aws-errors.ts'
+import { isGone, isHeld, neverRan } from './aws-errors.ts'
 import type { Found, MachineState } from './machines.ts'
 
 export type Scope = { readonly ec2: EC2Client; readonly deployment: string; readonly name?: string }
@@ -37,12 +37,25 @@ export type TaggedInstance = {
 
 /** Newest first, the terminated ones too, for as long as EC2 remembers them (about an hour). */
 export async function instances(scope: Scope): Promise<readonly TaggedInstance[]> {
-  const found: TaggedInstance[] = []
-  for await (const page of paginateDescribeInstances({ client: scope.ec2 }, { Filters: filters(scope) })) {
-    for (const { Instances = [] } of page.Reservations ?? []) found.push(...Instances.map(instanceOf))
-  }
+  const found = await instancesWith(scope.ec2, filters(scope))
   return found.toSorted((one, other) => (other.launchedAt?.getTime() ?? 0) - (one.launchedAt?.getTime() ?? 0))
 }
+
+/** The one of that id, whatever its tags; none where EC2 doesn't know it, or not yet. */
+export function instance(ec2: EC2Client, id: string): Promise<readonly TaggedInstance[]> {
+  return instancesWith(ec2, withId([id]))
+}
+
+async function instancesWith(client: EC2Client, Filters: Filter[]): Promise<readonly TaggedInstance[]> {
+  const found: TaggedInstance[] = []
+  for await (const page of paginateDescribeInstances({ client }, { Filters })) {
+    for (const { Instances = [] } of page.Reservations ?? []) found.push(...Instances.map(instanceOf))
+  }
+  return found
+}
+
+/** By a filter: an id that EC2 has forgotten, or doesn't know yet, is then no error that hides the others. */
+const withId = (ids: readonly string[]): Filter[] => [{ Name: 'instance-id', Values: [...ids] }]
 
 /** When the first of them was launched; what EC2 accepted and never started was not, and costs nothing. */
 export function firstLaunch(seen: readonly TaggedInstance[]): Date | undefined {
@@ -92,13 +105,7 @@ export async function untilTerminated(
 
 async function areTerminated(ec2: EC2Client, ids: readonly string[]): Promise<boolean> {
   if (ids.length === 0) return true
-  // By a filter: an id that EC2 has forgotten is then no error that hides the others.
-  const Filters = [{ Name: 'instance-id', Values: [...ids] }]
-  for await (const { Reservations = [] } of paginateDescribeInstances({ client: ec2 }, { Filters })) {
-    const found = Reservations.flatMap(({ Instances = [] }) => Instances)
-    if (found.some(({ State }) => State?.Name !== 'terminated')) return false
-  }
-  return true
+  return (await instancesWith(ec2, withId(ids))).every(({ state }) => state === 'terminated')
 }
 
 /** Everything of the scope but terminated instances. */
@@ -115,11 +122,18 @@ export async function things(scope: Scope): Promise<readonly Found[]> {
   return [...alive, ...others.flat()]
 }
 
-/** Removes what no stack knows; instances must have ended before, since they hold on to the rest. */
+/**
+ * Removes what no stack knows; instances must have ended before, since they hold on to the rest, and some let go of it only a
+ * while after that: then it is still there.
+ */
 export async function removeThing({ ec2 }: Scope, { kind, id }: Found): Promise<void> {
   if (kind === 'volume') await unlessGone(ec2.send(new DeleteVolumeCommand({ VolumeId: id })))
   if (kind === 'key-pair') await unlessGone(ec2.send(new DeleteKeyPairCommand({ KeyPairId: id })))
-  if (kind === 'security-group') await unlessGone(ec2.send(new DeleteSecurityGroupCommand({ GroupId: id })))
+  if (kind === 'security-group') {
+    await unlessGone(ec2.send(new DeleteSecurityGroupCommand({ GroupId: id }))).catch((error) => {
+      if (!isHeld(error)) throw error
+    })
+  }
 }
 
 /** What is not there need not be removed: somebody was quicker, or EC2 has only now noticed. */

@@ -44,7 +44,9 @@ test('the worker asks EC2 and R2 by the proxy that is set', async () => {
   ])
 })
 
-test('the commands’ own requests go by it too, those to this computer excepted', async () => {
+test('the commands’ own requests go by it too, those to this computer excepted', {
+  timeout: 120_000,
+}, async () => {
   const folder = await mkdtemp(path.join(tmpdir(), 'bellows-proxy-'))
   const sync = (from: string) =>
     execa(process.execPath, ['src/cli.ts', 'sync', '--from', from, '--to', folder], {

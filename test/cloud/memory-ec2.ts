@@ -13,6 +13,8 @@ export type Resource = {
   launchedAt: Date
   state: string
   reason?: { Code: string; Message: string }
+  /** Removed, and still shown at so many looks. */
+  lingers?: number
 }
 
 type Input = {
@@ -41,6 +43,8 @@ export function memoryEc2(deployment: string) {
   const refusals: [command: string, code: string][] = []
   /** Looks at an instance that was told to end, until it has. */
   const shutdown = { looks: 0, seen: 0 }
+  /** Looks that something is still shown at after it was removed; and that an instance's tags are not yet shown at. */
+  const late = { removal: 0, tags: 0 }
 
   const add = (kind: Resource['kind'], tags: Record<string, string>, zone: string, state = 'available') => {
     const id = `${kind === 'instance' ? 'i' : kind}-${String(resources.length).padStart(17, '0')}`
@@ -58,6 +62,7 @@ export function memoryEc2(deployment: string) {
     resources.filter(
       (each) =>
         each.kind === kind &&
+        (each.lingers === undefined || each.lingers-- > 0) &&
         (InstanceIds?.includes(each.id) ?? true) &&
         Filters.every(({ Name, Values }) =>
           Name === 'instance-id'
@@ -69,7 +74,9 @@ export function memoryEc2(deployment: string) {
     )
   const remove = (id: string | undefined) => {
     const index = resources.findIndex((each) => each.id === id)
-    if (index >= 0) resources.splice(index, 1)
+    const found = resources[index]
+    if (found && late.removal > 0) found.lingers ??= late.removal
+    else if (found) resources.splice(index, 1)
   }
   const end = (id: string, reason: Resource['reason']) => {
     const instance = resources.find((each) => each.id === id)
@@ -105,7 +112,8 @@ export function memoryEc2(deployment: string) {
         if (each.state !== 'shutting-down') continue
         if (++shutdown.seen > shutdown.looks) end(each.id, each.reason)
       }
-      return describe(input)
+      const byTag = input.Filters?.some(({ Name }) => Name.startsWith('tag'))
+      return byTag && late.tags-- > 0 ? { Reservations: [] } : describe(input)
     },
     GetConsoleOutputCommand: ({ InstanceId }) => ({
       InstanceId,
@@ -183,6 +191,14 @@ export function memoryEc2(deployment: string) {
     /** So many looks does an instance take from the request to end it until it is seen terminated. */
     set shutdownLooks(looks: number) {
       shutdown.looks = looks
+    },
+    /** So many looks does something that was removed go on being shown for. */
+    set removalLooks(looks: number) {
+      late.removal = looks
+    },
+    /** So many looks for instances by their tags find none. */
+    set tagLooks(looks: number) {
+      late.tags = looks
     },
     get looksAtEnding() {
       return shutdown.seen

@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { MachineOrder } from '../../src/cloud/machines.ts'
 import { pulumiMachines } from '../../src/cloud/pulumi-machines.ts'
 import { StackError } from '../../src/cloud/stack-child.ts'
@@ -423,15 +423,107 @@ test.each([
   },
 )
 
-test('what is not there any more, when it is to be removed, is gone', async () => {
-  const { ec2, machines, stacks, known } = setUp()
-  await machines.order(order(), forever())
-  stacks.destroy = async () => void known.delete(name)
-  ec2.refusals.push(['DeleteSecurityGroup', 'InvalidGroup.NotFound'])
-  // It goes on to look, and this EC2 has the group after all.
-  await expect(machines.release(name)).rejects.toThrow(/is not gone: security-group \S+ is left/)
-  await machines.release(name)
-  expect(await machines.existing()).toEqual([])
+describe('what a stack has left behind', () => {
+  /** Runs it with a clock that goes as fast as it is waited for. */
+  async function inHaste<T>(work: Promise<T>): Promise<T> {
+    let settled = false
+    const done = work.finally(() => {
+      settled = true
+    })
+    done.catch(() => {})
+    while (!settled) await vi.advanceTimersByTimeAsync(1_000)
+    return done
+  }
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  async function left() {
+    const world = setUp()
+    await world.machines.order(order(), forever())
+    world.stacks.destroy = async () => void world.known.delete(name)
+    return world
+  }
+
+  test('and is not there any more, when it is to be removed, is gone', async () => {
+    const { ec2, machines } = await left()
+    ec2.refusals.push(['DeleteSecurityGroup', 'InvalidGroup.NotFound'])
+    // It goes on to look, and this EC2 has the group after all.
+    await inHaste(machines.release(name))
+    expect(await machines.existing()).toEqual([])
+  })
+
+  test('is asked to go again while something that ends holds on to it', async () => {
+    const { ec2, machines } = await left()
+    for (let time = 0; time < 4; time++) ec2.refusals.push(['DeleteSecurityGroup', 'DependencyViolation'])
+    await inHaste(machines.release(name))
+    expect(ec2.refusals).toEqual([])
+    expect(await machines.existing()).toEqual([])
+  })
+
+  test('and EC2 goes on showing for a while after it was removed, is no leak', async () => {
+    const { ec2, machines } = await left()
+    ec2.removalLooks = 2
+    await inHaste(machines.release(name))
+    expect(await machines.existing()).toEqual([])
+  })
+
+  test('and never goes is told', async () => {
+    const { ec2, machines } = await left()
+    ec2.removalLooks = Number.POSITIVE_INFINITY
+    await expect(inHaste(machines.release(name))).rejects.toThrow(
+      /is not gone: .*key-pair \S+, security-group \S+ is left$/,
+    )
+  })
+})
+
+test('a machine whose tags show up late is paid for from its launch, and not ordered again', async () => {
+  const { ec2, machines, world } = setUp()
+  const launch = world.make
+  const launchedAt = new Date('2026-11-25T12:00:00Z')
+  world.make = (wanted) => {
+    const outputs = launch(wanted)
+    for (const each of ec2.running()) each.launchedAt = launchedAt
+    return outputs
+  }
+  ec2.tagLooks = 2
+  expect(await machines.order(order(), forever())).toMatchObject({ launchedAt })
+  expect(ec2.running()).toHaveLength(1)
+})
+
+test.each(['InvalidKeyPair.Duplicate', 'InvalidGroup.Duplicate'])(
+  'what an engine made and never wrote down is in the way of no order: %s',
+  async (code) => {
+    const { ec2, machines, world } = setUp()
+    const launch = world.make
+    const instance = ec2.launch(order())
+    ec2.resources.splice(ec2.resources.indexOf(instance), 1)
+    world.make = (wanted) => {
+      if (ec2.resources.some(({ kind }) => kind === 'key-pair'))
+        throw new StackError('failed', 'up', wanted.name, `api error ${code}: The keypair already exists`)
+      return launch(wanted)
+    }
+    await machines.order(order(), forever())
+    expect(ec2.running()).toHaveLength(1)
+    expect((await machines.existing()).map(({ kind }) => kind).sort()).toEqual([
+      'instance',
+      'key-pair',
+      'security-group',
+      'stack',
+      'volume',
+    ])
+  },
+)
+
+test('of another deployment in the account it is, and is left alone', async () => {
+  const { ec2, machines, world } = setUp('one')
+  const tags = { Name: name, 'bellows:deployment': 'other', 'bellows:job': trainingId }
+  ec2.add('key-pair', tags, 'us-east-1a')
+  world.make = (wanted) => {
+    const said = 'api error InvalidKeyPair.Duplicate: The keypair already exists'
+    throw new StackError('failed', 'up', wanted.name, said)
+  }
+  await expect(machines.order(order(), forever())).rejects.toMatchObject({ reason: 'internal' })
+  expect(ec2.resources).toHaveLength(1)
 })
 
 test('a stale look at a machine that was asked to end is no failure of its release', async () => {
