@@ -100,7 +100,8 @@ export function orderFailure(error: unknown, offer: Offer): Failure {
   const overran = error instanceof StackError && error.kind === 'overran'
   const context = { cause: error, evidence: error instanceof Error ? error.message : String(error) }
   if (fault) return new Failure('internal', `${wanted} could not be made: ${fault}`, context)
-  if (!refusal && overran) return new Failure('no-capacity', `${wanted}: the order took too long`, context)
+  if (!refusal && (overran || neverCame(error)))
+    return new Failure('no-capacity', `${wanted}: the order took too long`, context)
   if (!refusal) return new Failure('internal', `${wanted} could not be made`, context)
   const { because, excludes } = rowOf(refusal.code)
   const detail = `${wanted}: ${because} (${refusal.code})`
@@ -110,6 +111,12 @@ export function orderFailure(error: unknown, offer: Offer): Failure {
     excludes,
   })
 }
+
+/** The provider gave up waiting for a machine, or saw it end, and EC2 said no reason. */
+const neverCame = (error: unknown): boolean =>
+  /waiting for EC2 Instance \(\S+\) create: (timeout while waiting|unexpected state)/.test(
+    error instanceof Error ? error.message : String(error),
+  )
 
 /** An error that says that what was named is not there, such as `InvalidVolume.NotFound`. */
 export const isGone = (error: unknown): boolean => /\.NotFound$/.test(sdkCode(error) ?? '')

@@ -59,6 +59,8 @@ export type MemoryMachines = Machines & {
   lose(name: string, reason?: string): void
   /** The state of the machine's stack can't be read from now on, as when its file is empty. */
   breakState(name: string): void
+  /** While it is on, the machine's parts are shown without their tags, as those of one that is new, or has ended: who asks by tag sees none. */
+  hideTags(name: string, on: boolean): void
   /** While it is on, nobody has a machine of this market free. */
   drought(market: Offer['market'], on: boolean): void
   /** From now on the account may have so many machines under this quota (quotas.ts); undefined: as many as it likes. */
@@ -72,6 +74,7 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
   const busy = new Map<string, Promise<unknown>>()
 
   const unreadable = new Set<string>()
+  const untagged = new Set<string>()
   const dry = new Set<Offer['market']>()
   const quotas = new Map<string, number>()
 
@@ -211,18 +214,18 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
     async state(name): Promise<MachineState> {
       await reach('state', 'asked', name)
       const instance = instanceOf(name)
-      if (!instance) return { state: 'absent' }
+      if (!instance || untagged.has(name)) return { state: 'absent' }
       const { state, id: instanceId, reason } = instance
       return { state, instanceId, ...(reason === undefined ? {} : { reason }) }
     },
     async console(name) {
       await reach('console', 'asked', name)
-      return instanceOf(name) && `${name} has begun its first boot`
+      return instanceOf(name) && !untagged.has(name) ? `${name} has begun its first boot` : undefined
     },
     release: (name) => locked(name, () => release(name)),
     async existing() {
       await reach('existing', 'asked')
-      return left()
+      return left().filter(({ kind, name }) => kind === 'stack' || !untagged.has(name))
     },
     made() {
       switchOff()
@@ -238,6 +241,7 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
     lose: (name, reason = 'Server.SpotInstanceTermination: the spot machine was taken back') =>
       end(name, reason),
     breakState: (name) => void unreadable.add(name),
+    hideTags: (name, on) => void (on ? untagged.add(name) : untagged.delete(name)),
     drought: (market, on) => void (on ? dry.add(market) : dry.delete(market)),
     quota: (name, machines) =>
       void (machines === undefined ? quotas.delete(name) : quotas.set(name, machines)),

@@ -109,7 +109,8 @@ describe('on real parts', () => {
   })
 
   test.runIf(long)('an offer without capacity is passed over for the next', async () => {
-    await deployment.trouble('/faults', { kind: 'refuse', code: 'InsufficientInstanceCapacity', times: 1 })
+    // The provider asks three times.
+    await deployment.trouble('/faults', { kind: 'refuse', code: 'InsufficientInstanceCapacity', times: 3 })
     const worker = deployment.startWorker('fifth')
     const id = await deployment.insertJob()
     await worker.next(ended(id))

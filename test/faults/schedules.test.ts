@@ -40,8 +40,13 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
     turnMs: () => (isSlow ? 5000 + random.below(5000) : 20 + random.below(400)),
     settings: { gpu: random.chance(0.5) },
     maxRunning: 1 + random.below(3),
-    moment({ verb, point, offer }) {
-      if (calm || verb !== 'order' || !random.chance(0.15)) return
+    moment({ verb, point, name, offer }) {
+      if (calm) return
+      if (verb === 'release' && point !== 'asked' && random.chance(0.1)) {
+        count('slow to go')
+        throw new Error(`${name} is not gone: security-group sg-1 is left`)
+      }
+      if (verb !== 'order' || !random.chance(0.15)) return
       count('no capacity')
       if (point === 'key-pair' || point === 'instance')
         throw new Failure('no-capacity', `${offer?.type} is out`)
@@ -122,6 +127,12 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
     world.machines.quota(quotaOf(offer), undefined)
   }
 
+  async function withoutTags(name: string, lengthMs: number): Promise<void> {
+    world.machines.hideTags(name, true)
+    await world.clock.sleep(lengthMs)
+    world.machines.hideTags(name, false)
+  }
+
   void befall()
   /** What happens to machines and jobs from outside, for the first ten minutes. */
   async function befall(): Promise<void> {
@@ -144,6 +155,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
         'checkpoint cut',
         'spot drought',
         'quota of 0',
+        'tags not shown',
         'nothing',
       ])
       const edited = random.pick([ids[0] ?? '', ...ids])
@@ -177,6 +189,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
       else if (happening === 'quota of 0')
         void quotaOfNone(random.pick(offers as [Offer]), random.below(90) * minute)
       else if (!machine || !inside || happening === 'nothing') continue
+      else if (happening === 'tags not shown') void withoutTags(machine.name, random.below(3) * minute)
       else if (happening === 'machine lost') {
         inside.lose()
         world.machines.lose(machine.name, 'Server.SpotInstanceTermination')

@@ -219,9 +219,9 @@ describe('what AWS refuses', () => {
   test('no capacity, at once and late', { timeout: 60_000 }, async () => {
     const name = 'bellows-nowhere-1'
     const { faults } = standIn.provider
-    faults.stage({ kind: 'refuse', code: 'InsufficientInstanceCapacity', zone: 'us-east-1a', times: 1 })
+    faults.stage({ kind: 'refuse', code: 'InsufficientInstanceCapacity', zone: 'us-east-1a', times: 3 })
     await expect(standIn.up(standIn.inputs(name))).rejects.toThrow(
-      /api error InsufficientInstanceCapacity: We currently do not have sufficient g6\.xlarge capacity/,
+      /exceeded maximum number of attempts, 3, .* api error InsufficientInstanceCapacity: We currently do not have sufficient g6\.xlarge capacity/,
     )
     faults.stage({ kind: 'refuse-late', code: 'InsufficientInstanceCapacity', times: 1 })
     await expect(standIn.up(standIn.inputs(name))).rejects.toThrow(/Server\.InsufficientInstanceCapacity/)

@@ -77,7 +77,7 @@ export async function startStandIn(deployment: string) {
     },
     describe,
     up: (inputs: GpuMachineInputs) =>
-      stacks.up(inputs.name, { inputs, config: { 'aws:region': 'us-east-1' } }),
+      stacks.up(inputs.name, { inputs, config: { 'aws:region': 'us-east-1', 'aws:maxRetries': '3' } }),
     /** As after a crash: another process over the same state. */
     async restart() {
       await provider.stop()

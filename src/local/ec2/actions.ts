@@ -22,7 +22,7 @@ const stateCodes = {
 export const actions: Readonly<Record<string, Action>> = {
   DescribeInstances(query, { instances }) {
     const wanted = query.list('InstanceId')
-    const found = instances.list().filter((each) => wanted.length === 0 || wanted.includes(each.id))
+    const found = instances.shown().filter((each) => wanted.length === 0 || wanted.includes(each.id))
     refuseUnknown(query, 'InvalidInstanceID', 'instance', wanted, found)
     const fitting = found.filter((each) => query.fits(each.tags, fieldsOf(each)))
     return {

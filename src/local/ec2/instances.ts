@@ -27,6 +27,7 @@ import type { Faults } from '../provider/faults.ts'
 import type { Instance, InstanceState, State } from '../provider/state.ts'
 import { ApiError, type Call } from './api-error.ts'
 import { accountId, catalog, localRegion, zonesOf } from './catalog.ts'
+import { type Retries, withRetries } from './retries.ts'
 
 export type InstancesOptions = {
   readonly deployment: string
@@ -77,6 +78,22 @@ export class Instances {
     return state.instances()
   }
 
+  /** As EC2's answers have them, which may lag behind. */
+  shown(): readonly Instance[] {
+    const { faults } = this.#options
+    const late = (instance: Instance, what: 'instance' | 'tags') =>
+      faults.strike(
+        'late',
+        (fault) =>
+          fault.what === what &&
+          isAt(fault, instance) &&
+          Date.now() - Date.parse(instance.launchedAt) < fault.seconds * 1000,
+      ) !== undefined
+    return this.list()
+      .filter((each) => !late(each, 'instance'))
+      .map((each) => (late(each, 'tags') ? { ...each, tags: {} } : each))
+  }
+
   find(id: string): Instance | undefined {
     return this.list().find((each) => each.id === id)
   }
@@ -87,9 +104,9 @@ export class Instances {
   }
 
   /** Orders one and waits until it runs. Throws an ApiError in EC2's words. */
-  async run({ userData, ...order }: Order): Promise<Instance> {
+  async run({ userData, ...order }: Order, retries: Retries = { attempts: 1 }): Promise<Instance> {
     const call = { doing: 'creating EC2 Instance', operation: 'RunInstances' }
-    this.#refuse(order, call)
+    await withRetries(retries, () => this.#refuse(order, call))
     const instance: Instance = {
       ...order,
       id: `i-${hexadecimal()}`,
@@ -106,6 +123,11 @@ export class Instances {
       this.#move(instance.id, 'terminated', said)
       const doing = `waiting for EC2 Instance (${instance.id}) create`
       throw new Error(`${doing}: unexpected state 'terminated', wanted target 'running'. last error: ${said}`)
+    }
+    if (this.#options.faults.strike('never-runs', (fault) => isAt(fault, order))) {
+      const waited =
+        "timeout while waiting for state to become 'running' (last state: 'pending', timeout: 10m0s)"
+      throw new Error(`waiting for EC2 Instance (${instance.id}) create: ${waited}`)
     }
     try {
       await this.#boot(instance, userData)
@@ -211,10 +233,12 @@ export class Instances {
     }
     const refusal = this.#options.faults.strike('refuse', (fault) => isAt(fault, order))
     if (refusal) {
-      const status = /^(Insufficient|InternalError|Unavailable|ServiceUnavailable)/.test(refusal.code)
-        ? 500
-        : 400
-      throw new ApiError(call, refusal.code, refusal.message ?? noCapacity(type, zone), status)
+      throw new ApiError(
+        call,
+        refusal.code,
+        refusal.message ?? noCapacity(type, zone),
+        statusOf(refusal.code),
+      )
     }
   }
 
@@ -338,6 +362,13 @@ export const isAt = (fault: Place, order: Required<Place>): boolean =>
 
 const isOf = (family: string | undefined, type: string): boolean =>
   family === undefined || type.startsWith(family.toLowerCase())
+
+/** https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html */
+function statusOf(code: string): number {
+  if (code === 'UnauthorizedOperation') return 403
+  if (/^(Unavailable|ServiceUnavailable|RequestLimitExceeded)$/.test(code)) return 503
+  return /^(Insufficient|InternalError)/.test(code) ? 500 : 400
+}
 
 const noCapacity = (type: string, zone: string): string =>
   `We currently do not have sufficient ${type} capacity in the Availability Zone you requested (${zone}). ` +

@@ -23,7 +23,7 @@ const step = {
 }
 
 export const faultSchema = z.discriminatedUnion('kind', [
-  /** EC2 refuses an order with this code, such as `InsufficientInstanceCapacity`. */
+  /** EC2 refuses an order with this code, such as `InsufficientInstanceCapacity`; the provider may ask again (retries.ts), and each time counts. */
   z.strictObject({
     kind: z.literal('refuse'),
     code: z.string(),
@@ -39,6 +39,17 @@ export const faultSchema = z.discriminatedUnion('kind', [
     ...place,
     times,
   }),
+  /** An instance is accepted, and stays pending for as long as the provider waits for it; the provider gives up at once here. */
+  z.strictObject({ kind: z.literal('never-runs'), ...place, times }),
+  /** For so long after its launch EC2 answers without an instance, or shows it without its tags. */
+  z.strictObject({
+    kind: z.literal('late'),
+    what: z.enum(['instance', 'tags']),
+    seconds: z.number().positive(),
+    ...place,
+  }),
+  /** A security group can't be deleted, since something that is ending holds on to it. */
+  z.strictObject({ kind: z.literal('held'), times }),
   /** A quota of vCPUs over all machines of a market, or of those of one family (`G`: every type that begins so). */
   z.strictObject({
     kind: z.literal('quota'),

@@ -16,6 +16,7 @@ import emptyProtocol from 'google-protobuf/google/protobuf/empty_pb.js'
 import { z } from 'zod'
 import { callerOf } from '../ec2/caller.ts'
 import { localRegion } from '../ec2/catalog.ts'
+import { defaultAttempts, type Retries } from '../ec2/retries.ts'
 import type { LocalCloud } from './cloud.ts'
 import type { Fault } from './faults.ts'
 import { invoke } from './invokes.ts'
@@ -24,7 +25,12 @@ import type { Properties } from './state.ts'
 import { resourceTypes } from './types/all.ts'
 import { check, decode, encode } from './wire.ts'
 
-type Call<Request> = { readonly request: Request; readonly gone: AbortSignal }
+type Call<Request> = {
+  readonly request: Request
+  readonly gone: AbortSignal
+  /** The connection of one engine. */
+  readonly peer: string
+}
 
 export async function startProviderServer(
   cloud: LocalCloud,
@@ -42,6 +48,12 @@ export async function startProviderServer(
 
 function handlers(cloud: LocalCloud) {
   const empty = () => new emptyProtocol.Empty()
+  /** By engine. What an engine has configured holds for as long as it is connected. */
+  const attempts = new Map<string, number>()
+  const retriesFor = ({ peer, gone }: Pick<Call<unknown>, 'peer' | 'gone'>): Retries => ({
+    attempts: attempts.get(peer) ?? defaultAttempts,
+    gone,
+  })
   return {
     attach: empty,
     cancel: empty,
@@ -60,7 +72,11 @@ function handlers(cloud: LocalCloud) {
 
     diffConfig: () => new protocol.DiffResponse().setChanges(protocol.DiffResponse.DiffChanges.DIFF_NONE),
 
-    configure: () => new protocol.ConfigureResponse().setSupportspreview(true),
+    configure({ request, peer }: Call<requests.ConfigureRequest>) {
+      const { maxRetries } = decode(request.getArgs())
+      if (maxRetries !== undefined) attempts.set(peer, Number(maxRetries))
+      return new protocol.ConfigureResponse().setSupportspreview(true)
+    },
 
     check({ request }: Call<requests.CheckRequest>) {
       const given = decode(request.getNews())
@@ -83,12 +99,13 @@ function handlers(cloud: LocalCloud) {
         .setDeletebeforereplace(true)
     },
 
-    async create({ request, gone }: Call<requests.CreateRequest>) {
+    async create({ request, gone, peer }: Call<requests.CreateRequest>) {
       const inputs = decode(request.getProperties())
       const response = new protocol.CreateResponse()
       if (request.getPreview()) return response.setProperties(encode(inputs))
       const type = typeOf(request.getUrn())
-      const create = (asked: LocalCloud) => type.create(inputs, asked)
+      const create = (asked: LocalCloud) =>
+        type.create(inputs, { ...asked, retries: retriesFor({ peer, gone }) })
       const { id, outputs } = await troubled(cloud, request.getUrn(), 'create', gone, create)
       return response.setId(id).setProperties(encode(outputs))
     },
@@ -100,8 +117,7 @@ function handlers(cloud: LocalCloud) {
       )
       const response = new protocol.ReadResponse()
       if (!made) return response.setId('')
-      const given = Object.keys(decode(request.getInputs()))
-      const inputs = Object.fromEntries(given.map((key) => [key, made.outputs[key]]))
+      const inputs = likeInputs(decode(request.getInputs()), made.outputs)
       return response.setId(made.id).setProperties(encode(made.outputs)).setInputs(encode(inputs))
     },
 
@@ -115,9 +131,11 @@ function handlers(cloud: LocalCloud) {
       return response.setProperties(encode(outputs))
     },
 
-    async delete({ request, gone }: Call<requests.DeleteRequest>) {
+    async delete({ request, gone, peer }: Call<requests.DeleteRequest>) {
       const type = typeOf(request.getUrn())
-      await troubled(cloud, request.getUrn(), 'delete', gone, (asked) => type.delete(request.getId(), asked))
+      await troubled(cloud, request.getUrn(), 'delete', gone, (asked) =>
+        type.delete(request.getId(), { ...asked, retries: retriesFor({ peer, gone }) }),
+      )
       return empty()
     },
 
@@ -127,6 +145,18 @@ function handlers(cloud: LocalCloud) {
       )
     },
   }
+}
+
+/** Of what there is, all that was given, and nothing that came of it by itself, such as a disk's id. */
+function likeInputs(given: Properties, outputs: Properties): Properties {
+  const isObject = (value: unknown): value is Properties =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+  return Object.fromEntries(
+    Object.entries(given).map(([key, value]) => {
+      const made = outputs[key]
+      return [key, isObject(value) && isObject(made) ? likeInputs(value, made) : made]
+    }),
+  )
 }
 
 function checked(inputs: Properties, mistakes: readonly { property: string; reason: string }[]) {
@@ -200,7 +230,7 @@ function unary(functions: object): grpc.UntypedServiceImplementation {
       const gone = new AbortController()
       call.on('cancelled', () => gone.abort())
       Promise.resolve()
-        .then(() => answer({ request: call.request, gone: gone.signal }))
+        .then(() => answer({ request: call.request, gone: gone.signal, peer: call.getPeer() }))
         .then(
           (response) => callback(null, response),
           (error) => callback({ code: grpc.status.UNKNOWN, details: sentenceOf(error) }),

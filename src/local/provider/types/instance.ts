@@ -71,7 +71,7 @@ export const instance: ResourceType = {
     const wanted = inputs.parse(given)
     cloud.caller.demand(ordering, orderQuestions(wanted, cloud))
     const order = orderFor(wanted, cloud)
-    const machine = await cloud.instances.run({ ...order, inputs: given })
+    const machine = await cloud.instances.run({ ...order, inputs: given }, cloud.retries)
     // The provider says it once more after the order, and by then a machine runs.
     demandChange(machine, cloud, `updating EC2 Instance (${machine.id})`)
     if (wanted.iamInstanceProfile) demandProfile(machine.id, wanted.iamInstanceProfile, cloud)

@@ -1,4 +1,5 @@
 /** Security groups and their rules. What they let in is enforced by the machines' own firewalls. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { ApiError } from '../../ec2/api-error.ts'
 import { existing, made, type Tags } from '../../ec2/caller.ts'
@@ -50,10 +51,10 @@ export const securityGroup = kept({
     caller.demand(revoking, ruleQuestions('RevokeSecurityGroupEgress', id, tags))
     return { id, outputs: { arn, ownerId: accountId, ingress: [], egress: [], revokeRulesOnDelete: false } }
   },
-  unmake({ id, inputs }, cloud) {
+  async unmake({ id, inputs }, cloud) {
     const call = { doing: `deleting Security Group (${id})`, operation: 'DeleteSecurityGroup' }
     cloud.caller.demand(call, [existing('DeleteSecurityGroup', 'security-group', id, inputs.tags)])
-    refuseIfUsed(id, cloud)
+    await untilFree(id, cloud)
     for (const type of [ingressType, egressType]) {
       for (const rule of cloud.state.resources(type)) {
         if (rule.inputs.securityGroupId === id) cloud.state.removeResource(type, rule.id)
@@ -162,9 +163,21 @@ export function ingressOf(state: State, groupIds: readonly string[]): readonly I
     }))
 }
 
-function refuseIfUsed(id: string, { instances }: LocalCloud): void {
+/** EC2 refuses while something holds on to a group; the provider asks again for as long as it is waited for. */
+async function untilFree(id: string, cloud: LocalCloud): Promise<void> {
+  for (;;) {
+    try {
+      return refuseIfUsed(id, cloud)
+    } catch (error) {
+      if (!cloud.retries) throw error
+      await sleep(200, undefined, cloud.retries.gone && { signal: cloud.retries.gone })
+    }
+  }
+}
+
+function refuseIfUsed(id: string, { instances, faults }: LocalCloud): void {
   const used = instances.list().some((each) => each.groupIds.includes(id) && each.state !== 'terminated')
-  if (!used) return
+  if (!used && !faults.strike('held', () => true)) return
   const call = { doing: `deleting Security Group (${id})`, operation: 'DeleteSecurityGroup' }
   throw new ApiError(call, 'DependencyViolation', `resource ${id} has a dependent object`)
 }

@@ -1,0 +1,130 @@
+/** Orders and releases, by the real engine, on a stand-in that answers as late and as wrapped as EC2 does. */
+import { DescribeInstancesCommand, DescribeSecurityGroupsCommand } from '@aws-sdk/client-ec2'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import type { MachineOrder, Machines } from '../../src/cloud/machines.ts'
+import { pulumiMachines } from '../../src/cloud/pulumi-machines.ts'
+import { offer } from '../cloud/samples.ts'
+import { keysOf, type StandIn, startStandIn } from './stand-in.ts'
+
+const deployment = `test-unkind-${process.pid}`
+const minutes = 60_000
+let standIn: StandIn
+let machines: Machines
+
+beforeAll(async () => {
+  standIn = await startStandIn(deployment)
+  const { vpcId, subnets, securityGroupId, instanceProfile, imageId } = standIn.base.outputs
+  machines = pulumiMachines({
+    deployment,
+    stacks: standIn.stacks,
+    bases: [
+      { region: 'us-east-1', ec2: standIn.ec2, vpcId, subnets, securityGroupId, instanceProfile, imageId },
+    ],
+    keys: keysOf,
+    workerNetworks: [`${standIn.provider.gateway}/32`],
+    market: { market: 'spot-first' },
+  })
+})
+afterAll(() => standIn?.remove(), 2 * minutes)
+afterEach(() => standIn.provider.faults.clear())
+
+let orders = 0
+function newOrder(): MachineOrder {
+  const trainingId = `665f1c2ab7d4e8a1c0de${String(++orders).padStart(4, '0')}`
+  return {
+    name: `bellows-${trainingId}-1`,
+    trainingId,
+    attempt: 1,
+    offer: offer(),
+    diskGb: 50,
+    lifetimeSeconds: 3_600,
+    deadline: new Date(Date.now() + 3_900_000),
+  }
+}
+const order = (wanted: MachineOrder) => machines.order(wanted, new AbortController().signal)
+
+test('a market without capacity is asked three times, by the provider, and then is one', {
+  timeout: 2 * minutes,
+}, async () => {
+  const { faults } = standIn.provider
+  faults.stage({ kind: 'refuse', code: 'InsufficientInstanceCapacity', times: 3 })
+  const wanted = newOrder()
+  await expect(order(wanted)).rejects.toMatchObject({
+    reason: 'no-capacity',
+    message:
+      'g6.xlarge (spot) in us-east-1a: none is free there at the moment (InsufficientInstanceCapacity)',
+    evidence: expect.stringContaining('exceeded maximum number of attempts, 3, '),
+  })
+  expect(faults.list()).toEqual([])
+  expect(await machines.release(wanted.name)).toEqual({ launchedAt: undefined })
+})
+
+test('a machine whose tags EC2 shows late is ordered once, paid from its launch, and goes', {
+  timeout: 2 * minutes,
+}, async () => {
+  const fault = standIn.provider.faults.stage({ kind: 'late', what: 'tags', seconds: 600 })
+  const wanted = newOrder()
+  const { instanceId, launchedAt } = await order(wanted)
+  expect(launchedAt).toEqual((await standIn.describe(instanceId))?.LaunchTime)
+  // Another worker goes on with the order before the tags are there.
+  expect(await order(wanted)).toMatchObject({ instanceId })
+  standIn.provider.faults.clear(fault)
+  expect(await machines.release(wanted.name)).toEqual({ launchedAt })
+  expect((await standIn.describe(instanceId))?.State?.Name).toBe('terminated')
+})
+
+test('a machine that EC2 does not know yet is had all the same', { timeout: 2 * minutes }, async () => {
+  const { faults } = standIn.provider
+  const fault = faults.stage({ kind: 'late', what: 'instance', seconds: 600 })
+  const wanted = newOrder()
+  const { instanceId } = await order(wanted)
+  await expect(
+    standIn.ec2.send(new DescribeInstancesCommand({ InstanceIds: [instanceId] })),
+  ).rejects.toMatchObject({ name: 'InvalidInstanceID.NotFound' })
+  await machines.release(wanted.name)
+  faults.clear(fault)
+  expect((await standIn.describe(instanceId))?.State?.Name).toBe('terminated')
+})
+
+test('what an engine made and never wrote down is removed, and the order goes on', {
+  timeout: 2 * minutes,
+}, async () => {
+  const resource = 'aws:ec2/keyPair:KeyPair'
+  standIn.provider.faults.stage({ kind: 'fail', resource, operation: 'create', moment: 'after', times: 1 })
+  const wanted = newOrder()
+  await expect(order(wanted)).rejects.toMatchObject({ reason: 'internal' })
+  await order(wanted)
+  await machines.release(wanted.name)
+  expect(await machines.existing()).toEqual([])
+})
+
+test('a group that is held for a while goes, by the engine and without it', {
+  timeout: 2 * minutes,
+}, async () => {
+  const { faults } = standIn.provider
+  const [one, other] = [newOrder(), newOrder()]
+  await order(one)
+  faults.stage({ kind: 'held', times: 3 })
+  await machines.release(one.name)
+  expect(faults.list()).toEqual([])
+
+  // The engine makes the group and dies: no stack knows it.
+  const resource = 'aws:ec2/securityGroup:SecurityGroup'
+  faults.stage({ kind: 'fail', resource, operation: 'create', moment: 'after', times: 1 })
+  await expect(order(other)).rejects.toMatchObject({ reason: 'internal' })
+  faults.stage({ kind: 'held', times: 3 })
+  await machines.release(other.name)
+  expect(faults.list()).toEqual([])
+  const named = { Filters: [{ Name: 'group-name', Values: [other.name] }] }
+  expect((await standIn.ec2.send(new DescribeSecurityGroupsCommand(named))).SecurityGroups).toEqual([])
+})
+
+test('a machine that never runs is no capacity, and is ended', { timeout: 2 * minutes }, async () => {
+  standIn.provider.faults.stage({ kind: 'never-runs', times: 1 })
+  const wanted = newOrder()
+  await expect(order(wanted)).rejects.toMatchObject({ reason: 'no-capacity' })
+  expect(await machines.state(wanted.name)).toMatchObject({ state: 'pending' })
+  await machines.release(wanted.name)
+  expect(await machines.state(wanted.name)).toMatchObject({ state: 'terminated' })
+  expect(await machines.existing()).toEqual([])
+})
