@@ -55,9 +55,10 @@ export function gpuMachine(given: GpuMachineInputs): GpuMachineOutputs {
     'bellows:attempt': String(inputs.attempt),
   }
 
-  const keyPair = new aws.ec2.KeyPair('machine', { keyName: name, publicKey: inputs.publicKey, tags })
+  const label = labelOf(inputs)
+  const keyPair = new aws.ec2.KeyPair('machine', { keyName: label, publicKey: inputs.publicKey, tags })
   const group = new aws.ec2.SecurityGroup('machine', {
-    name,
+    name: label,
     description: 'SSH from the workers of this deployment',
     vpcId: inputs.vpcId,
     tags,
@@ -102,6 +103,11 @@ export function gpuMachine(given: GpuMachineInputs): GpuMachineOutputs {
     { dependsOn: ssh, customTimeouts: { create: '10m', delete: '15m' } },
   )
   return { instanceId: instance.id, host: instance.publicIp, zone: instance.availabilityZone }
+}
+
+/** Names that an account, or a network, has once: two deployments may hold copies of one training, such as for a rehearsal. */
+function labelOf({ deployment, name }: GpuMachineInputs): string {
+  return deployment === 'bellows' ? name : `${deployment}-${name}`
 }
 
 /** Never persistent: such a request would start another machine after each reclaim. */

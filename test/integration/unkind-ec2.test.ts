@@ -3,7 +3,9 @@ import { DescribeInstancesCommand, DescribeSecurityGroupsCommand } from '@aws-sd
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { MachineOrder, Machines } from '../../src/cloud/machines.ts'
 import { pulumiMachines } from '../../src/cloud/pulumi-machines.ts'
+import type { Stacks } from '../../src/cloud/stacks.ts'
 import { offer } from '../cloud/samples.ts'
+import { engine } from './engine.ts'
 import { keysOf, type StandIn, startStandIn } from './stand-in.ts'
 
 const deployment = `test-unkind-${process.pid}`
@@ -13,10 +15,14 @@ let machines: Machines
 
 beforeAll(async () => {
   standIn = await startStandIn(deployment)
+  machines = machinesOf(deployment, standIn.stacks)
+})
+
+function machinesOf(of: string, stacks: Stacks): Machines {
   const { vpcId, subnets, securityGroupId, instanceProfile, imageId } = standIn.base.outputs
-  machines = pulumiMachines({
-    deployment,
-    stacks: standIn.stacks,
+  return pulumiMachines({
+    deployment: of,
+    stacks,
     bases: [
       { region: 'us-east-1', ec2: standIn.ec2, vpcId, subnets, securityGroupId, instanceProfile, imageId },
     ],
@@ -24,7 +30,7 @@ beforeAll(async () => {
     workerNetworks: [`${standIn.provider.gateway}/32`],
     market: { market: 'spot-first' },
   })
-})
+}
 afterAll(() => standIn?.remove(), 2 * minutes)
 afterEach(() => standIn.provider.faults.clear())
 
@@ -115,8 +121,30 @@ test('a group that is held for a while goes, by the engine and without it', {
   faults.stage({ kind: 'held', times: 3 })
   await machines.release(other.name)
   expect(faults.list()).toEqual([])
-  const named = { Filters: [{ Name: 'group-name', Values: [other.name] }] }
+  const named = { Filters: [{ Name: 'tag:Name', Values: [other.name] }] }
   expect((await standIn.ec2.send(new DescribeSecurityGroupsCommand(named))).SecurityGroups).toEqual([])
+})
+
+test('two deployments in one account train the same training, and neither sees the other’s machine', {
+  timeout: 3 * minutes,
+}, async () => {
+  const { port } = standIn.provider
+  // An administrator's, since the base's policy is for the other deployment.
+  using real = engine({
+    project: 'bellows',
+    program: new URL('../../infra/gpu-vm.ts', import.meta.url),
+    environment: { PULUMI_DEBUG_PROVIDERS: `aws:${port},cloudflare:${port}` },
+  })
+  const others = machinesOf('another', real.stacks)
+  const wanted = newOrder()
+  const [mine, theirs] = [await order(wanted), await others.order(wanted, new AbortController().signal)]
+  expect(theirs.instanceId).not.toBe(mine.instanceId)
+  expect((await machines.existing()).find(({ kind }) => kind === 'instance')?.id).toBe(mine.instanceId)
+  expect((await others.existing()).find(({ kind }) => kind === 'instance')?.id).toBe(theirs.instanceId)
+  await machines.release(wanted.name)
+  expect((await standIn.describe(theirs.instanceId))?.State?.Name).toBe('running')
+  await real.stacks.destroy(wanted.name)
+  expect((await standIn.describe(theirs.instanceId))?.State?.Name).toBe('terminated')
 })
 
 test('a machine that never runs is no capacity, and is ended', { timeout: 2 * minutes }, async () => {
