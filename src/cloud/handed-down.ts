@@ -6,6 +6,7 @@
  * HTTP proxies are used by the worker itself too: by its SDK clients and by `fetch`. SSH and MongoDB go straight.
  */
 import { setGlobalProxyFromEnv } from 'node:http'
+import { fetchThrough } from '../fetch.ts'
 
 /** By who reads them. */
 const names = {
@@ -63,7 +64,14 @@ export function unusableProxies(handedDown: HandedDown): readonly string[] {
 
 /** From now on `fetch` and Node's own requests go by the proxies, if there are any. */
 export function useProxies(handedDown: HandedDown): void {
-  if (hasProxy(handedDown)) setGlobalProxyFromEnv({ ...handedDown })
+  if (!hasProxy(handedDown)) return
+  setGlobalProxyFromEnv({ ...handedDown })
+  const either = (name: string) => handedDown[name] ?? handedDown[name.toUpperCase()] ?? ''
+  fetchThrough({
+    httpProxy: either('http_proxy'),
+    httpsProxy: either('https_proxy'),
+    noProxy: either('no_proxy'),
+  })
 }
 
 /** For an SDK client, whose agents are its own; nothing where there is no proxy. */

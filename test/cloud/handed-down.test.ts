@@ -63,8 +63,7 @@ test('the commands’ own requests go by it too, those to this computer excepted
     await Promise.all(
       ['http://worker.example:8080', 'http://127.0.0.1:1', 'http://straight.invalid'].map(sync),
     )
-    // `fetch` asks a proxy for a tunnel, whatever the scheme.
-    expect([...new Set(asked)]).toEqual(['CONNECT worker.example:8080'])
+    expect([...new Set(asked)]).toEqual(['GET http://worker.example:8080/comfyui/files'])
   } finally {
     await rm(folder, { recursive: true })
   }
