@@ -114,6 +114,30 @@ test('one that waits and is found RUNNING without a place goes back to the queue
   ])
 })
 
+test('one that is claimed and put back before its worker begins is left to the queue', async () => {
+  const world = createWorld({ offers, maxRunning: 1, settings: { capacityWaitMs: 24 * hour } })
+  await world.install()
+  const id = await insertJob(world)
+  nothing(world)
+  const first = world.startWorker('first')
+  await untilHeld(world, id)
+  first.kill()
+  world.machines.drought('on-demand', false)
+  let other = ''
+  const slow = world.startWorker('slow', {
+    async after({ verb }) {
+      if (other || verb !== 'claim' || world.trainings.document(id)?.status !== 'RUNNING') return
+      other = await insertJob(world, { createdAt: new Date(0) }) // before it in the queue
+      world.startWorker('quick')
+      await world.clock.sleep(1500)
+    },
+  })
+  await world.clock.runUntil(() => other !== '' && allEnded(world, [id, other]), 8 * hour)
+  expect(slow.isAlive()).toBe(true)
+  expect(world.mostRunning()).toBe(1)
+  expect(await brokenPromises(world, [id, other])).toEqual([])
+})
+
 test('after the time to wait it ends, refunded, with a sentence that says why', async () => {
   const { world, id } = await queued()
   nothing(world)

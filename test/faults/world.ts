@@ -98,6 +98,7 @@ export function createWorld(options: WorldOptions = {}) {
   const events: JobEvent[] = []
   const errors: { readonly trainingId: string | undefined; readonly error: unknown }[] = []
   const monitor = leaseMonitor()
+  const trained = new Set<string>()
   let mostRunning = 0
 
   /** The inside of a machine that runs; gone with its instance. */
@@ -163,6 +164,12 @@ export function createWorld(options: WorldOptions = {}) {
     clock,
     prepareDataset: options.prepareDataset ? preparedForReal() : preparedBlindly,
     checkArtifact: options.checkArtifact ?? isThere,
+  }
+
+  /** Trained to its last step and ended or deleted by people while it waited: it is delivered without a place. */
+  function isDelivered(id: string): boolean {
+    const status = trainings.document(id)?.status
+    return status !== 'QUEUED' && status !== 'RUNNING' && trained.has(id)
   }
 
   function startWorker(name: string, interference: Interference = {}) {
@@ -252,8 +259,15 @@ export function createWorld(options: WorldOptions = {}) {
       concurrency: 2,
       pollMs: 1000,
       onEvent: (event) => {
-        const busy = new Set(machines.made().flatMap((each) => (each.running ? [each.order.trainingId] : [])))
+        const busy = new Set(
+          machines
+            .made()
+            .flatMap(({ running, order }) =>
+              running && !isDelivered(order.trainingId) ? [order.trainingId] : [],
+            ),
+        )
         mostRunning = Math.max(mostRunning, trainings.places().length, busy.size)
+        if (event.kind === 'phase' && event.data?.phase === 'trained') trained.add(event.trainingId)
         events.push(event)
       },
       onError: (error, trainingId) => errors.push({ error, trainingId }),
