@@ -95,7 +95,7 @@ describe.concurrent('a machine whose teardown', () => {
       const id = await room.insertJob()
       const mend = await stage({
         kind: 'hang',
-        operation: 'delete',
+        operation: 'read', // the first thing that a destroy does: by then EC2 has ended the machine
         moment: 'before',
         resource: 'aws:ec2/instance:Instance',
         stack: machineOf(id),
