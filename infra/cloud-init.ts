@@ -1,24 +1,31 @@
 /**
- * A machine's first boot, as the text of one script: pure, so that it can be read and tested without a
- * machine. It runs as root, once, on Ubuntu 22.04 with AWS's driver image, and in the local machine.
+ * A machine's first boot, as EC2's user data: pure text, so that it can be read and tested without a machine. It is
+ * for cloud-init on Ubuntu 22.04 with AWS's driver image; images/machine/user-data does the same on the local machine.
+ * Three parts, each as early as cloud-init can have it:
+ *
+ *   boothook      the switch-off, at every boot, before any other part and before sshd
+ *   cloud-config  the pinned host key, the only one: sshd answers with no other from its start
+ *   script        all else, once, at the end of the boot
  *
  * Money first: before anything that could fail, the machine gets its switch-off time. It counts from its own
  * start, since an order may wait long for a machine, and that time is not paid for. A loop outside of anybody's
  * session powers it off at the deadline in /var/lib/bellows/deadline (seconds since 1970), which the worker
  * moves over SSH, and at the first one whatever that file says. The limit holds on two clocks, since a wall
- * clock can be set back.
+ * clock can be set back. A reboot starts the loop again and moves no deadline.
  *
  * The worker knows that the boot is over by /var/lib/bellows/ready; /var/lib/bellows/failed says why it
  * never will be, and so does the console, which is all that can be read where SSH never answers. Nothing
- * secret is printed, therefore. Until sshd has been given its pinned host key, it answers with another: the
- * worker refuses that one and tries again.
+ * secret is printed, therefore.
+ * https://docs.cloud-init.io/en/latest/explanation/format.html
  */
+import { multipart } from './multipart.ts'
+
 export type FirstBoot = {
-  /** Ed25519, OpenSSH's private key format: the key that the worker pins. The script's only secret. */
+  /** Ed25519, OpenSSH's private key format: the key that the worker pins. The only secret. */
   readonly hostPrivateKey: string
   /** OpenSSH's one-line form: who may log in as `loginUser`. */
   readonly authorizedKey: string
-  /** Default `ubuntu`. */
+  /** Whom the worker logs in as; the machine image has that user, who may become root. Default `ubuntu`. */
   readonly loginUser?: string
   /** So long after its start it switches itself off; the worker may move that forward, not back. */
   readonly lifetimeSeconds: number
@@ -32,7 +39,7 @@ const trainerId = 10001
 /** EC2 takes no more. */
 const userDataLimitBytes = 16_384
 
-export function firstBootScript(boot: FirstBoot): string {
+export function firstBootUserData(boot: FirstBoot): string {
   const user = boot.loginUser ?? 'ubuntu'
   const privateKey = boot.hostPrivateKey.trim()
   if (
@@ -44,24 +51,30 @@ export function firstBootScript(boot: FirstBoot): string {
   const authorizedKey = boot.authorizedKey.trim()
   if (!/^ssh-[a-z0-9-]+ [A-Za-z0-9+/=]+( [\w@.:-]+)?$/.test(authorizedKey))
     throw new Error('The authorized key is not one line such as `ssh-ed25519 AAAA… name`')
-  if (!/^[a-z][a-z0-9-]*$/.test(user)) throw new Error(`No such login user can be: ${JSON.stringify(user)}`)
+  if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(user))
+    throw new Error(`No such login user can be: ${JSON.stringify(user)}`)
   const lifetimeSeconds = Math.floor(boot.lifetimeSeconds)
   if (!(lifetimeSeconds > 0)) throw new Error(`No machine can live ${boot.lifetimeSeconds} s`)
   const hardDeadline = epochSeconds(boot.hardDeadline)
 
   const script = [
     head,
-    deadlineWatch(lifetimeSeconds, hardDeadline),
-    sshAccess(user, privateKey, authorizedKey),
+    deadlineStands,
+    sshAccess(user, authorizedKey),
     noUpgrades,
     noMetadataForContainers,
     jobFolders(user),
     "echo 'bellows: the first boot is done'",
     'touch /var/lib/bellows/ready',
   ].join('\n')
-  const bytes = Buffer.byteLength(script)
-  if (bytes > userDataLimitBytes) throw new Error(`The first-boot script has ${bytes} bytes; EC2 takes 16384`)
-  return `${script}\n`
+  const userData = multipart([
+    { type: 'text/cloud-boothook', text: [head, deadlineWatch(lifetimeSeconds, hardDeadline)].join('\n') },
+    { type: 'text/cloud-config', text: `#cloud-config\n${JSON.stringify(hostKey(privateKey))}\n` },
+    { type: 'text/x-shellscript', text: `${script}\n` },
+  ])
+  const bytes = Buffer.byteLength(userData)
+  if (bytes > userDataLimitBytes) throw new Error(`The user data has ${bytes} bytes; EC2 takes 16384`)
+  return userData
 }
 
 function epochSeconds(date: Date): number {
@@ -70,28 +83,37 @@ function epochSeconds(date: Date): number {
   return seconds
 }
 
+/** YAML has JSON in it. Where keys are given, cloud-init makes none, and the image's own go. */
+const hostKey = (privateKey: string) => ({
+  ssh_deletekeys: true,
+  ssh_keys: { ed25519_private: `${privateKey}\n` },
+})
+
 const head = `#!/bin/bash
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mkdir -p /var/lib/bellows
 trap 'echo "first boot: line $LINENO: $BASH_COMMAND" | tee /var/lib/bellows/failed' ERR
-echo 'bellows: the first boot begins'
 systemd() { [ -d /run/systemd/system ]; }
 `
 
+/** Written whole or not at all: a boot that is cut off in between begins afresh, a later one finds it and changes nothing. */
 const deadlineWatch = (
   lifetime: number,
   hardDeadline: number,
 ) => `# Switches the machine off in time, which counts from the start of its first process: a container shares its uptime.
-read -r up _ < /proc/uptime
-first=$(< /proc/1/stat)
-read -r -a first <<< "\${first##*) }"
-age=$(( \${up%.*} - first[19] / $(getconf CLK_TCK || echo 100) ))
-hard_deadline=$(( $(date +%s) - age + ${lifetime} ))
-(( hard_deadline < ${hardDeadline} )) || hard_deadline=${hardDeadline}
-echo $hard_deadline > /var/lib/bellows/deadline
-printf '#!/bin/bash\\nhard_deadline=%s\\n' $hard_deadline > /usr/local/sbin/bellows-deadline
-cat >> /usr/local/sbin/bellows-deadline << 'BELLOWS'
+watch=/usr/local/sbin/bellows-deadline
+if [ ! -e $watch ]; then
+  echo 'bellows: the first boot begins'
+  read -r up _ < /proc/uptime
+  first=$(< /proc/1/stat)
+  read -r -a first <<< "\${first##*) }"
+  age=$(( \${up%.*} - first[19] / $(getconf CLK_TCK || echo 100) ))
+  hard_deadline=$(( $(date +%s) - age + ${lifetime} ))
+  (( hard_deadline < ${hardDeadline} )) || hard_deadline=${hardDeadline}
+  echo $hard_deadline > /var/lib/bellows/deadline
+  printf '#!/bin/bash\\nhard_deadline=%s\\n' $hard_deadline > $watch.part
+  cat >> $watch.part << 'BELLOWS'
 read -r up _ < /proc/uptime
 last_uptime=$(( \${up%.*} + hard_deadline - $(date +%s) ))
 # A restart of this loop starts no second span: the first one is kept, for the boot that it belongs to.
@@ -107,11 +129,17 @@ while :; do
   sleep 1
 done
 BELLOWS
-chmod 755 /usr/local/sbin/bellows-deadline
+  chmod 755 $watch.part
+  mv $watch.part $watch
+fi
 if systemd; then
+  # It waits for nothing: the boot that this is a part of has not come to what services wait for.
   cat > /etc/systemd/system/bellows-deadline.service << 'BELLOWS'
 [Unit]
 Description=Switches the machine off at its deadline
+DefaultDependencies=no
+Conflicts=shutdown.target
+Before=shutdown.target
 [Service]
 ExecStart=/usr/local/sbin/bellows-deadline
 Restart=always
@@ -123,25 +151,27 @@ BELLOWS
   systemctl daemon-reload
   systemctl enable --now bellows-deadline.service
 else
-  setsid --fork /usr/local/sbin/bellows-deadline > /dev/null 2>&1 < /dev/null
+  pgrep -f "^/bin/bash $watch" > /dev/null || setsid --fork $watch > /dev/null 2>&1 < /dev/null
 fi
+`
+
+const deadlineStands = `# Nothing is begun without a switch-off.
+if [ -e /var/lib/bellows/failed ]; then cat /var/lib/bellows/failed; exit 1; fi
+[ -x /usr/local/sbin/bellows-deadline ]
 `
 
 const sshAccess = (
   user: string,
-  privateKey: string,
   authorizedKey: string,
-) => `# The pinned host key, and one key that may log in.
-(umask 077 && cat > /etc/ssh/bellows_host_key) << 'BELLOWS'
-${privateKey}
-BELLOWS
+) => `# One key that may log in, and the pinned one that answers.
 home=$(getent passwd ${user} | cut -d: -f6)
-install -d -m 700 -o ${user} -g ${user} "$home/.ssh"
+group=$(id -g ${user})
+install -d -m 700 -o ${user} -g "$group" "$home/.ssh"
 echo '${authorizedKey}' > "$home/.ssh/authorized_keys"
-chown ${user}:${user} "$home/.ssh/authorized_keys"
+chown "${user}:$group" "$home/.ssh/authorized_keys"
 chmod 600 "$home/.ssh/authorized_keys"
 cat > /etc/ssh/sshd_config.d/00-bellows.conf << 'BELLOWS'
-HostKey /etc/ssh/bellows_host_key
+HostKey /etc/ssh/ssh_host_ed25519_key
 AllowUsers ${user}
 AuthenticationMethods publickey
 PasswordAuthentication no
@@ -154,7 +184,7 @@ MaxSessions 64
 ClientAliveInterval 15
 ClientAliveCountMax 8
 BELLOWS
-if systemd; then systemctl restart ssh; else kill -HUP "$(cat /run/sshd.pid)"; fi
+if systemd; then systemctl restart ssh 2> /dev/null || systemctl restart sshd; else kill -HUP "$(cat /run/sshd.pid)"; fi
 `
 
 const noUpgrades = `# An upgrade of the driver under a running training breaks it.
@@ -184,6 +214,6 @@ const jobFolders = (
 nobody_is() { ! getent passwd "$1" > /dev/null; }
 nobody_is ${trainerId}
 # What the trainer writes to must be open to it.
-install -d -m 755 -o ${user} -g ${user} /job /job/dataset /job/base
-install -d -m 777 -o ${user} -g ${user} /job/out /job/checkpoint /job/cache
+install -d -m 755 -o ${user} -g "$group" /job /job/dataset /job/base
+install -d -m 777 -o ${user} -g "$group" /job/out /job/checkpoint /job/cache
 `

@@ -32,8 +32,8 @@ export const gpuMachineInputs = z.strictObject({
   publicKey: z.string().startsWith('ssh-'),
   /** Whoever takes the training up must reach the machine: all of them, not only the one that orders it. */
   workerNetworks,
-  /** cloud-init.ts's script. It holds the host's private key: a secret in the stack's state. */
-  userData: z.string().startsWith('#!'),
+  /** As cloud-init.ts makes it. It holds the host's private key: a secret in the stack's state. */
+  userData: z.string().startsWith('Content-Type: multipart/mixed;'),
 })
 
 export type GpuMachineInputs = z.infer<typeof gpuMachineInputs>

@@ -14,7 +14,7 @@
  */
 import type { EC2Client } from '@aws-sdk/client-ec2'
 import { z } from 'zod'
-import { firstBootScript } from '../../infra/cloud-init.ts'
+import { firstBootUserData } from '../../infra/cloud-init.ts'
 import type { GpuMachineInputs } from '../../infra/gpu-vm.ts'
 import { Failure } from '../failure.ts'
 import type { MachineKeys } from '../remote/keys.ts'
@@ -270,7 +270,7 @@ function machineInputs(order: MachineOrder, base: Base, options: PulumiMachinesO
     diskGb,
     publicKey: keys.loginPublicKey,
     workerNetworks: options.workerNetworks,
-    userData: firstBootScript({
+    userData: firstBootUserData({
       hostPrivateKey: keys.hostPrivateKey.reveal(),
       authorizedKey: keys.loginPublicKey,
       lifetimeSeconds,

@@ -54,7 +54,7 @@ export type Notice =
   | { readonly kind: 'unreadable'; readonly source: NoticeSource; readonly detail: string }
 
 export interface Host {
-  /** Waits for the first boot to be done; Failure('step-overran') past the limit. */
+  /** Waits for the first boot to be done, as long as the signal lets it; Failure('machine-broken') where it failed. */
   ready(signal: AbortSignal): Promise<void>
   writeFile(path: string, content: string, signal: AbortSignal): Promise<void>
   /** Undefined if there is no such file below /job. */
@@ -110,6 +110,9 @@ export interface Host {
 }
 
 export interface Remote {
-  /** Opens SSH with the machine's own key pair and pinned host key, waiting for a booting machine. */
-  connect(machine: Machine, signal: AbortSignal): Promise<Host>
+  /**
+   * Opens SSH with the machine's own key pair and pinned host key, waiting for a booting machine until the signal aborts.
+   * `onWait` hears why each try failed.
+   */
+  connect(machine: Machine, signal: AbortSignal, onWait?: (why: string) => void): Promise<Host>
 }

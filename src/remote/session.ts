@@ -7,8 +7,9 @@
  * Whatever is done through `use` must be safe to repeat: it starts again on the new connection. Five
  * connections in a row that break within a minute mean that the machine is lost, too.
  *
- * A machine that boots answers with a host key of its own making until the first-boot script has put the
- * pinned one in place. Nothing is said to a stranger, so it may be asked again for a while; later never.
+ * A machine that boots refuses, is silent, or shows a host key that isn't the pinned one (its image's own, or that of
+ * whoever had the address before). Nothing is said to a stranger, so whoever answers is asked again for as long as the
+ * boot may take, which the caller's signal says; later never.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Failure } from '../failure.ts'
@@ -21,32 +22,30 @@ export type Session = {
 
 export type SessionOptions = {
   readonly target: SshTarget
-  /** How long a machine may take to answer at first; 10 minutes unless given. */
-  readonly connectMs?: number
   /** How long a machine that was there may be away; 2 minutes unless given. */
   readonly reconnectMs?: number
-  /** How long a booting machine may show a host key that isn't the pinned one; 2 minutes unless given. */
-  readonly strangerMs?: number
+  /** Told why the machine can't be worked on yet, each time that it was asked at first. */
+  readonly onWait?: (why: string) => void
 }
 
-/** Waits for a machine that boots: refused, silent or unwilling, it is asked again, with growing pauses. */
+/** Waits for a machine that boots until the signal aborts: it is asked again, with growing pauses. */
 export const openSession = async (
-  { target, connectMs = 10 * 60_000, reconnectMs = 2 * 60_000, strangerMs = 2 * 60_000 }: SessionOptions,
+  { target, reconnectMs = 2 * 60_000, onWait = () => {} }: SessionOptions,
   signal: AbortSignal,
 ): Promise<Session> => {
   const end = new AbortController()
-  let current = await reach(target, { connectMs, strangerMs }, signal, (cause) => {
-    const detail = `SSH did not answer within ${connectMs / 1000} s of waiting (${cause.message})`
-    return new Failure('step-overran', detail, { cause })
-  })
+  let current = await reach(target, signal, (error) => onWait(error.message))
   let next: Promise<Ssh> | undefined
 
   /** The open connection, or the new one that all who found it broken wait for together. */
   const connection = (): Promise<Ssh> => {
     if (!current.closed) return Promise.resolve(current)
-    next ??= reach(target, { connectMs: reconnectMs, strangerMs: 0 }, end.signal, (cause) => {
+    const giveUpAt = performance.now() + reconnectMs
+    next ??= reach(target, end.signal, (cause, pause) => {
+      if (cause instanceof Failure) throw cause
+      if (performance.now() + pause <= giveUpAt) return
       const detail = `SSH broke and did not come back within ${reconnectMs / 1000} s (${cause.message})`
-      return new Failure('machine-lost', detail, { cause })
+      throw new Failure('machine-lost', detail, { cause })
     })
       .then((ssh) => {
         current = ssh
@@ -80,24 +79,19 @@ export const openSession = async (
   }
 }
 
+/** `onRefusal` hears of each try that failed and of the pause in milliseconds before the next; it throws to give up. */
 const reach = async (
   target: SshTarget,
-  limits: { readonly connectMs: number; readonly strangerMs: number },
   signal: AbortSignal,
-  tooLate: (last: Error) => Failure,
+  onRefusal: (error: ConnectionLost | Failure, pause: number) => void,
 ): Promise<Ssh> => {
-  const end = performance.now() + limits.connectMs
-  let strangerEnd: number | undefined
   for (let pause = 250; ; pause = Math.min(pause * 1.5, 5_000)) {
     try {
       return await openSsh(target, signal)
     } catch (error) {
       signal.throwIfAborted()
-      if (error instanceof Failure) {
-        strangerEnd ??= performance.now() + limits.strangerMs
-        if (performance.now() + pause > strangerEnd) throw error
-      } else if (!(error instanceof ConnectionLost)) throw error
-      else if (performance.now() + pause > end) throw tooLate(error)
+      if (!(error instanceof Failure || error instanceof ConnectionLost)) throw error
+      onRefusal(error, pause)
     }
     await sleep(pause, undefined, { signal }).catch(() => signal.throwIfAborted())
   }

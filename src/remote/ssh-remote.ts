@@ -5,12 +5,13 @@ import { evidence } from './evidence.ts'
 import { callHelper, type HelperDone, type HelperEvent, type HelperJob, installHelper } from './helper.ts'
 import type { Host, OutputFile, Remote, TransferProgress } from './host.ts'
 import type { MachineKeys } from './keys.ts'
+import { tailOf } from './lines.ts'
 import { imageDigest, pull } from './pull.ts'
 import { openSession, type Session, type SessionOptions } from './session.ts'
 import { ConnectionLost } from './ssh.ts'
 import { trainerVerbs } from './trainer.ts'
 
-export type SshRemoteOptions = Omit<SessionOptions, 'target'> & {
+export type SshRemoteOptions = Pick<SessionOptions, 'reconnectMs'> & {
   readonly keysFor: (name: string) => MachineKeys
   /** Who logs in; may use sudo without a password. `ubuntu` on the images of DOMAIN. */
   readonly user: string
@@ -22,15 +23,15 @@ export type SshRemoteOptions = Omit<SessionOptions, 'target'> & {
 }
 
 export const sshRemote = (options: SshRemoteOptions): Remote => ({
-  async connect(machine, signal) {
-    const { user, port, keysFor } = options
+  async connect(machine, signal, onWait) {
+    const { user, port, keysFor, reconnectMs } = options
     const target = { host: machine.host, port, user, keys: keysFor(machine.name) }
-    return sshHost(await openSession({ ...options, target }, signal), options)
+    const wishes = { target, ...(reconnectMs && { reconnectMs }), ...(onWait && { onWait }) }
+    return sshHost(await openSession(wishes, signal), options)
   },
 })
 
 const commandMs = 60_000
-const bootMs = 15 * 60_000
 
 const sshHost = (session: Session, { watchSeconds = 10, lookMs }: SshRemoteOptions): Host => {
   const help = (
@@ -48,11 +49,10 @@ const sshHost = (session: Session, { watchSeconds = 10, lookMs }: SshRemoteOptio
 
     ready: (signal) =>
       session.use(async (ssh) => {
-        const result = await ssh.run(argv.awaitBoot, { signal, limitMs: bootMs })
-        if (result.exitCode === 0) return
-        throw new Failure('machine-broken', 'the first boot failed', {
-          evidence: `${result.stdout}${result.stderr}`,
-        })
+        const said = tailOf(40)
+        const exit = await ssh.follow(argv.awaitBoot, said.add, { signal })
+        if (exit.exitCode === 0) return
+        throw new Failure('machine-broken', 'the first boot failed', { evidence: said.lines.join('\n') })
       }, signal),
 
     async writeFile(path, content, signal) {

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { firstBootScript } from '../../infra/cloud-init.ts'
+import { firstBootUserData } from '../../infra/cloud-init.ts'
 import type { Machine } from '../../src/cloud/machines.ts'
 import { type MachineKeys, machineKeys } from '../../src/remote/keys.ts'
 import { Secret } from '../../src/secret.ts'
@@ -41,7 +41,7 @@ export const bootMachine = async (): Promise<TestMachine> => {
   put('metadata/meta-data/public-keys/0/openssh-key', keys.loginPublicKey)
   put(
     'metadata/user-data',
-    firstBootScript({
+    firstBootUserData({
       hostPrivateKey: keys.hostPrivateKey.reveal(),
       authorizedKey: keys.loginPublicKey,
       lifetimeSeconds: 3_600,

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { DescribeInstancesCommand, EC2Client, type Instance } from '@aws-sdk/client-ec2'
 import { S3Client } from '@aws-sdk/client-s3'
 import ssh2 from 'ssh2'
-import { firstBootScript } from '../../infra/cloud-init.ts'
+import { firstBootUserData } from '../../infra/cloud-init.ts'
 import type { GpuMachineInputs } from '../../infra/gpu-vm.ts'
 import { pulumiStacks } from '../../src/cloud/stacks.ts'
 import { type BaseOutputs, createBase, localPassphrase, stateUrl } from '../../src/local/base.ts'
@@ -129,7 +129,7 @@ function machineInputs(
     diskGb: 50,
     publicKey: keys.loginPublicKey,
     workerNetworks: [`${gateway}/32`],
-    userData: firstBootScript({
+    userData: firstBootUserData({
       hostPrivateKey: keys.hostPrivateKey.reveal(),
       authorizedKey: keys.loginPublicKey,
       lifetimeSeconds: seconds,

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { provision } from '../../src/pipeline/steps/provision.ts'
 import { mustFitBudget, reserve, turnOf } from '../../src/pipeline/steps/reserve.ts'
 import { tearDown } from '../../src/pipeline/steps/teardown.ts'
+import type { Remote } from '../../src/remote/host.ts'
 import type { Attempt } from '../../src/trainings/runs.ts'
 import { attempt, name, offer, trainingId } from '../cloud/samples.ts'
 import { settings } from '../faults/settings.ts'
@@ -104,6 +105,37 @@ test('an order takes no longer than its limit', async () => {
   expect(ended).toBeUndefined()
   await clock.advance(1)
   expect(ended).toMatchObject({ reason: 'no-capacity' })
+})
+
+describe('a boot', () => {
+  /** A machine that never lets anybody in, and says why when it is asked. */
+  const unwilling = async () => {
+    const opened = await openTestJob({ attempts: [ordered()] })
+    const connect: Remote['connect'] = (_machine, signal, onWait) => {
+      onWait?.('198.51.100.7 shows another host key than the one made for it')
+      return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    }
+    Object.assign(opened.remote, { connect })
+    return opened
+  }
+
+  test('may take as long as its limit, whatever the machine answers meanwhile, and its failure says what that was', async () => {
+    const { job, clock } = await unwilling()
+    let ended: unknown
+    provision(job, plan, ordered()).catch((error) => {
+      ended = error
+    })
+    await clock.advance(settings.limits.boot - 1)
+    expect(ended).toBeUndefined()
+    await clock.advance(1)
+    expect(ended).toMatchObject({
+      reason: 'step-overran',
+      message: expect.stringMatching(/^boot took longer than/),
+      evidence: expect.stringMatching(
+        /^== SSH\n198\.51\.100\.7 shows another host key than the one made for it\n\n== console\n/,
+      ),
+    })
+  })
 })
 
 describe('a budget that is used up', () => {

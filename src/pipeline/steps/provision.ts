@@ -41,21 +41,23 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
   if (warning) await job.tell('warning', warning)
 
   job.show('activity', `waiting for ${instanceId} to boot`)
-  const host = await onMachine(
-    job,
-    'boot',
-    () => consoleOf(job),
-    async (signal) => {
-      const connected = await remote.connect(machine, signal)
-      try {
-        await connected.ready(signal)
-        return connected
-      } catch (error) {
-        connected.close()
-        throw error
-      }
-    },
-  )
+  let unreached: string | undefined
+  const onWait = (why: string) => {
+    unreached = why
+  }
+  const look = async () =>
+    [unreached && `== SSH\n${unreached}`, await consoleOf(job)].filter(Boolean).join('\n\n')
+  const host = await onMachine(job, 'boot', look, async (signal) => {
+    const connected = await remote.connect(machine, signal, onWait)
+    unreached = undefined
+    try {
+      await connected.ready(signal)
+      return connected
+    } catch (error) {
+      connected.close()
+      throw error
+    }
+  })
   if (!attempt.readyAt) await job.changeAttempt(number, { readyAt: clock.now() })
   await job.reach('provisioned', `${instanceId} (${offer.type}) is ready`)
   return Object.assign(host, { [Symbol.dispose]: () => host.close() })
