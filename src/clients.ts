@@ -273,6 +273,7 @@ function machinesOf(
     ],
     stacks,
     keys,
+    loginUser: config.BELLOWS_SSH_USER,
     workerNetworks: config.BELLOWS_WORKER_ADDRESSES,
     market: {
       market: config.BELLOWS_MARKET,

@@ -196,7 +196,11 @@ export const settingsSchema = z.object({
     .describe(
       'Where machines accept SSH from: the addresses of all workers, as AWS sees them, or networks: `198.51.100.4,203.0.113.0/28`',
     ),
-  BELLOWS_SSH_USER: z.string().default('ubuntu').describe('Login of the machine image'),
+  BELLOWS_SSH_USER: z
+    .string()
+    .regex(/^(?!root$)[a-z_][a-z0-9_-]{0,31}$/, 'is no name of a user other than root')
+    .default('ubuntu')
+    .describe('Login of the machine image: a user of it, who may become root without a password'),
   BELLOWS_SSH_RECONNECT_SECONDS: seconds
     .default(60)
     .describe('How long a machine that was there may be away'),

@@ -33,6 +33,12 @@ test.each([
   expect(problem).not.toContain(`"${value}"`)
 })
 
+test.each(['root', 'Ubuntu', 'a b', '-x'])('nobody logs in to a machine as "%s"', (name) => {
+  expect(problemsOf({ BELLOWS_SSH_USER: name })).toEqual([
+    'BELLOWS_SSH_USER: is no name of a user other than root',
+  ])
+})
+
 const buckets = ['R2_DATASETS_BUCKET', 'R2_MODELS_BUCKET', 'R2_BASES_BUCKET', 'R2_WORK_BUCKET']
 const pairs = buckets.flatMap((one, index) => buckets.slice(index + 1).map((other) => [one, other] as const))
 

@@ -21,7 +21,13 @@ export type Verdict =
 
 export type AwsRefusal = { readonly code: string; readonly verdict: Verdict; readonly message: string }
 
-type Row = { readonly verdict: Verdict; readonly because: string; readonly excludes?: Excludes }
+type Row = {
+  readonly verdict: Verdict
+  readonly because: string
+  readonly excludes?: Excludes
+  /** Of those that never pass: what the order ends with. Default: 'internal'. */
+  readonly reason?: 'misconfigured'
+}
 
 const elsewhere = (because: string, excludes?: Excludes): Row => ({
   verdict: 'another-offer',
@@ -76,8 +82,14 @@ const duplicate = /\.Duplicate$/
 /** Whole families of codes: whatever begins so is a mistake in the request. */
 const families: readonly (readonly [RegExp, Row])[] = [
   [duplicate, never('something of that name is there already')],
+  [
+    /^InvalidAMIID\b/,
+    {
+      ...never('the machine image that BELLOWS_AMI names does not exist there, or may not be used'),
+      reason: 'misconfigured',
+    },
+  ],
   [/^InvalidParameter/, never('the request is wrong')],
-  [/^InvalidAMIID/, never('the machine image does not exist there')],
   [/^Invalid/, never('the request names something that does not exist or is malformed')],
 ]
 
@@ -103,10 +115,10 @@ export function orderFailure(error: unknown, offer: Offer): Failure {
   if (!refusal && (overran || neverCame(error)))
     return new Failure('no-capacity', `${wanted}: the order took too long`, context)
   if (!refusal) return new Failure('internal', `${wanted} could not be made`, context)
-  const { because, excludes } = rowOf(refusal.code)
+  const { because, excludes, reason = 'internal' } = rowOf(refusal.code)
   const detail = `${wanted}: ${because} (${refusal.code})`
   // What did not pass after the retries may pass elsewhere: another zone is another part of AWS.
-  return new Failure(refusal.verdict === 'never' ? 'internal' : 'no-capacity', detail, {
+  return new Failure(refusal.verdict === 'never' ? reason : 'no-capacity', detail, {
     ...context,
     excludes,
   })

@@ -20,6 +20,7 @@ export type MachineOrder = {
   readonly trainingId: string
   readonly attempt: number
   readonly offer: Offer
+  /** At least; it is more where the machine's own image does not fit. */
   readonly diskGb: number
   /** So long after its launch the machine switches itself off, whoever is left: the time that is reserved for. */
   readonly lifetimeSeconds: number
@@ -73,7 +74,8 @@ export interface Machines {
   offers(need: Need): Promise<readonly Offer[]>
   /**
    * Makes the machine, or returns the one of that name. Safe to repeat. Throws Failure('no-capacity')
-   * where another offer may do, Failure('internal') where none will.
+   * where another offer may do, Failure('misconfigured') where the operator has to mend a setting, Failure('internal')
+   * where none will.
    */
   order(order: MachineOrder, signal: AbortSignal): Promise<OrderedMachine>
   state(name: string): Promise<MachineState>

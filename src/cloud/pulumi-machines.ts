@@ -22,6 +22,7 @@ import { plainText } from '../remote/lines.ts'
 import { retry } from '../retry.ts'
 import { workerFault } from '../worker-fault.ts'
 import { awsRefusal, isDuplicate, isTransientRefusal, orderFailure } from './aws-errors.ts'
+import { leastDiskGb } from './machine-image.ts'
 import { parseMachineName } from './machine-name.ts'
 import type { Found, MachineOrder, MachineState, Machines, OrderedMachine, Released } from './machines.ts'
 import { currentOffers, type OfferLimits } from './offers.ts'
@@ -56,6 +57,8 @@ export type PulumiMachinesOptions = {
   readonly bases: readonly (Base & { readonly ec2: EC2Client })[]
   readonly stacks: Stacks
   readonly keys: (name: string) => MachineKeys
+  /** Whom the worker logs in as: a user of the machine image. */
+  readonly loginUser: string
   /** Where workers' SSH connections come from, as AWS sees it, in CIDR form. */
   readonly workerNetworks: readonly string[]
   readonly market: Omit<OfferLimits, 'zones'>
@@ -72,6 +75,14 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     Promise.all(bases.map(({ ec2 }) => retry(() => ask({ ec2, deployment }), isTransientRefusal)))
   const instancesOf = async (name: string) =>
     (await everywhere((scope) => instances({ ...scope, name }))).flat()
+  const leastDisks = new Map<Base, Promise<number>>()
+  /** Asked once; an answer that failed is asked for again. */
+  const leastDiskOf = (base: (typeof bases)[number]): Promise<number> => {
+    const asked = leastDisks.get(base) ?? leastDiskGb(base)
+    leastDisks.set(base, asked)
+    asked.catch(() => leastDisks.delete(base))
+    return asked
+  }
   const callFor = (name: string): StackCall => {
     const { mayCancelLock } = options
     return mayCancelLock ? { mayCancelLock: (lockedAt) => mayCancelLock(name, lockedAt) } : {}
@@ -133,7 +144,8 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     const { name, offer } = order
     const base = bases.find(({ region }) => region === offer.region)
     if (!base) throw new Error(`There is no base in ${offer.region}`)
-    const inputs = machineInputs(order, base, options)
+    const diskGb = Math.max(order.diskGb, await leastDiskOf(base))
+    const inputs = machineInputs({ ...order, diskGb }, base, options)
     const beforeRetry = () => terminate(name)
     try {
       const config = { 'aws:region': offer.region, 'aws:maxRetries': mostRetries }
@@ -273,6 +285,7 @@ function machineInputs(order: MachineOrder, base: Base, options: PulumiMachinesO
     userData: firstBootUserData({
       hostPrivateKey: keys.hostPrivateKey.reveal(),
       authorizedKey: keys.loginPublicKey,
+      loginUser: options.loginUser,
       lifetimeSeconds,
       hardDeadline: deadline,
     }),

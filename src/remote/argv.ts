@@ -116,7 +116,7 @@ export const folderExists = (folder: string): Argv => ['test', '-d', folder]
 export const runHelper = (folder: string): Argv => ['python3', '-B', folder]
 
 /**
- * The first-boot script (`infra/cloud-init.ts`) says here that it is done, or why not, and reads from here
+ * The first boot (`infra/cloud-init.ts`) says here that it is done, or why not, and reads from here
  * when to switch the machine off: seconds since 1970.
  */
 const bootFiles = {

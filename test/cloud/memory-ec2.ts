@@ -25,6 +25,7 @@ type Input = {
   readonly KeyPairId?: string
   readonly GroupId?: string
   readonly InstanceTypes?: readonly string[]
+  readonly ImageIds?: readonly string[]
 }
 
 export class RefusedByAws extends Error {
@@ -45,6 +46,7 @@ export function memoryEc2(deployment: string) {
   const shutdown = { looks: 0, seen: 0 }
   /** Looks that something is still shown at after it was removed; and that an instance's tags are not yet shown at. */
   const late = { removal: 0, tags: 0 }
+  const image = { state: 'available', diskGb: 30 }
 
   const add = (kind: Resource['kind'], tags: Record<string, string>, zone: string, state = 'available') => {
     const id = `${kind === 'instance' ? 'i' : kind}-${String(resources.length).padStart(17, '0')}`
@@ -139,6 +141,17 @@ export function memoryEc2(deployment: string) {
     DeleteVolumeCommand: ({ VolumeId }) => ({ removed: remove(VolumeId) }),
     DeleteKeyPairCommand: ({ KeyPairId }) => ({ removed: remove(KeyPairId) }),
     DeleteSecurityGroupCommand: ({ GroupId }) => ({ removed: remove(GroupId) }),
+    DescribeImagesCommand: ({ ImageIds = [] }) => ({
+      Images: ImageIds.map((ImageId) => ({
+        ImageId,
+        State: image.state,
+        RootDeviceName: '/dev/sda1',
+        BlockDeviceMappings: [
+          { DeviceName: '/dev/sdb', VirtualName: 'ephemeral0' },
+          { DeviceName: '/dev/sda1', Ebs: { SnapshotId: 'snap-1', VolumeSize: image.diskGb } },
+        ],
+      })),
+    }),
     DescribeInstanceTypeOfferingsCommand: () => ({
       InstanceTypeOfferings: [
         { InstanceType: 'g6.xlarge', Location: 'us-east-1a' },
@@ -188,6 +201,8 @@ export function memoryEc2(deployment: string) {
 
   return {
     client,
+    /** The only one, whatever its id. */
+    image,
     /** So many looks does an instance take from the request to end it until it is seen terminated. */
     set shutdownLooks(looks: number) {
       shutdown.looks = looks

@@ -87,6 +87,7 @@ function setUp(deployment = 'test') {
         imageId: 'ami-1',
       },
     ],
+    loginUser: 'ec2-user',
     keys: (machine) => machineKeys(new Secret('s'.repeat(32)), machine),
     workerNetworks: ['198.51.100.4/32', '203.0.113.0/28'],
     market: { market: 'spot-first' },
@@ -151,6 +152,64 @@ test('the program gets what the base and the order say, with the region as confi
   }
   expect(publicKey).toMatch(/^ssh-ed25519 /)
   expect(userData).toContain(publicKey)
+  expect(userData).toContain('\nAllowUsers ec2-user\n')
+})
+
+describe('the machine image', () => {
+  const disks = (wanted: readonly { inputs: Record<string, unknown> }[]) =>
+    wanted.map(({ inputs }) => inputs.diskGb)
+  const questions = (calls: readonly string[]) =>
+    calls.filter((call) => call === 'DescribeImagesCommand').length
+
+  test('gives the disk its size where the order wants less, and is asked about once', async () => {
+    const { ec2, machines, wanted } = setUp()
+    ec2.image.diskGb = 75
+    for (const [index, diskGb] of [50, 100].entries()) {
+      const id = `665f1c2ab7d4e8a1c0de000${index}`
+      await machines.order(order({ trainingId: id, name: `bellows-${id}-1`, diskGb }), forever())
+    }
+    expect(disks(wanted)).toEqual([75, 100])
+    expect(questions(ec2.calls)).toBe(1)
+  })
+
+  test.each(['InvalidAMIID.NotFound', 'InvalidAMIID.Malformed', 'InvalidAMIID.Unavailable'])(
+    'that is refused with %s is the operator’s to mend, and is asked about again',
+    async (code) => {
+      const { ec2, machines, wanted } = setUp()
+      ec2.refusals.push(['DescribeImages', code])
+      await expect(machines.order(order(), forever())).rejects.toMatchObject({
+        reason: 'misconfigured',
+        message: `the machine image ami-1 (BELLOWS_AMI) does not exist (${code}) in us-east-1`,
+      })
+      expect(wanted).toEqual([])
+      await machines.order(order(), forever())
+      expect(wanted).toHaveLength(1)
+    },
+  )
+
+  test('that has been taken back since is so too', async () => {
+    const { machines, world, ec2 } = setUp()
+    ec2.image.state = 'deregistered'
+    await expect(machines.order(order(), forever())).rejects.toMatchObject({
+      reason: 'misconfigured',
+      message: 'the machine image ami-1 (BELLOWS_AMI) is deregistered in us-east-1',
+    })
+    ec2.image.state = 'available'
+    world.make = () => {
+      throw new Error("api error InvalidAMIID.NotFound: The image id '[ami-1]' does not exist")
+    }
+    await expect(machines.order(order(), forever())).rejects.toMatchObject({
+      reason: 'misconfigured',
+      message: expect.stringMatching(/BELLOWS_AMI .* \(InvalidAMIID\.NotFound\)$/),
+    })
+  })
+
+  test('about which EC2 stumbles is asked about again at once', async () => {
+    const { ec2, machines, wanted } = setUp()
+    ec2.refusals.push(['DescribeImages', 'RequestLimitExceeded'])
+    await machines.order(order(), forever())
+    expect(disks(wanted)).toEqual([100])
+  })
 })
 
 test('an engine that dies after AWS has made the machine costs one machine, not two', async () => {

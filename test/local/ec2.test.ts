@@ -1,6 +1,7 @@
 import {
   DeleteKeyPairCommand,
   DeleteSecurityGroupCommand,
+  DescribeImagesCommand,
   DescribeInstancesCommand,
   DescribeInstanceTypeOfferingsCommand,
   DescribeKeyPairsCommand,
@@ -51,6 +52,21 @@ test('instances are found by tag and state, with all that is asked of them', asy
       Tags: expect.arrayContaining([{ Key: 'Name', Value: 'one <&> "two"' }]),
     },
   ])
+})
+
+test('the image says what its root disk is made from; any other does not exist', async () => {
+  const ask = (...ImageIds: string[]) => ec2.send(new DescribeImagesCommand({ ImageIds }))
+  expect((await ask('ami-0be11005000000001')).Images).toMatchObject([
+    {
+      State: 'available',
+      RootDeviceName: '/dev/sda1',
+      BlockDeviceMappings: [
+        { DeviceName: '/dev/sda1', Ebs: { SnapshotId: 'snap-0be11005000000001', VolumeSize: 30 } },
+      ],
+    },
+  ])
+  await expect(ask('ami-0123456789abcdef0')).rejects.toMatchObject({ name: 'InvalidAMIID.NotFound' })
+  await expect(ask('ami-latest')).rejects.toMatchObject({ name: 'InvalidAMIID.Malformed' })
 })
 
 test('a terminated instance stays visible with its reason, and has no disk', async () => {

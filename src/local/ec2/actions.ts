@@ -3,7 +3,16 @@ import type { LocalCloud } from '../provider/cloud.ts'
 import { type Instance, tagsOf } from '../provider/state.ts'
 import { keyPair, keyPairType } from '../provider/types/key-pair.ts'
 import { groupType, securityGroup } from '../provider/types/security-group.ts'
-import { accountId, catalog, spotPrice, zones, zonesOf } from './catalog.ts'
+import {
+  accountId,
+  catalog,
+  imageId,
+  imageSnapshot,
+  rootDevice,
+  spotPrice,
+  zones,
+  zonesOf,
+} from './catalog.ts'
 import { isAt } from './instances.ts'
 import type { Query } from './query.ts'
 import { tagSet, type Xml } from './xml.ts'
@@ -58,6 +67,25 @@ export const actions: Readonly<Record<string, Action>> = {
     refuseUnknown(query, 'InvalidInstanceID', 'instance', [id], instances.list())
     const output = (await instances.console(id)).toString('base64')
     return { instanceId: id, timestamp: new Date(), ...(output && { output }) }
+  },
+
+  DescribeImages(query) {
+    const wanted = query.list('ImageId')
+    const malformed = wanted.find((id) => !/^ami-[0-9a-f]{8,17}$/.test(id))
+    if (malformed) throw query.refusal('InvalidAMIID.Malformed', `Invalid id: "${malformed}"`)
+    const missing = wanted.filter((id) => id !== imageId)
+    if (missing.length > 0)
+      throw query.refusal('InvalidAMIID.NotFound', `The image id '[${missing.join(', ')}]' does not exist`)
+    const { id: snapshotId, gb: volumeSize } = imageSnapshot
+    const image = {
+      imageId,
+      imageState: 'available',
+      architecture: 'x86_64',
+      rootDeviceType: 'ebs',
+      rootDeviceName: rootDevice,
+      blockDeviceMapping: [{ deviceName: rootDevice, ebs: { snapshotId, volumeSize, volumeType: 'gp3' } }],
+    }
+    return { imagesSet: query.fits({}, { 'image-id': imageId, state: 'available' }) ? [image] : [] }
   },
 
   DescribeSpotPriceHistory(query) {
@@ -233,7 +261,7 @@ function describe(instance: Instance): Xml {
     ...(instance.market === 'spot' && { instanceLifecycle: 'spot' }),
     ...(stateReason !== undefined && { stateReason: { code, message: stateReason }, reason: stateReason }),
     ...(instance.state !== 'terminated' && {
-      blockDeviceMapping: [{ deviceName: '/dev/sda1', ebs: { volumeId: volume.id, status: 'attached' } }],
+      blockDeviceMapping: [{ deviceName: rootDevice, ebs: { volumeId: volume.id, status: 'attached' } }],
     }),
     tagSet: tagSet(instance.tags),
   }

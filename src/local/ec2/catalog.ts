@@ -22,6 +22,11 @@ export const zonesOf = (type: string): readonly string[] =>
 
 export const imageId = 'ami-0be11005000000001'
 
+/** What the image's root disk is made from. */
+export const imageSnapshot = { id: 'snap-0be11005000000001', gb: 30 } as const
+
+export const rootDevice = '/dev/sda1'
+
 export const imageParameter =
   '/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id'
 

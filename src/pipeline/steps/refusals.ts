@@ -8,15 +8,17 @@
  */
 import type { Offer } from '../../cloud/machines.ts'
 import { quotaOf } from '../../cloud/quotas.ts'
+import type { Reason } from '../../failure.ts'
 import { type Attempt, launched, type Run } from '../../trainings/runs.ts'
 
 /** Refusals of spot machines before one on demand is tried, though it costs more. */
 const spotFirst = 3
 
+const notTheJobs: readonly (Reason | undefined)[] = ['no-capacity', 'budget-used-up', 'misconfigured']
+
 /** Nothing came of the order, for a reason that has nothing to do with the job. */
 export function wasRefused(attempt: Attempt): boolean {
-  const reason = attempt.failure?.reason
-  return (reason === 'no-capacity' || reason === 'budget-used-up') && !launched(attempt)
+  return notTheJobs.includes(attempt.failure?.reason) && !launched(attempt)
 }
 
 /** Those of the present round, whether or not a machine came of them. */

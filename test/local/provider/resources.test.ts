@@ -105,9 +105,20 @@ describe('an order of a machine', () => {
     ['a type that does not exist', { instanceType: 'g99.xlarge' }, 'InvalidParameterValue'],
     ['a type that the zone lacks', { instanceType: 'p5.4xlarge' }, 'Unsupported'],
     ['more user data than EC2 takes', { userData: '#'.repeat(16_385) }, 'InvalidParameterValue'],
+    [
+      'a disk that the image’s snapshot does not fit on',
+      { rootBlockDevice: { volumeSize: 29 } },
+      'InvalidBlockDeviceMapping',
+    ],
   ])('with %s is refused', async (_, change, code) => {
     await expect(order(change)).rejects.toMatchObject({ code })
     expect(cloud.instances.list()).toEqual([])
+  })
+
+  test('names the snapshot that the disk is too small for, in AWS’s words', async () => {
+    await expect(order({ rootBlockDevice: { volumeSize: 8 } })).rejects.toThrow(
+      "api error InvalidBlockDeviceMapping: Volume of size 8GB is smaller than snapshot 'snap-0be11005000000001', expect size >= 30GB",
+    )
   })
 
   test('is refused where the zone has no capacity, as often as was staged', async () => {

@@ -1,7 +1,7 @@
 /** `aws:ec2/instance:Instance`: an order to EC2, and what Pulumi shows of the machine that came of it. */
 import { z } from 'zod'
 import { ApiError } from '../../ec2/api-error.ts'
-import { imageId, localRegion } from '../../ec2/catalog.ts'
+import { imageId, imageSnapshot, localRegion, rootDevice } from '../../ec2/catalog.ts'
 import type { LocalCloud } from '../cloud.ts'
 import type { Made, ResourceType } from '../resource.ts'
 import { tags } from '../schema.ts'
@@ -142,6 +142,12 @@ function orderFor(wanted: Inputs, { state }: LocalCloud) {
       `Value (${profile}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name`,
     )
   }
+  const diskGb = root?.volumeSize ?? imageSnapshot.gb
+  if (diskGb < imageSnapshot.gb) {
+    const { id, gb } = imageSnapshot
+    const small = `Volume of size ${diskGb}GB is smaller than snapshot '${id}', expect size >= ${gb}GB`
+    refuse('InvalidBlockDeviceMapping', small)
+  }
   const userData = wanted.userData ?? ''
   if (Buffer.byteLength(userData) > 16_384) {
     refuse('InvalidParameterValue', 'User data is limited to 16384 bytes')
@@ -160,7 +166,7 @@ function orderFor(wanted: Inputs, { state }: LocalCloud) {
     market: wanted.instanceMarketOptions?.marketType === 'spot' ? ('spot' as const) : ('on-demand' as const),
     shutdownBehavior: wanted.instanceInitiatedShutdownBehavior,
     tags: wanted.tags ?? {},
-    volume: { gb: root?.volumeSize ?? 8, tags: wanted.volumeTags ?? {} },
+    volume: { gb: diskGb, tags: wanted.volumeTags ?? {} },
     userData,
   }
 }
@@ -181,7 +187,7 @@ function shown({ id, inputs: given, state, address, zone, volume, market }: Inst
       privateIp: address ?? '',
       publicDns: '',
       privateDns: '',
-      rootBlockDevice: { ...root, volumeId: volume.id, deviceName: '/dev/sda1' },
+      rootBlockDevice: { ...root, volumeId: volume.id, deviceName: rootDevice },
     },
   }
 }
