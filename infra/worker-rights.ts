@@ -5,6 +5,7 @@
  * A condition that AWS does not know for an action, or a tag that the call does not carry, refuses silently. So each row
  * names the resources that AWS asks about in that call, and how each is limited:
  * https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+ * https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
  */
 
 type Limit =
@@ -20,6 +21,8 @@ type Limit =
   | 'machine-role'
   /** IAM has no regions. */
   | 'machine-profile'
+  /** Repositories of images, in our regions; they are not ours to tag. */
+  | 'repository'
 
 export type Right = {
   readonly action: string
@@ -114,6 +117,11 @@ export const workerRights: readonly Right[] = [
     limit: 'ours',
     why: 'a machine leaves nothing',
   },
+
+  // Of no resource: the token may do what its holder may, which is the next two.
+  { action: 'ecr:GetAuthorizationToken', limit: 'region', why: 'a machine pulls a private trainer image' },
+  { action: 'ecr:BatchGetImage', limit: 'repository', why: 'the image’s manifest, with that token' },
+  { action: 'ecr:GetDownloadUrlForLayer', limit: 'repository', why: 'its layers' },
 ]
 
 /** The calls that make things which are tagged in the same breath. */
@@ -167,7 +175,7 @@ function statementOf(group: readonly Right[], { deployment, regions }: PolicySco
   const Action = [...new Set(group.map(({ action }) => action))]
   const region = { 'aws:RequestedRegion': regions }
   const name = machineRoleName(deployment)
-  const ec2 = (StringLike?: StringConditions, StringEquals?: StringConditions): Statement => ({
+  const inRegions = (StringLike?: StringConditions, StringEquals?: StringConditions): Statement => ({
     Effect: 'Allow',
     Action,
     Resource: on?.map(arnPattern) ?? '*',
@@ -176,13 +184,15 @@ function statementOf(group: readonly Right[], { deployment, regions }: PolicySco
   const ours = [deployment, `${deployment}-????????`]
   switch (limit) {
     case 'region':
-      return ec2()
+      return inRegions()
     case 'made-ours':
-      return ec2({ [`aws:RequestTag/${deploymentTag}`]: ours })
+      return inRegions({ [`aws:RequestTag/${deploymentTag}`]: ours })
     case 'ours':
-      return ec2({ [`aws:ResourceTag/${deploymentTag}`]: ours })
+      return inRegions({ [`aws:ResourceTag/${deploymentTag}`]: ours })
     case 'with-creation':
-      return ec2({ [`aws:RequestTag/${deploymentTag}`]: ours }, { 'ec2:CreateAction': creations })
+      return inRegions({ [`aws:RequestTag/${deploymentTag}`]: ours }, { 'ec2:CreateAction': creations })
+    case 'repository':
+      return { ...inRegions(), Resource: 'arn:aws:ecr:*:*:repository/*' }
     case 'machine-role':
       return {
         Effect: 'Allow',

@@ -2,7 +2,9 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { EC2Client } from '@aws-sdk/client-ec2'
+import { ECRClient } from '@aws-sdk/client-ecr'
 import { type Db, MongoClient } from 'mongodb'
+import { ecrLogins } from './cloud/ecr-logins.ts'
 import { throughProxies } from './cloud/handed-down.ts'
 import { pulumiMachines } from './cloud/pulumi-machines.ts'
 import { pulumiStacks, type Stacks, type StacksOptions } from './cloud/stacks.ts'
@@ -32,6 +34,7 @@ import { type DatabaseClock, databaseClock } from './pipeline/database-clock.ts'
 import type { Ports } from './pipeline/ports.ts'
 import type { PipelineSettings } from './pipeline/settings.ts'
 import { defaultOfferings, offeringsSchema } from './recipes/offerings.ts'
+import { firstOf, registryLogins } from './registry-logins.ts'
 import { machineKeys } from './remote/keys.ts'
 import { sshRemote } from './remote/ssh-remote.ts'
 import type { Secret } from './secret.ts'
@@ -81,6 +84,7 @@ export async function connectClients(config: Config): Promise<Clients> {
 
   const store = storeOf(config)
   const ec2 = ec2Of(config)
+  const ecr = ecrLogins((region) => ecrIn(region, config))
   const folder = mongoComfyUiFolder(db)
   const deploy =
     config.COMFY_DEPLOY_URL && config.COMFY_DEPLOY_KEY
@@ -116,6 +120,7 @@ export async function connectClients(config: Config): Promise<Clients> {
       user: config.BELLOWS_SSH_USER,
       port: 22,
       reconnectMs: config.BELLOWS_SSH_RECONNECT_SECONDS * 1000,
+      loginFor: firstOf(registryLogins(config.BELLOWS_REGISTRY_LOGINS), ecr.loginFor),
     }),
     alerts: mongoAlerts(db, deployment),
     workers: mongoWorkers(db, deployment),
@@ -129,6 +134,7 @@ export async function connectClients(config: Config): Promise<Clients> {
     async close() {
       await stacks.close()
       ec2.destroy()
+      ecr.close()
       await mongo.close()
     },
   }
@@ -212,20 +218,27 @@ async function createIndexes(db: Db): Promise<void> {
 }
 
 export function ec2Of(config: Config): EC2Client {
-  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secret, AWS_SESSION_TOKEN: session } = config
   return new EC2Client({
     region: config.AWS_REGION,
     requestHandler: throughProxies(config.handedDown),
     ...(config.AWS_EC2_ENDPOINT && { endpoint: config.AWS_EC2_ENDPOINT }),
-    ...(accessKeyId &&
-      secret && {
-        credentials: {
-          accessKeyId,
-          secretAccessKey: secret.reveal(),
-          ...(session && { sessionToken: session.reveal() }),
-        },
-      }),
+    ...awsCredentials(config),
   })
+}
+
+const ecrIn = (region: string, config: Config): ECRClient =>
+  new ECRClient({
+    region,
+    requestHandler: throughProxies(config.handedDown),
+    ...awsCredentials(config),
+  })
+
+/** Those that are set; the SDK looks for others by itself. */
+function awsCredentials(config: Config) {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secret, AWS_SESSION_TOKEN: session } = config
+  if (!accessKeyId || !secret) return {}
+  const sessionToken = session && { sessionToken: session.reveal() }
+  return { credentials: { accessKeyId, secretAccessKey: secret.reveal(), ...sessionToken } }
 }
 
 export function stacksOptions(config: Config, deployment: string): StacksOptions {

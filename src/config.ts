@@ -10,6 +10,7 @@ import { workerNetworks } from '../infra/worker-networks.ts'
 import { type HandedDown, handDown } from './cloud/handed-down.ts'
 import { brokenRules } from './config-rules.ts'
 import { defaultKeyPrefixes, wrongKeyPrefix } from './datasets/dataset-keys.ts'
+import { readRegistryLogins } from './registry-logins.ts'
 import { Secret } from './secret.ts'
 
 const secret = z
@@ -60,6 +61,13 @@ const keyPrefixes = list.transform((patterns, context) => {
     if (wrong) context.addIssue({ code: 'custom', message: `"${pattern}" ${wrong}` })
   }
   return patterns as readonly string[]
+})
+
+const registryLogins = z.string().transform((text, context) => {
+  const read = readRegistryLogins(text)
+  if (typeof read !== 'string') return read
+  context.addIssue({ code: 'custom', message: read })
+  return z.NEVER
 })
 
 export const settingsSchema = z.object({
@@ -223,6 +231,10 @@ export const settingsSchema = z.object({
     .describe('Trainer images of yours; **required** for a family with an offering that names none'),
   BELLOWS_IMAGE_FLUX: z.string().optional(),
   BELLOWS_IMAGE_WAN: z.string().optional(),
+
+  BELLOWS_REGISTRY_LOGINS: registryLogins
+    .optional()
+    .describe('Logins for private registries of trainer images, beside ECR: `{"ghcr.io": "user:token", …}`'),
 
   BELLOWS_KEEP_EVENTS_DAYS: days
     .default(365)

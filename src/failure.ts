@@ -24,6 +24,8 @@ export const reasons = [
   'trainer-crashed',
   'trainer-hung', // no progress for too long
   'bad-artifact', // what came out is not a usable LoRA
+  'image-refused', // the registry has no such trainer image, or does not hand it out: the operator's to mend
+  'registry-failed', // the registry of trainer images did not answer, or lets no more be pulled for now
   'store-failed', // R2 refused for longer than the retries last
   'comfyui-failed', // it could not be given a model, for longer than anybody should wait
   'internal', // everything that nobody classified

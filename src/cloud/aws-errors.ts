@@ -59,6 +59,7 @@ const table: Readonly<Record<string, Row>> = {
   ThrottlingException: later('too many requests'),
   InternalError: later('a fault inside AWS'),
   InternalFailure: later('a fault inside AWS'),
+  ServerException: later('a fault inside AWS'),
   ServiceUnavailable: later('the service is unavailable'),
   Unavailable: later('the service is unavailable'),
   RequestTimeout: later('the service did not answer in time'),

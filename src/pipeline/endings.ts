@@ -162,6 +162,17 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
     alert: true,
     sentence: (detail) => `The trained model was unusable (${detail}).`,
   },
+  'image-refused': {
+    ...unlucky, // no other machine would be handed it either, and each costs money
+    alert: true,
+    sentence: () => `This training can't be run at present, for a reason on our side.`,
+  },
+  'registry-failed': {
+    ...unlucky,
+    resume: 3,
+    alert: true,
+    sentence: () => `The trainer could not be brought onto the machine. Please try again later.`,
+  },
   'store-failed': {
     ...unlucky,
     resume: 3,

@@ -101,6 +101,30 @@ export const inspectImage = (image: string): Argv =>
 
 export const pullImage = (image: string): Argv => docker('pull', image)
 
+/**
+ * As `pullImage`, with the engine's `config.json` as stdin's only line. It lies in memory, where root alone can read it,
+ * until the pull has ended; which it does when stdin ends, too: whoever asked for it is gone.
+ */
+export const pullWithLogin = (image: string): Argv =>
+  asRoot(['sh', '-c', pullScript, 'pull-with-login', image])
+
+const pullScript = `
+set -eu
+folder=$(mktemp -d /dev/shm/bellows-login-XXXXXX)
+trap 'rm -rf -- "$folder"' EXIT
+trap 'exit 1' HUP INT TERM
+IFS= read -r config
+umask 077
+printf '%s\\n' "$config" > "$folder/config.json"
+export DOCKER_CONFIG="$folder" REGISTRY_AUTH_FILE="$folder/config.json"
+exec 3<&0
+docker pull "$1" < /dev/null & pull=$!
+(cat <&3; kill "$pull") > /dev/null 2>&1 & watch=$!
+ended=0; wait "$pull" || ended=$?
+kill "$watch" || :
+exit "$ended"
+`
+
 /** Unpacks the tar archive on stdin into a new folder, whole or not at all; below the home folder. */
 export const installFolder = (folder: string): Argv => [
   'sh',

@@ -68,7 +68,10 @@ export interface Host {
     onProgress: (progress: TransferProgress) => void,
     signal: AbortSignal,
   ): Promise<readonly string[]>
-  /** Pulls the image unless the machine has it; Failure('bad-request') if it declares a VOLUME. */
+  /**
+   * Pulls the image unless the machine has it; Failure('bad-request') if it declares a VOLUME, Failure('image-refused')
+   * where the registry has none or does not hand it out, Failure('registry-failed') where another try may help.
+   */
   pull(image: string, onProgress: (message: string) => void, signal: AbortSignal): Promise<void>
   /** `sha256:…` of an image that was pulled; undefined for one that came from no registry. */
   imageDigest(image: string, signal: AbortSignal): Promise<string | undefined>

@@ -8,16 +8,26 @@ import { cut } from '../text.ts'
 import * as argv from './argv.ts'
 import { repositoryOf } from './image-name.ts'
 import { plainText, tailOf } from './lines.ts'
+import { pullFailure } from './pull-refusal.ts'
+import { dockerConfig, type LoginFor, type RegistryLogin, registryOf } from './registry.ts'
 import type { Ssh } from './ssh.ts'
 
-/** Pulls the image unless it is there. Docker goes on with the layers that it has, so a repeat is cheap. */
+export type Wanted = { readonly image: string; readonly loginFor: LoginFor }
+
+/**
+ * Pulls the image unless it is there, with the login that its registry wants. Docker goes on with the layers that it has,
+ * so a repeat is cheap.
+ */
 export const pull = async (
   ssh: Ssh,
-  image: string,
+  { image, loginFor }: Wanted,
   onProgress: (message: string) => void,
   signal: AbortSignal,
 ): Promise<void> => {
-  if (!(await inspect(ssh, image, signal))) await fetch(ssh, image, onProgress, signal)
+  if (!(await inspect(ssh, image, signal))) {
+    const login = await loginFor(registryOf(image))
+    await fetch(ssh, { image, login }, onProgress, signal)
+  }
   mustHaveNoVolume(image, await inspect(ssh, image, signal))
 }
 
@@ -57,23 +67,26 @@ const mustHaveNoVolume = (image: string, found: Image | undefined): void => {
 
 const fetch = async (
   ssh: Ssh,
-  image: string,
+  { image, login }: { readonly image: string; readonly login: RegistryLogin | undefined },
   onProgress: (message: string) => void,
   signal: AbortSignal,
 ): Promise<void> => {
   const layers = new Map<string, boolean>()
   const tail = tailOf(40)
   const onLine = (line: string) => {
-    tail.add(line)
+    if (line.trim()) tail.add(line)
     const [, layer, what = ''] = /^([0-9a-f]{12}): (.+)$/.exec(line) ?? []
     if (!layer) return
     layers.set(layer, /complete|already exists/i.test(what))
     const done = [...layers.values()].filter(Boolean).length
     onProgress(`${done} of ${layers.size} layers of ${image}`)
   }
-  const exit = await ssh.follow(argv.pullImage(image), onLine, { signal })
-  if (exit.exitCode === 0) return
-  const evidence = tail.lines.join('\n')
-  const reason = /no space left/i.test(evidence) ? 'disk-full' : 'internal'
-  throw new Failure(reason, `the image ${image} could not be pulled`, { evidence })
+  const exit = login
+    ? await ssh.follow(argv.pullWithLogin(image), onLine, {
+        input: `${dockerConfig(registryOf(image), login)}\n`,
+        holdInput: true,
+        signal,
+      })
+    : await ssh.follow(argv.pullImage(image), onLine, { signal })
+  if (exit.exitCode !== 0) throw pullFailure(image, tail.lines, login)
 }

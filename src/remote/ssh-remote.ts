@@ -7,6 +7,7 @@ import type { Host, OutputFile, Remote, TransferProgress } from './host.ts'
 import type { MachineKeys } from './keys.ts'
 import { tailOf } from './lines.ts'
 import { imageDigest, pull } from './pull.ts'
+import type { LoginFor } from './registry.ts'
 import { openSession, type Session, type SessionOptions } from './session.ts'
 import { ConnectionLost } from './ssh.ts'
 import { trainerVerbs } from './trainer.ts'
@@ -16,6 +17,8 @@ export type SshRemoteOptions = Pick<SessionOptions, 'reconnectMs'> & {
   /** Who logs in; may use sudo without a password. `ubuntu` on the images of DOMAIN. */
   readonly user: string
   readonly port: number
+  /** For registries that want one; none do unless given. */
+  readonly loginFor?: LoginFor
   /** Seconds between a machine's reports of GPU and disk; 10 unless given. */
   readonly watchSeconds?: number
   /** Milliseconds between two looks at a trainer while its log is read; 15 s unless given. */
@@ -33,7 +36,10 @@ export const sshRemote = (options: SshRemoteOptions): Remote => ({
 
 const commandMs = 60_000
 
-const sshHost = (session: Session, { watchSeconds = 10, lookMs }: SshRemoteOptions): Host => {
+const noLogin: LoginFor = async () => undefined
+
+const sshHost = (session: Session, options: SshRemoteOptions): Host => {
+  const { watchSeconds = 10, lookMs, loginFor = noLogin } = options
   const help = (
     job: HelperJob,
     onEvent: (event: HelperEvent) => void,
@@ -83,7 +89,8 @@ const sshHost = (session: Session, { watchSeconds = 10, lookMs }: SshRemoteOptio
       return spoilt
     },
 
-    pull: (image, onProgress, signal) => session.use((ssh) => pull(ssh, image, onProgress, signal), signal),
+    pull: (image, onProgress, signal) =>
+      session.use((ssh) => pull(ssh, { image, loginFor }, onProgress, signal), signal),
 
     imageDigest: (image, signal) => session.use((ssh) => imageDigest(ssh, image, signal), signal),
 

@@ -701,6 +701,59 @@ test('an error that nobody foresaw is told with its causes and its place, and it
     expect(time - (times[index] ?? 0)).toBeGreaterThanOrEqual(1000) // not at once: what is away needs time to come back
 })
 
+/** A job whose pulls fail so, the first ones or all. */
+async function pulling(failure: Failure, times = Number.POSITIVE_INFINITY, fields = {}) {
+  const offering = { ...settings.offerings['sdxl-lora'], jobImages: ['registry.example/lab/'] } as Offering
+  const world = createWorld({ settings: { offerings: { 'sdxl-lora': offering } } })
+  await world.install()
+  const id = await insertJob(world, fields)
+  let pulls = 0
+  world.startWorker('worker', {
+    before({ port, verb }) {
+      if (port === 'host' && verb === 'pull' && pulls++ < times) throw failure
+    },
+  })
+  await world.clock.runUntil(() => allEnded(world, [id]), 12 * hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  const failures = (await world.timeline.read(id)).filter(({ kind }) => kind === 'failure')
+  const document = world.trainings.document(id)
+  const alerts = world.alerts.said.map(({ key }) => key)
+  return { id, failures, document, alerts, pulls, machines: world.machines.made().length }
+}
+
+test('a trainer image that its registry refuses ends the job at the first machine, and the operator is told', async () => {
+  const detail = 'ghcr.io has no image ghcr.io/lab/trainer:1 for this machine: manifest unknown'
+  const job = await pulling(new Failure('image-refused', detail))
+  expect(job).toMatchObject({ pulls: 1, machines: 1, alerts: [`job:${job.id}`] })
+  expect(job.document?.failureReason).toBe(
+    "This training can't be run at present, for a reason on our side. Your points have been returned.",
+  )
+  expectReport(job.failures[0] as TimelineEvent, 'image-refused', 'pull')
+  expect(job.failures[0]?.message).toBe(`attempt 1 failed: ${detail}`)
+})
+
+test('a trainer image that a job has named and nobody has costs its owner the machine, and no operator is woken', async () => {
+  const named = { trainerImage: 'registry.example/lab/none:1' }
+  const refused = new Failure('image-refused', 'registry.example has no image registry.example/lab/none:1')
+  const job = await pulling(refused, Number.POSITIVE_INFINITY, named)
+  expect(job).toMatchObject({ pulls: 1, machines: 1, alerts: [] })
+  expect(job.document?.failureReason).toMatch(
+    /^The training was refused: registry\.example has no image registry\.example\/lab\/none:1\. \d+ of \d+ points/,
+  )
+})
+
+test('a registry that does not answer is asked again from the same machine', async () => {
+  const failure = new Failure('registry-failed', 'ghcr.io could not be reached')
+  const mended = await pulling(failure, 2)
+  expect(mended).toMatchObject({ pulls: 3, machines: 1, alerts: [] })
+  expect(mended.document?.status).toBe('COMPLETED')
+  const broken = await pulling(failure)
+  expect(broken).toMatchObject({ pulls: 4, machines: 1, alerts: [`job:${broken.id}`] })
+  expect(broken.document?.failureReason).toBe(
+    'The trainer could not be brought onto the machine. Please try again later. Your points have been returned.',
+  )
+})
+
 test('a store that fails once costs no second machine: the same one goes on', async () => {
   const world = createWorld()
   await world.install()

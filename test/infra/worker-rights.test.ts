@@ -60,7 +60,7 @@ test('the policy allows every call that the real provider was seen to make for a
 
 /** Calls of our own, which no provider makes, and one that moto does not lead to. */
 const beyond = ['ec2:DeleteVolume', 'ec2:GetConsoleOutput', 'iam:GetInstanceProfile']
-const provider = workerRights.filter(({ action }) => !beyond.includes(action))
+const provider = workerRights.filter(({ action }) => !beyond.includes(action) && !action.startsWith('ecr:'))
 
 test.each(provider.map((right) => [`${right.action} on ${right.on?.join(', ') ?? 'all'}`, right] as const))(
   '%s is needed by a call that was recorded',
@@ -78,16 +78,36 @@ test('a managed policy can hold it, with the longest name and several regions', 
 
 test('all but reads is held to the deployment, and all but IAM to the regions', () => {
   /** By the call's other resource, or because there is nothing of ours to be told apart by. */
-  const open = /^ec2:(Describe\*|RunInstances|CancelSpotInstanceRequests|\w+SecurityGroup(In|E)gress)$/
+  const open =
+    /^(ec2:(Describe\*|RunInstances|CancelSpotInstanceRequests|\w+SecurityGroup(In|E)gress)|ecr:\w+)$/
+  const withoutResource = ['ec2:Describe*', 'ecr:GetAuthorizationToken']
   for (const { Action, Resource, Condition } of workerPolicy(scope).Statement) {
     const actions = [Action].flat()
     const equal = Condition?.StringEquals ?? {}
     const text = JSON.stringify([Resource, Condition])
     if (!actions.every((action) => open.test(action))) expect(text, actions.join()).toMatch(/test/)
-    if (actions.some((action) => action.startsWith('ec2:')))
+    if (actions.some((action) => !action.startsWith('iam:')))
       expect(equal['aws:RequestedRegion']).toEqual(['us-east-1'])
-    if (actions.some((action) => action !== 'ec2:Describe*')) expect(Resource, actions.join()).not.toBe('*')
+    if (actions.some((action) => !withoutResource.includes(action)))
+      expect(Resource, actions.join()).not.toBe('*')
   }
+})
+
+test.each(['BatchGetImage', 'GetDownloadUrlForLayer'])('%s is for repositories in our regions', (name) => {
+  const resource = 'arn:aws:ecr:us-east-1:111122223333:repository/bellows/trainer-sdxl'
+  const asked = (region: string) =>
+    decide(workerPolicy(scope), {
+      action: `ecr:${name}`,
+      resource,
+      context: { 'aws:RequestedRegion': region },
+    })
+  expect(asked('us-east-1')).toBe('allowed')
+  expect(asked('eu-central-1')).toBe('not allowed')
+})
+
+test('no image can be pushed, changed or listed', () => {
+  const ecr = workerRights.filter(({ action }) => action.startsWith('ecr:')).map(({ action }) => action)
+  expect(ecr).toEqual(['ecr:GetAuthorizationToken', 'ecr:BatchGetImage', 'ecr:GetDownloadUrlForLayer'])
 })
 
 test('a role is passed to EC2 only, and only the machines’', () => {

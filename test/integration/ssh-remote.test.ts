@@ -327,7 +327,10 @@ test('an image that the machine has is not pulled, and one that nobody has ends 
   await host.pull(shellImage, (message) => messages.push(message), never)
   expect(messages).toEqual([])
   const missing = host.pull('localhost/bellows-test/missing:1', () => {}, never)
-  await expect(missing).rejects.toMatchObject({ reason: 'internal', message: /could not be pulled/ })
+  await expect(missing).rejects.toMatchObject({
+    reason: 'registry-failed',
+    message: /^localhost could not be reached for the image localhost\/bellows-test\/missing:1: /,
+  })
 }, 60_000)
 
 test('no URL is seen in the machine’s list of processes while it is fetched', async () => {

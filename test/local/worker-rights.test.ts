@@ -112,9 +112,10 @@ test('with its rights a worker makes a machine, looks at it and removes all of i
   expect(world.cloud.instances.list()).toMatchObject([{ state: 'terminated' }])
 })
 
-const rows = workerRights.map(
-  (right) => [`${right.action} (${right.on?.join(', ') ?? 'all'})`, right] as const,
-)
+/** A registry is asked by the worker and the machine, with no part of the stand-in between. */
+const rows = workerRights
+  .filter(({ action }) => !action.startsWith('ecr:'))
+  .map((right) => [`${right.action} (${right.on?.join(', ') ?? 'all'})`, right] as const)
 
 test.each(rows)(
   'without %s the order or its end is refused, and the refusal names the right',

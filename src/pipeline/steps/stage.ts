@@ -41,7 +41,9 @@ export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void>
       job.show('activity', message)
     }
     show('pulling the trainer image')
-    await host.pull(imageToRun(job), show, signal)
+    await host.pull(imageToRun(job), show, signal).catch((error) => {
+      throw ownImageRefused(job, error) ?? error
+    })
     await keepDigest(job, host, signal)
   })
   came = 'the image'
@@ -59,6 +61,16 @@ export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void>
     await host.writeFile('base.sha256sums', sha256sums(base.files), signal)
   })
   await job.reach('staged', 'weights and dataset are on the machine')
+}
+
+/** An image that the job itself has named, and that can't be had, is its owner's fault, and costs its owner the machine. */
+function ownImageRefused({ training, run }: Job, error: unknown): Failure | undefined {
+  if (!(error instanceof Failure) || error.reason !== 'image-refused') return undefined
+  if (training.wishes.trainerImage !== run.image) return undefined
+  return new Failure('trainer-refused', error.message, {
+    cause: error,
+    ...(error.evidence !== undefined && { evidence: error.evidence }),
+  })
 }
 
 /** The first machine's: a tag may lead elsewhere by the time of the next one. */
