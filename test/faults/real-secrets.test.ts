@@ -46,14 +46,17 @@ beforeAll(async () => {
   const password = canaries.get('MONGODB_URL') ?? ''
   canaries.set('R2_SECRET_ACCESS_KEY', R2_SECRET_ACCESS_KEY)
   const webhook = canary('webhook')
+  const registry = canary('registry')
   room = await deployment.room('canary', {
     ...Object.fromEntries(canaries),
     MONGODB_URL: `${MONGODB_URL}&tlsCertificateKeyFilePassword=${password}`,
     COMFY_DEPLOY_URL: url,
     BELLOWS_WEBHOOKS: `json:${url}/hooks/${webhook}`,
+    BELLOWS_REGISTRY_LOGINS: JSON.stringify({ 'registry.example': `robot:${registry}` }),
     BELLOWS_CONCURRENCY: '2',
   })
   canaries.set('webhook', webhook)
+  canaries.set('registry', registry)
 }, 5 * minute)
 
 afterAll(async () => {
