@@ -1,7 +1,10 @@
+import { globSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { readConfig } from '../../src/config.ts'
 import { createLogger } from '../../src/log.ts'
 import { defaultOfferings, withoutImage } from '../../src/recipes/offerings.ts'
+import { trainerUser } from '../../src/remote/argv.ts'
 import { StartRefused, startWorker } from '../../src/worker.ts'
 import { fewestSettings } from '../support/settings.ts'
 
@@ -31,4 +34,16 @@ test('an offering with an image of its own needs no other', () => {
   )
   expect(withoutImage(own, none)).toEqual([])
   expect(withoutImage(defaultOfferings, none)).toHaveLength(3)
+})
+
+test('a trainer image names the user whom every container runs as, and makes no other', () => {
+  const root = fileURLToPath(new URL('../..', import.meta.url))
+  const named = ['sdxl', 'flux', 'wan', 'tiny-trainer'].map((folder) => `images/${folder}/Dockerfile`)
+  const all = globSync('images/*/Dockerfile', { cwd: root }).filter((path) => !/\/machine\//.test(path))
+  expect(all.sort()).toEqual(named.sort())
+  for (const path of all) {
+    const text = readFileSync(`${root}/${path}`, 'utf8')
+    expect(text.match(/^USER .*$/gm), path).toEqual([`USER ${trainerUser}`])
+    expect(text).not.toContain('useradd')
+  }
 })
