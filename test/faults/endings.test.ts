@@ -701,6 +701,27 @@ test('an error that nobody foresaw is told with its causes and its place, and it
     expect(time - (times[index] ?? 0)).toBeGreaterThanOrEqual(1000) // not at once: what is away needs time to come back
 })
 
+test('a machine image that is missing lets a job wait however often it is tried, and it trains once there is one', async () => {
+  const detail = 'the machine image ami-1 (BELLOWS_AMI) does not exist in us-east-1'
+  let orders = 0
+  const world: World = createWorld({
+    moment({ verb, point }) {
+      if (verb !== 'order' || point !== 'asked') return
+      orders++
+      if (world.clock.elapsed < 5 * hour) throw new Failure('misconfigured', detail)
+    },
+  })
+  await world.install()
+  const id = await insertJob(world)
+  world.startWorker('worker')
+  await world.clock.runUntil(() => allEnded(world, [id]), 12 * hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  expect(world.trainings.document(id)?.status).toBe('COMPLETED')
+  expect(orders).toBeGreaterThan(2 * settings.maxAttempts)
+  expect(world.machines.made()).toHaveLength(1)
+  expect(world.alerts.said.map(({ key }) => key)).toEqual([`job:${id}`])
+})
+
 /** A job whose pulls fail so, the first ones or all. */
 async function pulling(failure: Failure, times = Number.POSITIVE_INFINITY, fields = {}) {
   const offering = { ...settings.offerings['sdxl-lora'], jobImages: ['registry.example/lab/'] } as Offering
