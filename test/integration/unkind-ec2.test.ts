@@ -27,6 +27,7 @@ function machinesOf(of: string, stacks: Stacks): Machines {
       { region: 'us-east-1', ec2: standIn.ec2, vpcId, subnets, securityGroupId, instanceProfile, imageId },
     ],
     keys: keysOf,
+    loginUser: 'ubuntu',
     workerNetworks: [`${standIn.provider.gateway}/32`],
     market: { market: 'spot-first' },
   })
