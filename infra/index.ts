@@ -13,11 +13,18 @@ const config = new pulumi.Config('bellows')
 const deployment = config.require('deployment')
 const tags = { [deploymentTag]: deployment }
 
+/** One that is empty is not set. */
+const optional = (name: string) => config.get(name) || undefined
+
+const accountId = config.require('cloudflareAccountId')
 const storage = buckets({
-  accountId: config.require('cloudflareAccountId'),
+  accountId,
   prefix: config.get('bucketPrefix') ?? '',
-  publicDomain: config.get('publicDomain') || undefined,
-  zoneId: config.get('cloudflareZoneId') || undefined,
+  existing: { datasets: optional('datasetsBucket'), models: optional('modelsBucket') },
+  location: optional('location'),
+  jurisdiction: optional('jurisdiction'),
+  publicDomain: optional('publicDomain'),
+  zoneId: optional('cloudflareZoneId'),
 })
 const network = await machineNetwork({ deployment, cidrBlock: config.require('network'), tags })
 const profile = powerlessProfile({ deployment, tags })
@@ -28,10 +35,16 @@ const worker = workerIdentity({
   tags,
 })
 
+export { deployment }
 export const datasetsBucket = storage.datasets
 export const modelsBucket = storage.models
 export const basesBucket = storage.bases
 export const workBucket = storage.work
+/** For the state of the machines' stacks (`PULUMI_BACKEND_URL`). */
+export const stateBucket = storage.state
+export const cloudflareAccountId = accountId
+/** Of all the buckets; a part of their endpoint. */
+export const jurisdiction = storage.jurisdiction
 /** Where the models bucket is read by anybody; empty if it isn't. */
 export const publicUrl = storage.publicUrl
 export const region = network.region

@@ -1,62 +1,92 @@
-/** The buckets in R2. R2 refuses to delete one that holds objects, so that `destroy` loses no model. */
+/**
+ * The buckets in R2, which `destroy` never removes: they are protected, and R2 refuses to delete one that holds objects.
+ * Those that were there before are named, and nothing of them is changed: their rules are their owner's.
+ */
 import * as cloudflare from '@pulumi/cloudflare'
 import * as pulumi from '@pulumi/pulumi'
+import { jurisdictions, locations } from './r2-places.ts'
 
-type StorageOptions = {
+export type StorageOptions = {
   readonly accountId: string
+  /** Put before the name of each bucket that is made. */
   readonly prefix: string
-  readonly publicDomain: string | undefined
-  readonly zoneId: string | undefined
+  /** Names of buckets that are there already, and stay as they are. */
+  readonly existing: { readonly datasets?: string | undefined; readonly models?: string | undefined }
+  /** Where R2 should rather keep them: a hint, for the first bucket of a name only. Default: near to whoever makes them. */
+  readonly location?: string | undefined
+  /** Where R2 must keep them. Nothing can be moved to another one later. Default `default`: anywhere. */
+  readonly jurisdiction?: string | undefined
+  readonly publicDomain?: string | undefined
+  readonly zoneId?: string | undefined
 }
 
 const dayInSeconds = 86_400
 
-export function buckets({ accountId, prefix, publicDomain, zoneId }: StorageOptions) {
-  const bucket = (name: string) =>
-    new cloudflare.R2Bucket(name, { accountId, name: `${prefix}${name}`, storageClass: 'Standard' })
-
-  const datasets = bucket('datasets')
-  const models = bucket('models')
-  const bases = bucket('base-models')
-  const work = bucket('work')
-
-  for (const [name, target] of Object.entries({ datasets, models, 'base-models': bases })) {
+export function buckets(options: StorageOptions) {
+  const { accountId, prefix, existing, location, jurisdiction = 'default' } = options
+  requirePlace(options)
+  const bucket = (name: string, rules: readonly Rule[] = [abandonedUploads]) => {
+    const made = new cloudflare.R2Bucket(
+      name,
+      {
+        accountId,
+        name: `${prefix}${name}`,
+        jurisdiction,
+        ...(location && { location }),
+        storageClass: 'Standard',
+      },
+      { protect: true },
+    )
     new cloudflare.R2BucketLifecycle(name, {
       accountId,
-      bucketName: target.name,
-      rules: [abandonedUploads],
+      bucketName: made.name,
+      jurisdiction,
+      rules: [...rules],
     })
+    return made.name
   }
-  // Prepared datasets and checkpoints, and files that were refused, long after the worker's own retention. Manifests stay.
-  new cloudflare.R2BucketLifecycle('work', {
-    accountId,
-    bucketName: work.name,
-    rules: [
-      abandonedUploads,
-      { ...below('jobs/', 'expire-scratch'), deleteObjectsTransition: after(90) },
-      { ...below('refused/', 'expire-refused'), deleteObjectsTransition: after(90) },
-    ],
-  })
+  const orMade = (name: 'datasets' | 'models') => {
+    const itsName = existing[name]
+    return itsName ? pulumi.output(itsName) : bucket(name)
+  }
 
+  const datasets = orMade('datasets')
+  const models = orMade('models')
   return {
-    datasets: datasets.name,
-    models: models.name,
-    bases: bases.name,
-    work: work.name,
-    publicUrl: publicDomain ? publicAddress(accountId, models, publicDomain, zoneId) : pulumi.output(''),
+    datasets,
+    models,
+    bases: bucket('base-models'),
+    work: bucket('work', workRules),
+    /** Of the stacks of single machines; R2 encrypts all that it holds. */
+    state: bucket('pulumi-state'),
+    jurisdiction,
+    publicUrl: publicAddress(options, models, jurisdiction),
   }
 }
 
+function requirePlace({ location, jurisdiction }: StorageOptions): void {
+  const oneOf = (setting: string, known: readonly string[], given: string | undefined) => {
+    if (given !== undefined && !known.includes(given))
+      throw new Error(`bellows:${setting} is one of ${known.join(', ')}, not ${given}`)
+  }
+  oneOf('location', locations, location)
+  oneOf('jurisdiction', jurisdictions, jurisdiction)
+  if (location && jurisdiction && jurisdiction !== 'default')
+    throw new Error('bellows:location and bellows:jurisdiction: R2 takes one of them, not both')
+}
+
+/** Empty where the models stay private. */
 function publicAddress(
-  accountId: string,
-  models: cloudflare.R2Bucket,
-  domain: string,
-  zoneId: string | undefined,
+  { accountId, publicDomain: domain, zoneId }: StorageOptions,
+  bucketName: pulumi.Output<string>,
+  jurisdiction: string,
 ): pulumi.Output<string> {
+  if (!domain) return pulumi.output('')
   if (!zoneId) throw new Error('bellows:publicDomain needs bellows:cloudflareZoneId, the zone it is in')
   const address = new cloudflare.R2CustomDomain('models', {
     accountId,
-    bucketName: models.name,
+    bucketName,
+    jurisdiction,
     domain,
     zoneId,
     enabled: true,
@@ -65,10 +95,17 @@ function publicAddress(
   return pulumi.interpolate`https://${address.domain}`
 }
 
-const below = (prefix: string, id: string) => ({ id, enabled: true, conditions: { prefix } })
+type Rule = cloudflare.types.input.R2BucketLifecycleRule
 
-const everything = (id: string) => below('', id)
+const below = (prefix: string, id: string) => ({ id, enabled: true, conditions: { prefix } })
 
 const after = (days: number) => ({ condition: { type: 'Age', maxAge: days * dayInSeconds } })
 
-const abandonedUploads = { ...everything('abort-uploads'), abortMultipartUploadsTransition: after(7) }
+const abandonedUploads: Rule = { ...below('', 'abort-uploads'), abortMultipartUploadsTransition: after(7) }
+
+/** Prepared datasets and checkpoints, and files that were refused, long after the worker's own retention. Manifests stay. */
+const workRules: readonly Rule[] = [
+  abandonedUploads,
+  { ...below('jobs/', 'expire-scratch'), deleteObjectsTransition: after(90) },
+  { ...below('refused/', 'expire-refused'), deleteObjectsTransition: after(90) },
+]

@@ -1,5 +1,6 @@
 /** `npm run bellows -- <command>`: what an operator does by hand. Settings come from the environment, as for the worker. */
 import { existsSync } from 'node:fs'
+import { text } from 'node:stream/consumers'
 import { workerPolicy } from '../infra/worker-rights.ts'
 import { connectClients, connectQueue, storeOf } from './clients.ts'
 import { handDown, useProxies } from './cloud/handed-down.ts'
@@ -9,6 +10,8 @@ import { readComfyUiToken, readConfig, readDatabaseSettings, readPolicySettings 
 import { openRepository, parseRepositoryName, type RepositoryName } from './hub/repository.ts'
 import { syncComfyUi, watchComfyUi } from './models/comfyui-sync.ts'
 import { type Forgotten, forget, forgottenText } from './operations/forget.ts'
+import { tellSettings } from './operations/settings-file.ts'
+import { parseOutputs, stackSettings } from './operations/stack-settings.ts'
 import { type BaseFile, publishBase } from './recipes/bases.ts'
 import { publishFromHub } from './recipes/hub-base.ts'
 import { type Family, families } from './recipes/plan.ts'
@@ -180,6 +183,16 @@ program
   .action(() => {
     const { BELLOWS_DEPLOYMENT: deployment, AWS_REGION: region } = readPolicySettings(process.env)
     console.log(JSON.stringify(workerPolicy({ deployment, regions: [region] }), null, 2))
+  })
+
+program
+  .command('settings')
+  .description("Turn the base's outputs, from `pulumi stack output --json`, into the worker's settings")
+  .option('--into <file>', 'put them into this file, such as .env, instead of printing them')
+  .action(async ({ into }: { into?: string }) => {
+    if (process.stdin.isTTY)
+      throw new Error('Give it the outputs: pulumi stack output --json | npm run bellows -- settings')
+    await tellSettings(stackSettings(parseOutputs(await text(process.stdin))), into)
   })
 
 type BaseOptions = {

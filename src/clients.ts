@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { EC2Client } from '@aws-sdk/client-ec2'
 import { ECRClient } from '@aws-sdk/client-ecr'
 import { type Db, MongoClient } from 'mongodb'
+import { r2Endpoint } from '../infra/r2-places.ts'
 import { ecrLogins } from './cloud/ecr-logins.ts'
 import { throughProxies } from './cloud/handed-down.ts'
 import { pulumiMachines } from './cloud/pulumi-machines.ts'
@@ -141,9 +142,8 @@ export async function connectClients(config: Config): Promise<Clients> {
 }
 
 export function storeOf(config: Config): Store {
-  const endpoint = config.R2_ENDPOINT ?? `https://${config.R2_ACCOUNT_ID ?? ''}.r2.cloudflarestorage.com`
   return r2Store({
-    endpoint,
+    endpoint: config.R2_ENDPOINT ?? r2Endpoint(config.R2_ACCOUNT_ID ?? '', config.R2_JURISDICTION),
     region: config.R2_ENDPOINT ? 'us-east-1' : 'auto',
     credentials: { accessKeyId: config.R2_ACCESS_KEY_ID, secretAccessKey: config.R2_SECRET_ACCESS_KEY },
     buckets: {

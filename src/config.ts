@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { z } from 'zod'
+import { jurisdictions } from '../infra/r2-places.ts'
 import { workerNetworks } from '../infra/worker-networks.ts'
 import { type HandedDown, handDown } from './cloud/handed-down.ts'
 import { brokenRules } from './config-rules.ts'
@@ -147,6 +148,12 @@ export const settingsSchema = z.object({
     .describe('Fields of other systems in `trainingJobs` that look like misspelt wishes, and are none'),
 
   R2_ACCOUNT_ID: z.string().optional().describe('Cloudflare account; makes the endpoint'),
+  R2_JURISDICTION: z
+    .enum(jurisdictions)
+    .default('default')
+    .describe(
+      'Where the buckets must be kept (`eu`, `fedramp`, `us`), as they were made; a part of the endpoint',
+    ),
   R2_ENDPOINT: z.url().optional().describe('Endpoint of another S3 store, in place of the account'),
   R2_ACCESS_KEY_ID: z.string().describe('Key that may read and write the buckets'),
   R2_SECRET_ACCESS_KEY: secret.describe('… and its secret'),
@@ -158,10 +165,7 @@ export const settingsSchema = z.object({
     ),
   R2_MODELS_BUCKET: z.string().default('models').describe('Bucket of finished models'),
   R2_BASES_BUCKET: z.string().default('base-models').describe('Bucket of base-model weights'),
-  R2_WORK_BUCKET: z
-    .string()
-    .default('bellows-work')
-    .describe('Private scratch: prepared datasets, checkpoints'),
+  R2_WORK_BUCKET: z.string().default('work').describe('Private scratch: prepared datasets, checkpoints'),
   BELLOWS_HF_TOKEN: secret
     .optional()
     .describe('Access token of the Hugging Face hub, for `bellows bases` and gated or private models'),

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { storeOf } from '../src/clients.ts'
 import { readComfyUiToken, readConfig } from '../src/config.ts'
 import { fewestSettings } from './support/settings.ts'
 
@@ -87,4 +88,19 @@ test('the token of a ComfyUI that is too short is said in a sentence, without it
     /BELLOWS_COMFYUI_TOKEN: is too short: 16 characters or more/,
   )
   expect(readComfyUiToken({ BELLOWS_COMFYUI_TOKEN: '' })).toEqual({})
+})
+
+test.each([
+  [{}, 'a1b2c3.r2.cloudflarestorage.com'],
+  [{ R2_JURISDICTION: 'default' }, 'a1b2c3.r2.cloudflarestorage.com'],
+  [{ R2_JURISDICTION: 'eu' }, 'a1b2c3.eu.r2.cloudflarestorage.com'],
+  [{ R2_JURISDICTION: 'fedramp' }, 'a1b2c3.fedramp.r2.cloudflarestorage.com'],
+  [{ R2_JURISDICTION: 'eu', R2_ENDPOINT: 'https://s3.example.com' }, 's3.example.com'],
+])('with %o the store is at %s', async (settings, host) => {
+  const store = storeOf(readConfig({ ...fewestSettings, ...settings }))
+  expect(new URL(await store.presignRead({ bucket: 'work', key: 'one' }, 60)).host).toBe(host)
+})
+
+test('a jurisdiction that R2 has not is refused', () => {
+  expect(problemsOf({ R2_JURISDICTION: 'ch' })[0]).toMatch(/^R2_JURISDICTION: .*"eu"/)
 })

@@ -2,8 +2,8 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { z } from 'zod'
 import type { Toolbox } from '../../tools/toolbox.ts'
+import { type BaseOutputs, parseOutputs } from '../operations/stack-settings.ts'
 
 export type BaseOptions = {
   readonly toolbox: Pick<Toolbox, 'pulumi' | 'languageHost'>
@@ -13,27 +13,17 @@ export type BaseOptions = {
   readonly providerPort: number
 }
 
-const outputsSchema = z.object({
-  datasetsBucket: z.string(),
-  modelsBucket: z.string(),
-  basesBucket: z.string(),
-  workBucket: z.string(),
-  region: z.string(),
-  vpcId: z.string(),
-  subnets: z.record(z.string(), z.string()),
-  securityGroupId: z.string(),
-  imageId: z.string(),
-  instanceProfile: z.string(),
-  workerPolicy: z.string(),
-})
-
-export type BaseOutputs = z.infer<typeof outputsSchema>
-
 export const localPassphrase = 'only-on-this-computer'
 const stack = 'local'
 const root = join(import.meta.dirname, '../..')
 
-export type Base = { readonly outputs: BaseOutputs; destroy(): Promise<void> }
+export type Base = {
+  readonly outputs: BaseOutputs
+  /** Runs the Pulumi CLI on the base's stack. */
+  pulumi(...argv: readonly string[]): Promise<{ readonly all: string }>
+  /** With its buckets, which are protected until then. */
+  destroy(): Promise<void>
+}
 
 export async function createBase(options: BaseOptions): Promise<Base> {
   const { toolbox, directory, deployment, providerPort } = options
@@ -68,8 +58,10 @@ export async function createBase(options: BaseOptions): Promise<Base> {
   await run('up', '--yes', '--skip-preview', '--suppress-progress')
   const { stdout } = await run('stack', 'output', '--json', '--show-secrets')
   return {
-    outputs: outputsSchema.parse(JSON.parse(stdout)),
+    outputs: parseOutputs(stdout),
+    pulumi: run,
     async destroy() {
+      await run('state', 'unprotect', '--all', '--yes')
       await run('destroy', '--yes', '--skip-preview', '--suppress-progress')
     },
   }

@@ -14,6 +14,7 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { z } from 'zod'
 import type { Toolbox } from '../../tools/toolbox.ts'
+import { stackSettings } from '../operations/stack-settings.ts'
 import type { Offerings } from '../recipes/offerings.ts'
 import { type Family, families } from '../recipes/plan.ts'
 import { type Base, createBase, localPassphrase, stateUrl } from './base.ts'
@@ -183,6 +184,7 @@ async function environmentOf(parts: {
   await writeFile(offerings, JSON.stringify(options.offerings ?? localOfferings, null, 2))
   const image = (family: 'SDXL' | 'FLUX' | 'WAN') => trainer ?? toolbox.images.trainers[family] ?? 'not-built'
   return {
+    ...stackSettings(outputs),
     MONGODB_URL: databaseUrl,
     MONGODB_DATABASE: `bellows_${deployment.replaceAll('-', '_')}`,
     BELLOWS_DEPLOYMENT: deployment,
@@ -200,22 +202,10 @@ async function environmentOf(parts: {
     R2_ENDPOINT: store.endpoint,
     R2_ACCESS_KEY_ID: store.accessKeyId,
     R2_SECRET_ACCESS_KEY: store.secretAccessKey.reveal(),
-    R2_DATASETS_BUCKET: outputs.datasetsBucket,
-    R2_MODELS_BUCKET: outputs.modelsBucket,
-    R2_BASES_BUCKET: outputs.basesBucket,
-    R2_WORK_BUCKET: outputs.workBucket,
     R2_MODELS_PUBLIC_URL: cdnUrl,
-    AWS_REGION: outputs.region,
     AWS_ACCESS_KEY_ID: 'local',
     AWS_SECRET_ACCESS_KEY: 'local',
     AWS_EC2_ENDPOINT: provider.ec2Url,
-    BELLOWS_AMI: outputs.imageId,
-    BELLOWS_VPC: outputs.vpcId,
-    BELLOWS_SUBNETS: Object.entries(outputs.subnets)
-      .map(([zone, subnet]) => `${zone}=${subnet}`)
-      .join(','),
-    BELLOWS_SECURITY_GROUP: outputs.securityGroupId,
-    BELLOWS_INSTANCE_PROFILE: outputs.instanceProfile,
     BELLOWS_WORKER_ADDRESSES: gateway,
     BELLOWS_GPU: 'false',
     BELLOWS_CONTAINER_MEMORY_GB: '3',
@@ -225,6 +215,7 @@ async function environmentOf(parts: {
     PULUMI_COMMAND: toolbox.pulumi,
     PULUMI_HOME: join(directory, 'pulumi'),
     PULUMI_BACKEND_URL: stateUrl(directory),
+    PULUMI_BACKEND_R2: 'false',
     PULUMI_CONFIG_PASSPHRASE: localPassphrase,
     PULUMI_DEBUG_PROVIDERS: `aws:${provider.port},cloudflare:${provider.port}`,
     PATH: process.env.PATH ?? '',

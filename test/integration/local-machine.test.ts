@@ -50,10 +50,22 @@ const untilTerminated = (id: string, timeout = 30_000) =>
 
 describe('the base', () => {
   test('has made its buckets in the store', async () => {
-    const { datasetsBucket, modelsBucket, basesBucket, workBucket } = standIn.base.outputs
-    for (const Bucket of [datasetsBucket, modelsBucket, basesBucket, workBucket]) {
+    const { datasetsBucket, modelsBucket, basesBucket, workBucket, stateBucket } = standIn.base.outputs
+    for (const Bucket of [datasetsBucket, modelsBucket, basesBucket, workBucket, stateBucket]) {
       await standIn.s3.send(new HeadBucketCommand({ Bucket }))
     }
+  })
+
+  test('is not destroyed while its buckets are protected, and nothing of it is', {
+    timeout: 120_000,
+  }, async () => {
+    const { base } = standIn
+    await expect(base.pulumi('destroy', '--yes')).rejects.toThrow(
+      /cannot be deleted[\s\S]*because it is protected[\s\S]*pulumi state unprotect/,
+    )
+    const { all } = await base.pulumi('preview', '--expect-no-changes')
+    expect(all).toMatch(/\d+ unchanged/)
+    expect(all).not.toMatch(/to (create|update|delete|replace)/)
   })
 })
 

@@ -68,8 +68,8 @@ export const r2BucketLifecycle = kept({
       .optional(),
   }),
   changeable: ['rules'],
-  make({ bucketName }, cloud) {
-    requireBucket(bucketName, cloud)
+  async make({ bucketName, jurisdiction }, cloud) {
+    await requireBucket(bucketName, jurisdiction, cloud)
     return { id: bucketName, outputs: {} }
   },
 })
@@ -86,15 +86,18 @@ export const r2CustomDomain = kept({
     zoneId: identifier,
   }),
   changeable: ['enabled', 'minTls'],
-  make({ bucketName, domain }, cloud) {
-    requireBucket(bucketName, cloud)
+  async make({ bucketName, domain, jurisdiction }, cloud) {
+    await requireBucket(bucketName, jurisdiction, cloud)
     const zoneName = domain.split('.').slice(-2).join('.')
     return { id: domain, outputs: { zoneName, status: { ownership: 'active', ssl: 'active' } } }
   },
 })
 
-function requireBucket(name: string, { state }: LocalCloud): void {
-  if (state.resource(bucketType, name)) return
+/** In another jurisdiction it is unknown. One that this stand-in has not made is in none. */
+async function requireBucket(name: string, jurisdiction: string, cloud: LocalCloud): Promise<void> {
+  const made = cloud.state.resource(bucketType, name)
+  const its = made ? (made.inputs.jurisdiction ?? 'default') : 'default'
+  if (its === jurisdiction && (made || (await cloud.buckets.exists(name)))) return
   throw cloudflareError(
     'failed to make http request',
     'PUT',
