@@ -1,7 +1,9 @@
 /** `npm run bellows -- <command>`: what an operator does by hand. Settings come from the environment, as for the worker. */
 import { existsSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
+import { Option } from 'commander'
 import { workerPolicy } from '../infra/worker-rights.ts'
+import { type PushOptions, pushImages } from '../tools/push-images.ts'
 import { connectClients, connectQueue, storeOf } from './clients.ts'
 import { handDown, useProxies } from './cloud/handed-down.ts'
 import { reap } from './cloud/reaper.ts'
@@ -194,6 +196,32 @@ program
       throw new Error('Give it the outputs: pulumi stack output --json | npm run bellows -- settings')
     await tellSettings(stackSettings(parseOutputs(await text(process.stdin))), into)
   })
+
+program
+  .command('images')
+  .description('The trainers’ images')
+  .command('push')
+  .description('Build them and push them to a registry; print the settings that name them')
+  .argument('<registry>', 'with a path if you like: registry.example.com/bellows')
+  .option(
+    '--family <family...>',
+    `default: ${families.join(', ')}`,
+    (text, before: readonly Family[] = []) => [...before, family(text)],
+  )
+  .addOption(
+    new Option('--device <device>', 'machines with a GPU need cuda').choices(['cuda', 'cpu']).default('cuda'),
+  )
+  .option('--trainer <folder>', 'a trainer of your own in images/, for these families')
+  .option('--into <file>', 'put the settings into this file, such as .env, instead of printing them')
+  .action(async (registry: string, { family: wanted = families, into, ...options }: PushCommand) => {
+    const say = (line: string) => console.error(line)
+    await tellSettings(await pushImages({ registry, families: wanted, say, ...options }), into)
+  })
+
+type PushCommand = Pick<PushOptions, 'device' | 'trainer'> & {
+  readonly family?: readonly Family[]
+  readonly into?: string
+}
 
 type BaseOptions = {
   readonly name: string

@@ -40,10 +40,16 @@ export function trainerImage(
 }
 
 /** The trainer of the fault tests, which keeps to the contract and trains nothing. */
-export function tinyTrainerImage(folder: string): ImageRecipe {
-  const own = join(folder, 'tiny-trainer')
+export const tinyTrainerImage = (folder: string): ImageRecipe => ({
+  ...ownTrainerImage(folder, 'tiny-trainer'),
+  repository: 'bellows/trainer-tiny',
+})
+
+/** One that needs nothing but its own folder `name`. */
+export function ownTrainerImage(folder: string, name: string): ImageRecipe {
+  const own = join(folder, name)
   return {
-    repository: 'bellows/trainer-tiny',
+    repository: `bellows/own-${name}`,
     dockerfile: join(own, 'Dockerfile'),
     context: folder,
     inputs: [own],
