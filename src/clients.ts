@@ -41,7 +41,7 @@ import { sshRemote } from './remote/ssh-remote.ts'
 import type { Secret } from './secret.ts'
 import { r2Store } from './storage/r2-store.ts'
 import type { Store } from './storage/store.ts'
-import { deploymentIdentity } from './trainings/deployment.ts'
+import { deploymentIdentity, knownDeployment } from './trainings/deployment.ts'
 import { createIndexes as createTrainingIndexes } from './trainings/indexes.ts'
 import { mongoRuns } from './trainings/mongo-runs.ts'
 import { mongoTimeline } from './trainings/mongo-timeline.ts'
@@ -63,17 +63,26 @@ export type Clients = {
   close(): Promise<void>
 }
 
-/** The queue of a deployment, for commands that touch nothing else. */
+/** The queue of a deployment that there is, for commands that touch nothing else. */
 export async function connectQueue(
   settings: DatabaseSettings,
 ): Promise<{ readonly trainings: Trainings; close(): Promise<void> }> {
-  const { mongo, db, deployment } = await connectDatabase(settings)
-  return { trainings: mongoTrainings(db, { deployment }), close: () => mongo.close() }
+  const mongo = await connectMongo(settings)
+  const db = mongo.db(settings.MONGODB_DATABASE)
+  try {
+    const deployment = await knownDeployment(db, settings.BELLOWS_DEPLOYMENT, settings.BELLOWS_ENVIRONMENT)
+    return { trainings: mongoTrainings(db, { deployment }), close: () => mongo.close() }
+  } catch (error) {
+    await mongo.close()
+    throw error
+  }
 }
 
+const connectMongo = (settings: DatabaseSettings): Promise<MongoClient> =>
+  new MongoClient(settings.MONGODB_URL.reveal(), { appName: 'bellows', retryWrites: true }).connect()
+
 async function connectDatabase(settings: DatabaseSettings) {
-  const mongo = new MongoClient(settings.MONGODB_URL.reveal(), { appName: 'bellows', retryWrites: true })
-  await mongo.connect()
+  const mongo = await connectMongo(settings)
   const db = mongo.db(settings.MONGODB_DATABASE)
   await createIndexes(db)
   const deployment = await deploymentIdentity(db, settings.BELLOWS_DEPLOYMENT, settings.BELLOWS_ENVIRONMENT)

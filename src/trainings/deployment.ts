@@ -17,7 +17,7 @@ export async function deploymentIdentity(
   environment: string | undefined,
 ): Promise<string> {
   const deployments = durable<DeploymentDocument>(db, 'deployments')
-  const _id = environment ? `${name}/${environment}` : name
+  const _id = idOf(name, environment)
   const random = `${name}-${randomBytes(4).toString('hex')}`
   const fresh = (await deployments.findOne({ _id })) ? random : (await hasOldRuns(db)) ? name : random
   const made = await deployments.findOneAndUpdate(
@@ -36,6 +36,27 @@ export async function deploymentIdentity(
   if (made.identity === name) await adopt(db, name)
   return made.identity
 }
+
+/** @throws Error that names those that there are, where no worker has ever started under this name and environment */
+export async function knownDeployment(
+  db: Db,
+  name: string,
+  environment: string | undefined,
+): Promise<string> {
+  const deployments = durable<DeploymentDocument>(db, 'deployments')
+  const _id = idOf(name, environment)
+  const found = await deployments.findOne({ _id })
+  if (found) return found.identity
+  const known = (await deployments.find().sort({ _id: 1 }).toArray()).map((each) => each._id)
+  const others =
+    known.length > 0 ? `There are: ${known.join(', ')}` : 'There is none: no worker has started yet'
+  throw new Error(
+    `No deployment "${_id}" is known in this database (BELLOWS_DEPLOYMENT, BELLOWS_ENVIRONMENT). ${others}.`,
+  )
+}
+
+const idOf = (name: string, environment: string | undefined): string =>
+  environment ? `${name}/${environment}` : name
 
 const ofNobody = { deployment: { $exists: false } } as Document
 

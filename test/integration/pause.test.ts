@@ -53,9 +53,21 @@ test('after a pause no worker of the deployment claims, and after resume they do
 }, 60_000)
 
 test('the environment names the deployment, and a pause needs no reason', async () => {
+  await queueOf('production')
   await bellows(['pause'], { BELLOWS_ENVIRONMENT: 'production' })
   expect(await (await queueOf('production')).paused()).toMatchObject({ by: 'paused by an operator' })
   expect(await (await queueOf()).paused()).toBeUndefined()
+}, 60_000)
+
+test('a misspelt deployment is refused with those that there are, and none is made', async () => {
+  await queueOf()
+  await queueOf('production')
+  const { exitCode, stdout, stderr } = await bellows(['pause'], { BELLOWS_DEPLOYMENT: 'stdio' })
+  expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' })
+  expect(stderr).toBe(
+    'No deployment "stdio" is known in this database (BELLOWS_DEPLOYMENT, BELLOWS_ENVIRONMENT). There are: studio, studio/production.',
+  )
+  expect(await database.db.collection('deployments').countDocuments()).toBe(2)
 }, 60_000)
 
 test('without a database it says which setting is missing', async () => {
