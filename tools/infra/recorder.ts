@@ -1,0 +1,54 @@
+/** A proxy before moto's server that notes each call, and gives machines the marks of spot, which moto leaves out. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+
+export type Recorder = AsyncDisposable & { readonly url: string; readonly calls: string[] }
+
+const request = '<spotInstanceRequestId>sir-12345678</spotInstanceRequestId>'
+const item = `<item>${request}<state>cancelled</state><type>one-time</type></item>`
+
+/** `calls`: each as `ec2:RunInstances`, in order. */
+export async function startRecorder(moto: string): Promise<Recorder> {
+  const calls: string[] = []
+  const server = createServer(async (incoming, outgoing) => {
+    const body = await text(incoming)
+    const operation = new URLSearchParams(body).get('Action') ?? ''
+    const service = /\/(\w+)\/aws4_request/.exec(incoming.headers.authorization ?? '')?.[1] ?? ''
+    calls.push(`${service}:${operation}`)
+    const answer = await answerTo(operation, async () => {
+      const {
+        host: _,
+        connection: __,
+        'accept-encoding': ___,
+        'content-length': ____,
+        ...headers
+      } = incoming.headers
+      const init = { method: incoming.method ?? 'POST', headers: headers as Record<string, string>, body }
+      const answer = await fetch(`${moto}${incoming.url}`, init)
+      return { status: answer.status, body: await answer.text() }
+    })
+    outgoing.writeHead(answer.status, { 'content-type': 'text/xml' }).end(answer.body)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    calls,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+async function answerTo(operation: string, ask: () => Promise<{ status: number; body: string }>) {
+  if (/^(Cancel|Describe)SpotInstanceRequests$/.test(operation))
+    return {
+      status: 200,
+      body: `<${operation}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>1</requestId><spotInstanceRequestSet>${item}</spotInstanceRequestSet></${operation}Response>`,
+    }
+  const { status, body } = await ask()
+  const marks = `</instanceType><instanceLifecycle>spot</instanceLifecycle>${request}`
+  const isOfMachines = /^(Describe|Run)Instances$/.test(operation)
+  return { status, body: isOfMachines ? body.replaceAll('</instanceType>', marks) : body }
+}
