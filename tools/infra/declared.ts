@@ -53,12 +53,22 @@ function noteRequests(resources: Declared[]): void {
       resources.push({
         type,
         name,
-        inputs: request.getObject().toJavaScript(),
+        inputs: unwrapped(request.getObject().toJavaScript()) as Declared['inputs'],
         isProtected: request.getProtect() ?? false,
         needs: request.getDependenciesList().map((urn) => urn.split('::').slice(2).join(' ')),
       })
     return register(request, answer)
   }
+}
+
+/** Pulumi's mark of a secret, and of what it wraps. */
+const secretMark = '4dabf18193072939515e22adb298388d'
+
+function unwrapped(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(unwrapped)
+  if (typeof value !== 'object' || value === null) return value
+  if (secretMark in value) return unwrapped((value as { readonly value?: unknown }).value)
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, unwrapped(each)]))
 }
 
 type Request = {

@@ -39,14 +39,16 @@ export async function checkRealProvider(base: readonly Declared[]): Promise<read
     await using recorder = await startRecorder(`http://127.0.0.1:${port}`)
     return await lives(base, folder, recorder)
   } catch (error) {
-    return [
-      { check, result: 'failed', detail: (error as Error).message.trim().split('\n').slice(-6).join('\n') },
-    ]
+    return [{ check, result: 'failed', detail: complaints((error as Error).message) }]
   } finally {
     moto.kill()
     await rm(folder, { recursive: true, force: true })
   }
 }
+
+/** Terraform's, without the programs that it quotes. */
+const complaints = (words: string): string =>
+  words.match(/Error: .*|Inappropriate .*|timed out/g)?.join(' ') ?? words.slice(0, 300)
 
 async function lives(base: readonly Declared[], folder: string, recorder: Recorder): Promise<readonly Row[]> {
   const { calls } = recorder

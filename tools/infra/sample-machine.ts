@@ -1,5 +1,5 @@
 /** One attempt's machine, as a worker would order it, without a cloud. */
-import { firstBootScript } from '../../infra/cloud-init.ts'
+import { firstBootUserData } from '../../infra/cloud-init.ts'
 import { type GpuMachineInputs, gpuMachine } from '../../infra/gpu-vm.ts'
 import { machineKeys } from '../../src/remote/keys.ts'
 import { Secret } from '../../src/secret.ts'
@@ -31,7 +31,7 @@ export function declaredMachine(change: Partial<GpuMachineInputs> = {}): Promise
       diskGb: 50,
       publicKey: keys.loginPublicKey,
       workerNetworks: ['203.0.113.5/32'],
-      userData: firstBootScript({
+      userData: firstBootUserData({
         hostPrivateKey: keys.hostPrivateKey.reveal(),
         authorizedKey: keys.loginPublicKey,
         lifetimeSeconds: 3_600,
