@@ -35,6 +35,7 @@ test('the scripts that are our own programs are found', () => {
 
 test.each(commands)(
   '%s answers --help and --version, with no setting and nothing made',
+  { timeout: 180_000 }, // the first start after an installation reads all of a program's packages from a cold disk
   async (name, script) => {
     const command = ['start', 'test'].includes(name) ? `npm ${name} --` : `npm run ${name} --`
     const help = await start(script, '--help')
