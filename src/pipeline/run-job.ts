@@ -41,7 +41,7 @@ export async function runJob(
     const document = await ports.trainings.read(trainingId)
     const run = await current(held.run, document, lease, ports)
     if (!run) return document?.status === 'RUNNING'
-    if (run.hold && start === 'claimed' && document?.status === 'QUEUED') return false // put back since, place and all
+    if (run.hold && document?.status === 'QUEUED') return false // put back since it was looked at, place and all
     if (run.hold && start === 'taken up' && document?.status === 'RUNNING') {
       await ports.trainings.freePlace(trainingId) // it may have no place: it waits in the queue, as was noted
       return true

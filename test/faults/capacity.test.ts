@@ -138,6 +138,34 @@ test('one that is claimed and put back before its worker begins is left to the q
   expect(await brokenPromises(world, [id, other])).toEqual([])
 })
 
+test('one that is looked at while it is put back is left to the queue', async () => {
+  const world = createWorld({ offers, maxRunning: 1, settings: { capacityWaitMs: 24 * hour } })
+  await world.install()
+  const id = await insertJob(world)
+  nothing(world)
+  let isPuttingBack = false
+  world.startWorker('first', {
+    async before({ verb, values }) {
+      if (verb !== 'freePlace' || isPuttingBack) return
+      isPuttingBack = true
+      expect(values).toEqual([id])
+      await world.clock.sleep(3000)
+    },
+  })
+  const acquired = Promise.withResolvers<void>()
+  world.startWorker('second', {
+    async before({ verb }) {
+      if (verb !== 'acquire' || !isPuttingBack) return
+      acquired.resolve()
+      await world.clock.sleep(5000)
+    },
+  })
+  void acquired.promise.then(() => world.machines.drought('on-demand', false))
+  await world.clock.runUntil(() => world.clock.elapsed > 5 * minute, hour)
+  expect(world.machines.made()).toEqual([])
+  expect(world.trainings.document(id)?.status).toBe('QUEUED')
+})
+
 test('after the time to wait it ends, refunded, with a sentence that says why', async () => {
   const { world, id } = await queued()
   nothing(world)
