@@ -84,21 +84,21 @@ test.each<[string, Spoil, number, RegExp]>([
     /of step 4 is not what it was/,
   ],
   [
-    'listed in a file that can’t be read',
-    (store, folder) => write(store, `${folder}checkpoint.json`, '{"step":'),
-    1,
+    'noted in a file that can’t be read',
+    (store, folder) => write(store, `${folder}checkpoint-8.json`, '{"step":'),
+    5,
     /can't be read/,
   ],
   [
-    'listed in a file that is empty',
-    (store, folder) => write(store, `${folder}checkpoint.json`, ''),
-    1,
+    'noted in a file that is empty',
+    (store, folder) => write(store, `${folder}checkpoint-8.json`, ''),
+    5,
     /can't be read/,
   ],
   [
-    'listed in a file that is endless',
-    (store, folder) => write(store, `${folder}checkpoint.json`, ' '.repeat(20_000)),
-    1,
+    'noted in a file that is endless',
+    (store, folder) => write(store, `${folder}checkpoint-8.json`, ' '.repeat(20_000)),
+    5,
     /can't be read/,
   ],
 ])('a checkpoint that is %s costs the steps, not the job', async (_, spoil, step, warning) => {
@@ -107,6 +107,37 @@ test.each<[string, Spoil, number, RegExp]>([
   expect(job.run?.attempts).toHaveLength(2)
   expect(job.goneOnFrom).toBe(step)
   expect(job.warnings.join('\n')).toMatch(warning)
+})
+
+test('a worker that wakes up after its lease, in the middle of saving, takes no newer checkpoint away', async () => {
+  const world = createWorld({ turnMs: () => 30_000 })
+  await world.install()
+  const id = await insertJob(world)
+  const awake = Promise.withResolvers<void>()
+  let isPaused = false
+  const first = world.startWorker('first', {
+    async before({ port, verb, values }) {
+      const key = String((values[0] as { key?: string } | undefined)?.key)
+      if (isPaused || port !== 'store' || verb !== 'write' || !/checkpoint.*json$/.test(key)) return
+      isPaused = true
+      world.startWorker('second')
+      await first.pause(310_000)
+      awake.resolve()
+    },
+  })
+  const isSafe = () => world.events.some(({ message }) => /^checkpoint of step (8|12) is safe/.test(message))
+  await world.clock.runUntil(isSafe, hour)
+  let isAwake = false
+  void awake.promise
+    .then(() => world.clock.sleep(1000))
+    .then(() => {
+      isAwake = true
+    })
+  await world.clock.runUntil(() => isAwake, hour)
+  for (const { name, running } of world.machines.made()) if (running) world.machines.lose(name)
+  await world.clock.runUntil(() => allEnded(world, [id]), 4 * hour)
+  expect(world.machines.made()).toHaveLength(2)
+  expect(await brokenPromises(world, [id])).toEqual([])
 })
 
 test('nothing spoilt, the training goes on from the newest checkpoint, without a word', async () => {

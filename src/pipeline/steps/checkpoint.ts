@@ -1,10 +1,13 @@
 /**
- * Checkpoints in the work bucket: an archive a step, and `checkpoint.json`, written after it, that names the newest
- * and the one before. Another machine goes on from there. What is lost or cut costs steps, never the job.
+ * Checkpoints in the work bucket: an archive a step, and beside it a note, written after it, of its size and sum. Another
+ * machine goes on from the newest whole one. What is lost or cut costs steps, never the job.
+ *
+ * A note is of one step, so that a worker which has lost its lease and still saves can add an older checkpoint and take no
+ * newer one away.
  */
 import { z } from 'zod'
 import type { Host } from '../../remote/host.ts'
-import type { ObjectRef } from '../../storage/store.ts'
+import type { ObjectRef, Store } from '../../storage/store.ts'
 import type { Job } from '../job.ts'
 
 const checkpointSchema = z.object({
@@ -12,21 +15,20 @@ const checkpointSchema = z.object({
   size: z.int().positive(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 })
-const indexSchema = checkpointSchema.extend({ before: checkpointSchema.optional() })
 
 export type Checkpoint = Readonly<z.infer<typeof checkpointSchema>>
 
 type Found = {
   /** Those that the store has, of the right size; newest first. */
   readonly whole: readonly Checkpoint[]
-  /** Named, but missing or cut. */
-  readonly spoilt: readonly Checkpoint[]
+  /** Steps of those that are missing or cut, or of which nothing can be read. */
+  readonly spoilt: readonly number[]
   /** What is wrong, in sentences. */
   readonly troubles: readonly string[]
 }
 
 export function checkpointRef(job: Job, step: number): ObjectRef {
-  return { bucket: 'work', key: `jobs/${job.training.id}/checkpoint-${step}.tar` }
+  return { bucket: 'work', key: `${folderOf(job)}checkpoint-${step}.tar` }
 }
 
 /** The newest that can be gone on from, as far as sizes tell. */
@@ -35,32 +37,22 @@ export async function findCheckpoint(job: Job): Promise<Checkpoint | undefined> 
 }
 
 export async function lookForCheckpoints(job: Job): Promise<Found> {
-  const index = await readIndex(job)
-  if (index === 'unreadable') {
-    const trouble = "the list of checkpoints (checkpoint.json) can't be read; a new one is begun"
-    return { whole: [], spoilt: [], troubles: [trouble] }
-  }
-  const named = index ? [index, index.before].filter((each) => each !== undefined) : []
-  const looked = await Promise.all(
-    named.map(async ({ step, size, sha256 }) => {
-      const found = await job.ports.store.info(checkpointRef(job, step))
-      return { checkpoint: { step, size, sha256 }, bytes: found?.size }
-    }),
-  )
-  const isWhole = ({ checkpoint, bytes }: (typeof looked)[number]) => bytes === checkpoint.size
-  const spoilt = looked.filter((each) => !isWhole(each))
+  const { store } = job.ports
+  const objects = await store.list('work', `${folderOf(job)}checkpoint`)
+  const sizes = new Map(objects.map(({ key, size }) => [key, size]))
+  const steps = objects.flatMap(({ key }) => /\/checkpoint-(\d+)\.json$/.exec(key)?.[1] ?? []).map(Number)
+  const notes = steps.length > 0 ? await readNotes(job, steps, sizes) : await readEarlierList(job, sizes)
+  const looked = notes
+    .toSorted((one, other) => other.step - one.step)
+    .map((note) => ({ ...note, trouble: troubleOf(note, sizes.get(checkpointRef(job, note.step).key)) }))
   return {
-    whole: looked.filter(isWhole).map(({ checkpoint }) => checkpoint),
-    spoilt: spoilt.map(({ checkpoint }) => checkpoint),
-    troubles: spoilt.map(({ checkpoint: { step, size }, bytes }) =>
-      bytes === undefined
-        ? `the checkpoint of step ${step} is missing in the store`
-        : `the checkpoint of step ${step} has ${bytes} bytes in the store, not ${size}`,
-    ),
+    whole: looked.flatMap(({ checkpoint, trouble }) => (checkpoint && !trouble ? [checkpoint] : [])),
+    spoilt: looked.flatMap(({ step, trouble }) => (trouble ? [step] : [])),
+    troubles: looked.flatMap(({ trouble }) => trouble ?? []),
   }
 }
 
-/** Sends what lies in /job/checkpoint, then points to it, then removes all but it and its predecessor. */
+/** Sends what lies in /job/checkpoint, then notes it, then removes all but it and its predecessor. */
 export async function saveCheckpoint(job: Job, host: Host, step: number, signal: AbortSignal): Promise<void> {
   const { store } = job.ports
   const { whole, spoilt } = await lookForCheckpoints(job)
@@ -76,41 +68,72 @@ export async function saveCheckpoint(job: Job, host: Host, step: number, signal:
   const stored = await store.info(ref)
   if (stored?.size !== size)
     throw new Error(`checkpoint of step ${step} is ${stored?.size} bytes in the store, not ${size}`)
-  await writeIndex(job, { step, size, sha256 }, before)
+  await store.write(noteRef(job, step), JSON.stringify({ step, size, sha256 }), 'application/json')
   await job.tell('checkpoint', `checkpoint of step ${step} is safe`, { step, size })
-  for (const old of [...older, ...spoilt])
-    if (old.step !== step) await store.remove(checkpointRef(job, old.step))
+  for (const old of [...older.map((each) => each.step), ...spoilt])
+    if (old < step) await forgetCheckpoint(job, old)
 }
 
-/** One whose content turned out to be wrong; the same step may be saved anew. */
+/** One whose content turned out to be wrong, or that is not needed any more; the same step may be saved anew. */
 export async function forgetCheckpoint(job: Job, step: number): Promise<void> {
-  const { whole } = await lookForCheckpoints(job)
-  const [newest, before] = whole.filter((each) => each.step !== step)
-  if (newest) await writeIndex(job, newest, before)
-  else await job.ports.store.remove(indexOf(job))
+  await job.ports.store.remove(noteRef(job, step))
   await job.ports.store.remove(checkpointRef(job, step))
+}
+
+type Note = { readonly step: number; readonly checkpoint: Checkpoint | undefined }
+
+function troubleOf({ step, checkpoint }: Note, bytes: number | undefined): string | undefined {
+  if (!checkpoint) return `what is noted of the checkpoint of step ${step} can't be read`
+  if (bytes === undefined) return `the checkpoint of step ${step} is missing in the store`
+  const { size } = checkpoint
+  return bytes === size
+    ? undefined
+    : `the checkpoint of step ${step} has ${bytes} bytes in the store, not ${size}`
 }
 
 const mostBytes = 10_000
 
-async function readIndex(job: Job): Promise<z.infer<typeof indexSchema> | 'unreadable' | undefined> {
-  const { store } = job.ports
-  const found = await store.info(indexOf(job))
-  if (!found) return undefined
-  if (found.size > mostBytes) return 'unreadable'
-  const text = (await store.read(indexOf(job), { maxBytes: mostBytes })).toString()
+async function readNotes(
+  job: Job,
+  steps: readonly number[],
+  sizes: ReadonlyMap<string, number>,
+): Promise<readonly Note[]> {
+  return Promise.all(
+    steps.map(async (step) => {
+      const checkpoint = await readJson(job.ports.store, noteRef(job, step), checkpointSchema, sizes)
+      return { step, checkpoint: checkpoint?.step === step ? checkpoint : undefined }
+    }),
+  )
+}
+
+/** 0.1.0 kept one list of two. */
+async function readEarlierList(job: Job, sizes: ReadonlyMap<string, number>): Promise<readonly Note[]> {
+  const ref = { bucket: 'work', key: `${folderOf(job)}checkpoint.json` } as const
+  const schema = checkpointSchema.extend({ before: checkpointSchema.optional() })
+  const list = sizes.has(ref.key) ? await readJson(job.ports.store, ref, schema, sizes) : undefined
+  return [list, list?.before].flatMap((each) => (each ? [{ step: each.step, checkpoint: each }] : []))
+}
+
+/** Undefined where it makes no sense. */
+async function readJson<T>(
+  store: Store,
+  ref: ObjectRef,
+  schema: z.ZodType<T>,
+  sizes: ReadonlyMap<string, number>,
+): Promise<T | undefined> {
+  if ((sizes.get(ref.key) ?? 0) > mostBytes) return undefined
+  const text = (await store.read(ref, { maxBytes: mostBytes })).toString()
   try {
-    return indexSchema.parse(JSON.parse(text))
+    return schema.parse(JSON.parse(text))
   } catch {
-    return 'unreadable'
+    return undefined
   }
 }
 
-async function writeIndex(job: Job, newest: Checkpoint, before: Checkpoint | undefined): Promise<void> {
-  const index = { ...newest, ...(before && { before }) }
-  await job.ports.store.write(indexOf(job), JSON.stringify(index), 'application/json')
+function folderOf(job: Job): string {
+  return `jobs/${job.training.id}/`
 }
 
-function indexOf(job: Job): ObjectRef {
-  return { bucket: 'work', key: `jobs/${job.training.id}/checkpoint.json` }
+function noteRef(job: Job, step: number): ObjectRef {
+  return { bucket: 'work', key: `${folderOf(job)}checkpoint-${step}.json` }
 }
