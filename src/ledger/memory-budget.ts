@@ -24,8 +24,7 @@ export function memoryBudget(): Budget {
       return { granted: true }
     },
     async settle(key, usd) {
-      const entry = entries.get(key)
-      if (!entry) return 0
+      const entry = entries.get(key) ?? { ...monthAndDay(new Date()), micros: 0, settled: true }
       const micros = entry.settled ? entry.micros : toMicros(usd)
       entries.set(key, { ...entry, micros, settled: true })
       return micros / 1e6

@@ -54,6 +54,15 @@ export function mongoBudget(db: Db): Budget {
     return open !== null || settled !== null
   }
 
+  /** What is settled without a reservation cost nothing; whoever reserves it later, too late, finds that noted. */
+  async function settled(key: string): Promise<number> {
+    const at = new Date()
+    const { month, day } = monthAndDay(at)
+    await ignoringDuplicates(costs.insertOne({ _id: key, month, day, micros: 0, settledAt: at }))
+    await months.updateOne({ _id: month }, { $inc: { version: 1 } }) // a reservation that is under way looks again
+    return usdOf(await costs.findOne({ _id: key }))
+  }
+
   return {
     async reserve({ key, usd }, limits, at) {
       const { month: name, day } = monthAndDay(at)
@@ -72,7 +81,7 @@ export function mongoBudget(db: Db): Budget {
     async settle(key, usd) {
       const month = await months.findOne({ 'open.key': key })
       const reservation = month?.open.find((each) => each.key === key)
-      if (!month || !reservation) return usdOf(await costs.findOne({ _id: key }))
+      if (!month || !reservation) return settled(key)
       const { day } = reservation
       const cost = { _id: key, month: month._id, day, micros: toMicros(usd), settledAt: new Date() }
       await ignoringDuplicates(costs.insertOne(cost))

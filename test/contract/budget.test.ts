@@ -70,6 +70,12 @@ describeBoth('the budget', (world) => {
     })
   })
 
+  test('a reservation that comes after its settlement, from a worker that was late, takes nothing', async () => {
+    expect(await budget.settle('late', 0)).toBe(0)
+    expect(await budget.reserve({ key: 'late', usd: 4 }, limits, monday)).toEqual({ granted: true })
+    expect(spokenFor(await budget.spending(monday))).toEqual({ dayUsd: 0, monthUsd: 0 })
+  })
+
   test('reserving again changes nothing, settled or not, even over midnight', async () => {
     await budget.reserve({ key: 'one', usd: 9 }, limits, monday)
     expect(await budget.reserve({ key: 'one', usd: 9 }, limits, monday)).toEqual({ granted: true })

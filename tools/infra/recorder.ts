@@ -6,17 +6,20 @@ import { text } from 'node:stream/consumers'
 export type Recorder = AsyncDisposable & { readonly url: string; readonly calls: string[] }
 
 const request = '<spotInstanceRequestId>sir-12345678</spotInstanceRequestId>'
-const item = `<item>${request}<state>cancelled</state><type>one-time</type></item>`
+const requestIn = (state: 'active' | 'cancelled') =>
+  `<item>${request}<state>${state}</state><status><code>fulfilled</code></status><type>one-time</type></item>`
 
 /** `calls`: each as `ec2:RunInstances`, in order. */
 export async function startRecorder(moto: string): Promise<Recorder> {
   const calls: string[] = []
+  let spot: 'active' | 'cancelled' = 'active'
   const server = createServer(async (incoming, outgoing) => {
     const body = await text(incoming)
     const operation = new URLSearchParams(body).get('Action') ?? ''
     const service = /\/(\w+)\/aws4_request/.exec(incoming.headers.authorization ?? '')?.[1] ?? ''
     calls.push(`${service}:${operation}`)
-    const answer = await answerTo(operation, async () => {
+    if (operation === 'CancelSpotInstanceRequests') spot = 'cancelled'
+    const answer = await answerTo(operation, requestIn(spot), async () => {
       const {
         host: _,
         connection: __,
@@ -41,7 +44,11 @@ export async function startRecorder(moto: string): Promise<Recorder> {
   }
 }
 
-async function answerTo(operation: string, ask: () => Promise<{ status: number; body: string }>) {
+async function answerTo(
+  operation: string,
+  item: string,
+  ask: () => Promise<{ status: number; body: string }>,
+) {
   if (/^(Cancel|Describe)SpotInstanceRequests$/.test(operation))
     return {
       status: 200,
