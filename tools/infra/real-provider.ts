@@ -18,8 +18,15 @@ import type { Row } from './row.ts'
 import { declaredMachine } from './sample-machine.ts'
 import { terraformJson } from './terraform.ts'
 
-/** Calls that the worker makes by itself, not through the provider. */
-const ofTheReaper = new Set(['ec2:GetConsoleOutput', 'ec2:DeleteVolume'])
+/** Calls that the worker makes by itself, not through the provider; the last was not seen with 5.100, and reads what may do nothing. */
+const notOfThisLife = new Set([
+  'ec2:GetConsoleOutput',
+  'ec2:DeleteVolume',
+  'ecr:GetAuthorizationToken',
+  'ecr:BatchGetImage',
+  'ecr:GetDownloadUrlForLayer',
+  'iam:GetInstanceProfile',
+])
 
 export async function checkRealProvider(base: readonly Declared[]): Promise<readonly Row[]> {
   const check = 'the real AWS provider, against moto'
@@ -46,9 +53,12 @@ export async function checkRealProvider(base: readonly Declared[]): Promise<read
   }
 }
 
-/** Terraform's, without the programs that it quotes. */
+/** Terraform's, and what a plan would change, without the programs that it quotes. */
 const complaints = (words: string): string =>
-  words.match(/Error: .*|Inappropriate .*|timed out/g)?.join(' ') ?? words.slice(0, 300)
+  words
+    .match(/Error: .*|Inappropriate .*|timed out|^ *# .* (?:will|must) be .*$|^ *[~+-] .*$/gm)
+    ?.join(' ')
+    .slice(0, 1000) ?? words.slice(0, 300)
 
 async function lives(base: readonly Declared[], folder: string, recorder: Recorder): Promise<readonly Row[]> {
   const { calls } = recorder
@@ -69,7 +79,11 @@ async function lives(base: readonly Declared[], folder: string, recorder: Record
     subnetId: made.subnetId.value,
     securityGroupId: made.securityGroupId.value,
   })
-  const machine = await terraform(join(folder, 'machine'), terraformJson(declared), recorder.url)
+  const machine = await terraform(
+    join(folder, 'machine'),
+    withoutGroups(terraformJson(declared)),
+    recorder.url,
+  )
   await machine('apply', '-auto-approve')
   await machine('plan', '-detailed-exitcode')
   await machine('destroy', '-auto-approve')
@@ -85,13 +99,21 @@ async function lives(base: readonly Declared[], folder: string, recorder: Record
   ]
 }
 
+/** Moto tells the groups of a machine's network card, not those of the machine (5.2.1): no plan would be without a change. */
+function withoutGroups(program: ReturnType<typeof terraformJson>): object {
+  const lifecycle = { ignore_changes: ['vpc_security_group_ids'] }
+  const resource = program.resource as Record<string, Record<string, object>>
+  const machine = { ...resource.aws_instance?.machine, lifecycle }
+  return { ...program, resource: { ...resource, aws_instance: { machine } } }
+}
+
 /** In both directions, by the names of the actions; which things they reach is test/infra/worker-rights.test.ts's matter. */
 function heldToRights(calls: readonly string[]): Row {
   const made = new Set(calls)
   const actions = new Set(workerRights.map(({ action }) => action))
   const lacking = [...made].filter((call) => !actions.has(call) && !/^ec2:Describe/.test(call))
   const byOthers = (action: string) =>
-    ofTheReaper.has(action) || /^(ec2:CreateTags|iam:PassRole|ec2:Describe\*)$/.test(action)
+    notOfThisLife.has(action) || /^(ec2:CreateTags|iam:PassRole|ec2:Describe\*)$/.test(action)
   const unused = [...actions].filter((action) => !made.has(action) && !byOthers(action))
   const detail = [
     ...(lacking.length > 0 ? [`not allowed: ${lacking.join(', ')}`] : []),

@@ -7,7 +7,7 @@ export type Recorder = AsyncDisposable & { readonly url: string; readonly calls:
 
 const request = '<spotInstanceRequestId>sir-12345678</spotInstanceRequestId>'
 const requestIn = (state: 'active' | 'cancelled') =>
-  `<item>${request}<state>${state}</state><status><code>fulfilled</code></status><type>one-time</type></item>`
+  `<item>${request}<state>${state}</state><status><code>fulfilled</code></status><type>one-time</type><instanceInterruptionBehavior>terminate</instanceInterruptionBehavior></item>`
 
 /** `calls`: each as `ec2:RunInstances`, in order. */
 export async function startRecorder(moto: string): Promise<Recorder> {
