@@ -1,5 +1,5 @@
 /**
- * `npm run check`: format, lint, types, dead code, settings and the unit tests, side by side, in under 30 s on 2 cores. Only
+ * `npm run check`: format, lint, types, dead code, settings and the unit tests, side by side. Only
  * what fails is shown in full.
  */
 import { mkdir } from 'node:fs/promises'
