@@ -9,9 +9,13 @@ const seconds: Readonly<Record<string, number>> = {
   'test/integration/local-machine.test.ts': 112,
   'test/faults/real-machines.test.ts': 100,
   'test/integration/cloud-stacks.test.ts': 77,
+  'test/integration/unkind-ec2.test.ts': 75, // this and the last three: 2026-11-25
   'test/integration/ssh-remote.test.ts': 73,
   'test/faults/real-crash.test.ts': 70,
   'test/faults/real-secrets.test.ts': 53,
+  'test/integration/run-it-for-real.test.ts': 25,
+  'test/integration/push-images.test.ts': 20,
+  'test/integration/private-images.test.ts': 20,
 }
 
 /** Begun first, the slow ones don't keep everybody waiting at the end, also where nothing has been measured yet. */

@@ -139,7 +139,7 @@ describe.concurrent('a database', () => {
       const id = await room.insertJob({ steps: 150 })
       const losses = [
         proxy.loseAnswer(writeTo('trainingJobs', 'RUNNING')),
-        proxy.loseAnswer(writeTo('trainingRuns', '"$push":{"attempts"')),
+        proxy.loseAnswer(writeTo('trainingRuns', '"attempts":{"$concatArrays"')),
         proxy.loseAnswer(writeTo('pointsAccounts', `charge:${id}`), bothTimes),
         proxy.loseAnswer(writeTo('loraModels'), bothTimes),
         proxy.loseAnswer(writeTo('pointsAccounts', `credit:${id}`), bothTimes),
