@@ -98,7 +98,7 @@ const unknown: Row = never('AWS refused')
 
 /** The refusal in an SDK error, an engine's text or a StateReason; undefined where there is none. */
 export function awsRefusal(error: unknown): AwsRefusal | undefined {
-  const text = error instanceof Error ? error.message : String(error)
+  const text = textOf(error)
   const code = sdkCode(error) ?? codeIn(text)
   if (code) return { code, verdict: rowOf(code).verdict, message: messageAfter(code, text) }
   if (isConnectionError(error)) return { code: 'NoConnection', verdict: 'back-off', message: firstLine(text) }
@@ -111,7 +111,7 @@ export function orderFailure(error: unknown, offer: Offer): Failure {
   const fault = workerFault(error)
   const refusal = fault ? undefined : awsRefusal(error)
   const overran = error instanceof StackError && error.kind === 'overran'
-  const context = { cause: error, evidence: error instanceof Error ? error.message : String(error) }
+  const context = { cause: error, evidence: textOf(error) }
   if (fault) return new Failure('internal', `${wanted} could not be made: ${fault}`, context)
   if (!refusal && (overran || neverCame(error)))
     return new Failure('no-capacity', `${wanted}: the order took too long`, context)
@@ -127,9 +127,7 @@ export function orderFailure(error: unknown, offer: Offer): Failure {
 
 /** The provider gave up waiting for a machine, or saw it end, and EC2 said no reason. */
 const neverCame = (error: unknown): boolean =>
-  /waiting for EC2 Instance \(\S+\) create: (timeout while waiting|unexpected state)/.test(
-    error instanceof Error ? error.message : String(error),
-  )
+  /waiting for EC2 Instance \(\S+\) create: (timeout while waiting|unexpected state)/.test(textOf(error))
 
 /** An error that says that what was named is not there, such as `InvalidVolume.NotFound`. */
 export const isGone = (error: unknown): boolean => /\.NotFound$/.test(sdkCode(error) ?? '')
@@ -183,3 +181,5 @@ function messageAfter(code: string, text: string): string {
 }
 
 const firstLine = (text: string): string => text.trim().split('\n', 1)[0]?.trim() ?? ''
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -8,6 +8,7 @@ import type { Machines, Released } from '../cloud/machines.ts'
 import { type Leak, reap } from '../cloud/reaper.ts'
 import type { Budget } from '../ledger/budget.ts'
 import { closedBooks } from '../pipeline/cost.ts'
+import { eventOf } from '../pipeline/events.ts'
 import type { Clock } from '../pipeline/ports.ts'
 import { gone } from '../pipeline/steps/offer-words.ts'
 import { allAttempts, type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'
@@ -72,9 +73,7 @@ async function close(
   if (known && attempt && !attempt.tornDownAt) {
     const books = closedBooks(attempt, released, clock.now())
     const costUsd = await budget.settle(name, books.costUsd)
-    const [kind, message, data] = gone(attempt.number, costUsd)
-    const { owner: worker, token, trainingId } = known.lease
-    const event = { trainingId, worker, token, kind, message, ...(data && { data }) }
+    const event = eventOf(known.lease, gone(attempt.number, costUsd))
     if (known.run.lastEvent) await timeline.append(known.run.lastEvent)
     const { lastEvent } = await runs.changeAttempt(known.lease, attempt.number, { ...books, costUsd }, event)
     if (lastEvent) await timeline.append(lastEvent)

@@ -1,5 +1,6 @@
 /** What happens to a job, as it happens: feeds the log, the live page, the terminal and the tests. */
-import type { Phase } from '../trainings/runs.ts'
+import type { Lease, Phase } from '../trainings/runs.ts'
+import type { NewTimelineEvent } from '../trainings/timeline.ts'
 
 export type JobEventKind =
   | 'phase' // a phase is done
@@ -15,6 +16,17 @@ export type JobEventKind =
   | 'released' // this worker let go of it
 
 export type EventData = Readonly<Record<string, unknown>>
+
+/** What is told, before anybody has told it. */
+export type Telling = readonly [kind: JobEventKind, message: string, data?: EventData]
+
+/** As whoever holds the lease tells it to the timeline. */
+export function eventOf(
+  { owner: worker, token, trainingId }: Lease,
+  [kind, message, data]: Telling,
+): NewTimelineEvent {
+  return { trainingId, worker, token, kind, message, ...(data && { data }) }
+}
 
 export type JobEvent = {
   readonly trainingId: string

@@ -11,7 +11,7 @@ import type { Attempt, AttemptChange, Lease, Phase, Run, RunChange } from '../tr
 import { phases } from '../trainings/runs.ts'
 import type { NewTimelineEvent } from '../trainings/timeline.ts'
 import type { Training } from '../trainings/trainings.ts'
-import type { EventData, JobEvent, JobEventKind } from './events.ts'
+import { type EventData, eventOf, type JobEvent, type JobEventKind, type Telling } from './events.ts'
 import type { LimitedPhase } from './limits.ts'
 import { within } from './limits.ts'
 import type { Ports } from './ports.ts'
@@ -32,9 +32,12 @@ export type Job = {
   /** Records that a phase is done. */
   reach(phase: Phase, message: string): Promise<void>
   change(change: RunChange): Promise<void>
-  /** Both tell the timeline in the same write, if there is something to tell: who dies leaves both or neither. */
-  addAttempt(attempt: Attempt, telling?: Telling): Promise<void>
-  changeAttempt(number: number, change: AttemptChange, telling?: Telling): Promise<void>
+  /**
+   * Both show what there is to tell, and tell the timeline in the same write unless it is no history: who dies leaves both or
+   * neither.
+   */
+  addAttempt(attempt: Attempt, telling?: Telling, isHistory?: boolean): Promise<void>
+  changeAttempt(number: number, change: AttemptChange, telling?: Telling, isHistory?: boolean): Promise<void>
   forgetAttempts(numbers: readonly number[]): Promise<void>
   /** Tells the timeline and whoever listens. */
   tell(kind: JobEventKind, message: string, data?: EventData): Promise<void>
@@ -43,9 +46,6 @@ export type Job = {
   /** Runs one phase's work under its limit. */
   within<T>(phase: LimitedPhase, work: (signal: AbortSignal) => Promise<T>): Promise<T>
 }
-
-/** What `tell` and `show` are given. */
-export type Telling = readonly [kind: JobEventKind, message: string, data?: EventData]
 
 /** Nobody wants it any more: the document was cancelled, ended or deleted. */
 export class Cancelled extends Error {
@@ -105,9 +105,10 @@ export function openJob(options: {
     onEvent({ trainingId: training.id, at, kind, message, phase: run.phase, ...(data && { data }) })
   }
 
-  function eventOf(kind: JobEventKind, message: string, data?: EventData): NewTimelineEvent {
-    const { owner: worker, token, trainingId } = lease
-    return { trainingId, worker, token, kind, message, ...(data && { data }) }
+  /** Shown in any case; what the timeline is to be told with the change that it tells of. */
+  function eventFor(telling: Telling | undefined, isHistory: boolean): NewTimelineEvent | undefined {
+    if (telling) show(...telling)
+    return telling && isHistory ? eventOf(lease, telling) : undefined
   }
 
   const hasReached = (phase: Phase) => phases.indexOf(run.phase) >= phases.indexOf(phase)
@@ -129,23 +130,23 @@ export function openJob(options: {
     hasReached,
     async reach(phase, message) {
       if (hasReached(phase)) return
-      const event = eventOf('phase', message, { phase })
+      const event = eventOf(lease, ['phase', message, { phase }])
       await write(() => ports.runs.change(lease, { phase, event }))
       show('phase', message, { phase })
     },
     change: (change) => write(() => ports.runs.change(lease, change)),
-    async addAttempt(attempt, telling) {
-      if (telling) show(...telling)
-      await write(() => ports.runs.addAttempt(lease, attempt, telling && eventOf(...telling)))
+    async addAttempt(attempt, telling, isHistory = true) {
+      const event = eventFor(telling, isHistory)
+      await write(() => ports.runs.addAttempt(lease, attempt, event))
     },
-    async changeAttempt(number, change, telling) {
-      if (telling) show(...telling)
-      await write(() => ports.runs.changeAttempt(lease, number, change, telling && eventOf(...telling)))
+    async changeAttempt(number, change, telling, isHistory = true) {
+      const event = eventFor(telling, isHistory)
+      await write(() => ports.runs.changeAttempt(lease, number, change, event))
     },
     forgetAttempts: (numbers) => write(() => ports.runs.forgetAttempts(lease, numbers)),
-    async tell(kind, message, data) {
-      show(kind, message, data)
-      await write(() => ports.runs.change(lease, { event: eventOf(kind, message, data) }))
+    async tell(...telling) {
+      show(...telling)
+      await write(() => ports.runs.change(lease, { event: eventOf(lease, telling) }))
     },
     show,
     async within(phase, work) {

@@ -96,8 +96,7 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
     estimate: estimates(offer).recipe,
   }
   // A job that waits only shows it to who looks now: most of its orders come to nothing. One that is had is told (provision.ts).
-  if (job.run.waiting) job.show(...ordered(attempt))
-  await job.addAttempt(attempt, job.run.waiting ? undefined : ordered(attempt))
+  await job.addAttempt(attempt, ordered(attempt), !job.run.waiting)
   return attempt
 }
 
@@ -128,12 +127,11 @@ async function recordFailure(job: Job, attempt: Attempt, failure: Failure): Prom
   const { reason, message: detail, excludes } = failure
   const known = job.run.attempts.find(({ number }) => number === attempt.number)
   const message = `attempt ${attempt.number} failed: ${detail}`
-  const telling = ['failure', message, reportOf(job, failure, known)] as const
+  const noted = { reason, detail, at: job.ports.clock.now(), ...(excludes && { excludes }) }
   // A job that waits tries again and again: what is refused as before is history to nobody.
   const isHistory = reason !== 'no-capacity' || !job.run.waiting
-  if (!isHistory) job.show(...telling)
-  const noted = { reason, detail, at: job.ports.clock.now(), ...(excludes && { excludes }) }
-  await job.changeAttempt(attempt.number, { failure: noted }, isHistory ? telling : undefined)
+  const telling = ['failure', message, reportOf(job, failure, known)] as const
+  await job.changeAttempt(attempt.number, { failure: noted }, telling, isHistory)
 }
 
 /** What the job may cost pays for none of the offers that are left. */

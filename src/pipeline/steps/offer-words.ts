@@ -1,7 +1,7 @@
 /** Offers and attempts, as the timeline and reports name them. */
 import type { Offer } from '../../cloud/machines.ts'
 import type { Attempt } from '../../trainings/runs.ts'
-import type { Telling } from '../job.ts'
+import type { Telling } from '../events.ts'
 
 export function ordered({ number, offer, deadline }: Attempt): Telling {
   return ['attempt', `attempt ${number}: ${describe(offer)}`, { number, offer, deadline }]

@@ -69,10 +69,8 @@ async function release(job: Job, attempt: Attempt): Promise<void> {
   const costUsd = await budget.settle(attempt.name, books.costUsd)
   if (released.warning) await job.tell('warning', released.warning)
   await alerts.clear(`leak:${attempt.name}`, `${attempt.name} is gone.`)
-  const telling = gone(attempt.number, costUsd)
   const isHistory = books.launchedAt !== undefined || !job.run.waiting
-  if (!isHistory) job.show(...telling)
-  await job.changeAttempt(attempt.number, { ...books, costUsd }, isHistory ? telling : undefined)
+  await job.changeAttempt(attempt.number, { ...books, costUsd }, gone(attempt.number, costUsd), isHistory)
 }
 
 async function insist<T>(work: () => Promise<T>, clock: Clock, signal: AbortSignal): Promise<T> {
