@@ -9,6 +9,7 @@ import { dockerConfig } from '../../src/remote/registry.ts'
 import { sshRemote } from '../../src/remote/ssh-remote.ts'
 import { Secret } from '../../src/secret.ts'
 import { startRegistry } from '../support/registry.ts'
+import { smallImage } from '../support/small-image.ts'
 import { bootMachine, docker, type TestMachine } from './machine.ts'
 
 const never = new AbortController().signal
@@ -16,7 +17,14 @@ const user = 'lab-robot'
 const password = `it's "a" $password: \\ %41`
 const auth = Buffer.from(`${user}:${password}`).toString('base64')
 
-type Registry = Awaited<ReturnType<typeof startRegistry>>
+type Registry = Awaited<ReturnType<typeof withAnImage>>
+
+/** A registry with one image in it. */
+async function withAnImage(address: string, challenge: 'Basic' | 'Bearer') {
+  const registry = await startRegistry({ address, challenge, login: { user, password } })
+  const digest = registry.put('lab/trainer', '1', await smallImage())
+  return { ...registry, digest, image: `${registry.host}/lab/trainer:1` }
+}
 
 let tested: TestMachine
 let registries: Readonly<Record<'Basic' | 'Bearer', Registry>>
@@ -27,8 +35,8 @@ beforeAll(async () => {
   tested = await bootMachine()
   const address = await docker('inspect', '--format', '{{.NetworkSettings.Gateway}}', tested.machine.name)
   registries = {
-    Basic: await startRegistry({ address, challenge: 'Basic', user, password }),
-    Bearer: await startRegistry({ address, challenge: 'Bearer', user, password }),
+    Basic: await withAnImage(address, 'Basic'),
+    Bearer: await withAnImage(address, 'Bearer'),
   }
   nobody = `${address}:1`
   const { Basic, Bearer } = registries
@@ -42,7 +50,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const host of hosts) host.close()
-  for (const each of Object.values(registries ?? {})) each.close()
+  for (const each of Object.values(registries ?? {})) await each[Symbol.asyncDispose]()
   await tested?.remove()
 })
 
@@ -136,9 +144,9 @@ describe.each(['Basic', 'Bearer'] as const)('Docker, by the same command (%s)', 
   let registry: Registry
   beforeAll(async () => {
     // Docker takes no other without TLS.
-    registry = await startRegistry({ address: '127.0.0.1', challenge, user, password })
+    registry = await withAnImage('127.0.0.1', challenge)
   })
-  afterAll(() => registry.close())
+  afterAll(() => registry[Symbol.asyncDispose]())
 
   const pullHere = async (image: string, given: string) => {
     const login = { user, password: new Secret(given) }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, expect, test } from 'vitest'
-import { startRegistry } from '../support/push-registry.ts'
+import { startRegistry } from '../support/registry.ts'
 import { toolbox } from '../support/toolbox.ts'
 
 const root = join(import.meta.dirname, '../..')

@@ -15,7 +15,7 @@ import { type ObjectStore, startObjectStore } from '../../src/local/object-store
 import { type LocalProvider, startLocalProvider } from '../../src/local/provider/provider.ts'
 import { putSettings } from '../../src/operations/settings-file.ts'
 import { testDatabase } from '../support/database.ts'
-import { startRegistry } from '../support/push-registry.ts'
+import { startRegistry } from '../support/registry.ts'
 import { toolbox } from '../support/toolbox.ts'
 
 const root = join(import.meta.dirname, '../..')

@@ -2,7 +2,6 @@
  * What `infra/` declares, through Terraform and the real AWS provider, against moto's server: applied, planned again without a
  * change, destroyed; and the worker's rights beside the calls that a machine's life makes.
  */
-import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
@@ -40,7 +39,7 @@ export async function checkRealProvider(base: readonly Declared[]): Promise<read
   if (why) return [{ check, result: 'skipped', detail: why }]
   const folder = await mkdtemp(join(tmpdir(), 'bellows-infra-'))
   const port = await freePort()
-  const moto = spawn('moto_server', ['-p', String(port)], { stdio: 'ignore' })
+  const moto = execa('moto_server', ['-p', String(port)], { stdio: 'ignore', reject: false }) // ends with this process
   try {
     await untilAnswers(`http://127.0.0.1:${port}/moto-api/`)
     await using recorder = await startRecorder(`http://127.0.0.1:${port}`)
