@@ -1,7 +1,7 @@
 /**
- * Three kinds of tests. `unit` needs nothing but Node; `faults` runs the workflow in simulated deployments; `real` uses
+ * Four kinds of tests. `unit` needs nothing but Node; `faults` runs the workflow in simulated deployments; `real` uses
  * real servers, machines and the real engine, which `test/support/set-up.ts` gets first: where one can't be had, the
- * tests fail with the sentence that says what to install.
+ * tests fail with the sentence that says what to install. `real-faults` stages faults in a whole deployment of those.
  */
 import { defineConfig } from 'vitest/config'
 import { LongestFirst } from './tools/longest-first.ts'
@@ -12,7 +12,15 @@ const minute = 60_000
 const maxWorkers = 3
 
 const simulated = ['test/faults/**/*.test.ts']
-const real = ['test/{contract,integration,browser}/**/*.test.ts', 'test/faults/real*.test.ts']
+const real = ['test/{contract,integration,browser}/**/*.test.ts']
+const realFaults = ['test/faults/real*.test.ts']
+
+const withRealParts = {
+  globalSetup: ['test/support/set-up.ts'],
+  maxWorkers,
+  testTimeout: 5 * minute,
+  hookTimeout: 10 * minute, // the first loads the trainers' images for the machines, the others wait for it
+}
 
 export default defineConfig({
   test: {
@@ -31,21 +39,13 @@ export default defineConfig({
         test: {
           name: 'faults',
           include: simulated,
-          exclude: real,
+          exclude: realFaults,
           maxWorkers,
           testTimeout: 5 * minute,
         },
       },
-      {
-        test: {
-          name: 'real',
-          include: real,
-          globalSetup: ['test/support/set-up.ts'],
-          maxWorkers,
-          testTimeout: 5 * minute,
-          hookTimeout: 10 * minute, // the first loads the trainers' images for the machines, the others wait for it
-        },
-      },
+      { test: { name: 'real', include: real, ...withRealParts } },
+      { test: { name: 'real-faults', include: realFaults, ...withRealParts } },
     ],
   },
 })

@@ -1,6 +1,7 @@
 /**
- * `npm test`: gets what is missing, then runs every check and every test there is, the trainers' beside the others. Its last line is
- * `N passed, N failed`, over all of them, and it fails when one does.
+ * `npm test`: gets what is missing, then runs the checks and the tests, the trainers' beside the others. Its last line is
+ * `N passed, N failed`, over all of them, and it fails when one does. Faults in whole deployments of real parts take as long as
+ * everything else together: `-- --all` adds them, as `.ci/run` does.
  */
 import { execa } from 'execa'
 import { commandLine } from '../src/command-line.ts'
@@ -11,13 +12,17 @@ import { setUp } from './toolbox.ts'
 import { runTrainerTests } from './trainer-tests.ts'
 import { runVitest } from './vitest.ts'
 
-commandLine('npm test --', 'Get what is missing, then run every check and every test there is.').parse()
+const { all } = commandLine('npm test --', 'Get what is missing, then run the checks and the tests.')
+  .option('--all', 'and the faults that are staged in whole deployments of real parts')
+  .parse()
+  .opts<{ all?: boolean }>()
 const started = performance.now()
 const total = await testEverything().catch((error: Error): Count => {
   console.error(error.message)
   return { ...nothing, failed: 1 }
 })
 if (total.skipped > 0) console.log(`${total.skipped} skipped`)
+if (!all) console.log('Left out: faults in whole deployments of real parts (npm test -- --all)')
 console.log(`All of it took ${duration(performance.now() - started)}`)
 console.log(verdict(total))
 process.exitCode = total.failed > 0 ? 1 : 0
@@ -27,7 +32,7 @@ async function testEverything(): Promise<Count> {
   const checked = await check()
   const mutants = await tryMutants()
   const [{ count }, trainers] = await Promise.all([
-    runVitest(['faults', 'real'], true),
+    runVitest(['faults', 'real', ...(all ? ['real-faults'] : [])], true),
     runTrainerTests(images.trainers),
   ])
   return sum([checked, mutants, count, trainers])
