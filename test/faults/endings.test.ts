@@ -596,7 +596,7 @@ test('a trainer that is deaf to that is stopped before its machine goes, and its
   expect(attempt?.tornDownAt?.getTime()).toBeLessThan(attempt?.deadline.getTime() ?? 0)
   const kept = (await job.world.store.list('work', `jobs/${job.id}/`)).map(({ key }) => key)
   for (const kind of ['tar', 'json'])
-    expect(kept.some((key) => new RegExp(`/checkpoint-\\d+\\.${kind}$`).test(key))).toBe(true)
+    expect(kept.some((key) => new RegExp(`/checkpoint-\\d+(-[0-9a-f]{8})?\\.${kind}$`).test(key))).toBe(true)
   expect(kept.some((key) => key.includes('dataset'))).toBe(false)
 })
 

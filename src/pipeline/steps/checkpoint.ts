@@ -1,10 +1,11 @@
 /**
- * Checkpoints in the work bucket: an archive a step, and beside it a note, written after it, of its size and sum. Another
- * machine goes on from the newest whole one. What is lost or cut costs steps, never the job.
+ * Checkpoints in the work bucket: an archive a step, and beside it a note, written after it, of its name, size and sum.
+ * Another machine goes on from the newest whole one. What is lost or cut costs steps, never the job.
  *
- * A note is of one step, so that a worker which has lost its lease and still saves can add an older checkpoint and take no
- * newer one away.
+ * A worker that has lost its lease may still save. A note is of one step, so it can add an older checkpoint and take no
+ * newer one away; an archive has a name of its own, so it can't change the one that another's note has the sum of.
  */
+import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import type { Host } from '../../remote/host.ts'
 import type { ObjectRef, Store } from '../../storage/store.ts'
@@ -12,6 +13,11 @@ import type { Job } from '../job.ts'
 
 const checkpointSchema = z.object({
   step: z.int().positive(),
+  /** Last part of the archive's name. Notes of earlier releases have none. */
+  suffix: z
+    .string()
+    .regex(/^[0-9a-f]{8}$/)
+    .optional(),
   size: z.int().positive(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 })
@@ -27,8 +33,9 @@ type Found = {
   readonly troubles: readonly string[]
 }
 
-export function checkpointRef(job: Job, step: number): ObjectRef {
-  return { bucket: 'work', key: `${folderOf(job)}checkpoint-${step}.tar` }
+export function checkpointRef(job: Job, { step, suffix }: Pick<Checkpoint, 'step' | 'suffix'>): ObjectRef {
+  const name = suffix === undefined ? `${step}` : `${step}-${suffix}`
+  return { bucket: 'work', key: `${folderOf(job)}checkpoint-${name}.tar` }
 }
 
 /** The newest that can be gone on from, as far as sizes tell. */
@@ -44,7 +51,10 @@ export async function lookForCheckpoints(job: Job): Promise<Found> {
   const notes = steps.length > 0 ? await readNotes(job, steps, sizes) : await readEarlierList(job, sizes)
   const looked = notes
     .toSorted((one, other) => other.step - one.step)
-    .map((note) => ({ ...note, trouble: troubleOf(note, sizes.get(checkpointRef(job, note.step).key)) }))
+    .map(({ step, checkpoint }) => {
+      const { key } = checkpointRef(job, checkpoint ?? { step })
+      return { step, checkpoint, trouble: troubleOf({ step, checkpoint }, sizes.get(key)) }
+    })
   return {
     whole: looked.flatMap(({ checkpoint, trouble }) => (checkpoint && !trouble ? [checkpoint] : [])),
     spoilt: looked.flatMap(({ step, trouble }) => (trouble ? [step] : [])),
@@ -58,7 +68,8 @@ export async function saveCheckpoint(job: Job, host: Host, step: number, signal:
   const { whole, spoilt } = await lookForCheckpoints(job)
   const [before, ...older] = whole
   if (before && before.step >= step) return
-  const ref = checkpointRef(job, step)
+  const suffix = randomBytes(4).toString('hex')
+  const ref = checkpointRef(job, { step, suffix })
   const seconds = Math.ceil(job.settings.limits.shipping / 1000)
   const { size, sha256 } = await host.uploadFolder(
     'checkpoint',
@@ -68,7 +79,8 @@ export async function saveCheckpoint(job: Job, host: Host, step: number, signal:
   const stored = await store.info(ref)
   if (stored?.size !== size)
     throw new Error(`checkpoint of step ${step} is ${stored?.size} bytes in the store, not ${size}`)
-  await store.write(noteRef(job, step), JSON.stringify({ step, size, sha256 }), 'application/json')
+  const note: Checkpoint = { step, suffix, size, sha256 }
+  await store.write(noteRef(job, step), JSON.stringify(note), 'application/json')
   await job.tell('checkpoint', `checkpoint of step ${step} is safe`, { step, size })
   for (const old of [...older.map((each) => each.step), ...spoilt])
     if (old < step) await forgetCheckpoint(job, old)
@@ -76,8 +88,11 @@ export async function saveCheckpoint(job: Job, host: Host, step: number, signal:
 
 /** One whose content turned out to be wrong, or that is not needed any more; the same step may be saved anew. */
 export async function forgetCheckpoint(job: Job, step: number): Promise<void> {
-  await job.ports.store.remove(noteRef(job, step))
-  await job.ports.store.remove(checkpointRef(job, step))
+  const { store } = job.ports
+  await store.remove(noteRef(job, step))
+  const ofStep = `${folderOf(job)}checkpoint-${step}`
+  for (const { key } of await store.list('work', ofStep))
+    if (key === `${ofStep}.tar` || key.startsWith(`${ofStep}-`)) await store.remove({ bucket: 'work', key })
 }
 
 type Note = { readonly step: number; readonly checkpoint: Checkpoint | undefined }

@@ -123,8 +123,8 @@ async function dropCheckpoint(job: Job, { step }: Checkpoint): Promise<void> {
   await forgetCheckpoint(job, step)
 }
 
-function checkpointArchive(job: Job, { step, sha256 }: Checkpoint): Promise<Download> {
-  return archive(job, checkpointRef(job, step), 'checkpoint', sha256)
+function checkpointArchive(job: Job, checkpoint: Checkpoint): Promise<Download> {
+  return archive(job, checkpointRef(job, checkpoint), 'checkpoint', checkpoint.sha256)
 }
 
 /** One of the job's own files in the work bucket. */
