@@ -102,8 +102,8 @@ function startParts(place: Place, { part }: Setup, wanted: readonly PartName[]):
   const pictures = wants('photographs', 'clip')
     ? part('photographs', (work) => photographs(place, work))
     : undefined
-  if (pictures) parts.photographs = pictures
-  if (pictures && made && wants('clip')) {
+  if (pictures !== undefined) parts.photographs = pictures
+  if (pictures !== undefined && made && wants('clip')) {
     const needs = [pictures, made.images]
     parts.clip = part(
       'clip',

@@ -117,7 +117,7 @@ function remembered<T>(ask: (path: string) => Promise<T>): (path: string) => Pro
   const answers = new Map<string, Promise<T>>()
   return (path) => {
     const known = answers.get(path)
-    if (known) return known
+    if (known !== undefined) return known
     const answer = ask(path)
     answers.set(path, answer)
     answer.catch(() => answers.delete(path))

@@ -18,7 +18,7 @@ export type JobEventKind =
 export type EventData = Readonly<Record<string, unknown>>
 
 /** What is told, before anybody has told it. */
-export type Telling = readonly [kind: JobEventKind, message: string, data?: EventData]
+export type Telling = readonly [kind: JobEventKind, message: string, data?: EventData | undefined]
 
 /** As whoever holds the lease tells it to the timeline. */
 export function eventOf(

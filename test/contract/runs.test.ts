@@ -177,7 +177,7 @@ describeBoth('runs', (world) => {
     const sentence = '$attempts cost $5'
     const outcome = { ending: 'internal', sentence, refundPoints: 5, decidedAt: new Date(0) } as const
     await runs.change(lease, { chargedPoints: 5, capUsd: 1.5, modelId: '$phase' })
-    const run = await runs.change(lease, { outcome, chargedPoints: undefined })
+    const run = await runs.change(lease, { outcome, chargedPoints: undefined } as object)
     expect(run).toMatchObject({ chargedPoints: 5, capUsd: 1.5, modelId: '$phase', outcome })
   })
 
@@ -195,7 +195,7 @@ describeBoth('runs', (world) => {
     await runs.addAttempt(lease, { ...attempt(1), reservedUsd: 99 })
     const run = await runs.addAttempt(lease, attempt(2))
     expect(run.attempts).toEqual([attempt(1), attempt(2)])
-    await runs.changeAttempt(lease, 2, { host: '10.0.0.1', instanceId: undefined })
+    await runs.changeAttempt(lease, 2, { host: '10.0.0.1', instanceId: undefined } as object)
     await runs.changeAttempt(lease, 1, { tornDownAt: new Date(0), costUsd: 0.2 })
     expect((await runs.withMachines()).map((each) => each.id)).toEqual([id])
     const last = await runs.changeAttempt(lease, 2, { tornDownAt: new Date(0) })

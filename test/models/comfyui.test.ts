@@ -124,7 +124,7 @@ describe('bellows sync', () => {
       if (body) return response.end(body)
       if (request.url !== '/comfyui/files') return response.writeHead(404).end()
       if (request.headers.authorization !== 'Bearer canary-token') return response.writeHead(401).end()
-      response.end(JSON.stringify(list))
+      return response.end(JSON.stringify(list))
     }
   })
 

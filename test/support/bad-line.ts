@@ -34,6 +34,7 @@ export async function startBadLine(target: string): Promise<BadLine> {
       answer.writeHead(real.statusCode ?? 500, real.headers)
       if (spoiling === 'cut') answer.write(body.subarray(0, body.length / 2), () => answer.destroy())
       else answer.end(body)
+      return undefined
     })
     onwards.on('error', () => answer.destroy())
     incoming.pipe(onwards)

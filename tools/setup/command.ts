@@ -15,8 +15,8 @@ export async function run(argv: readonly string[], options: CommandOptions): Pro
   const [file = '', ...rest] = argv
   await appendFile(options.log, `\n$ ${argv.join(' ')}\n`)
   const result = await execa(file, rest, {
-    cwd: options.cwd,
-    env: options.env,
+    ...(options.cwd && { cwd: options.cwd }),
+    ...(options.env && { env: options.env }),
     stdin: 'ignore',
     stdout: ['pipe', { file: options.log, append: true }],
     stderr: ['pipe', { file: options.log, append: true }],

@@ -15,7 +15,7 @@ const probes = new Map<string, Promise<boolean>>()
 export function reachable(url: string): Promise<boolean> {
   const { origin } = new URL(url)
   const known = probes.get(origin)
-  if (known) return known
+  if (known !== undefined) return known
   const probe = fetch(origin, {
     method: 'HEAD',
     redirect: 'manual',

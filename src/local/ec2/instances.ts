@@ -315,7 +315,7 @@ export class Instances {
   /** One ending at a time for each instance: whoever comes second waits for the first. */
   #end(id: string, last: 'terminated' | 'stopped', reason: string | undefined): Promise<void> {
     const ending = this.#ending.get(id)
-    if (ending) return ending
+    if (ending !== undefined) return ending
     const started = this.#perform(id, last, reason).finally(() => this.#ending.delete(id))
     this.#ending.set(id, started)
     return started

@@ -36,7 +36,7 @@ const provider = await startLocalProvider({
 })
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => {
-    provider.stop().then(() => process.exit(0))
+    void provider.stop().then(() => process.exit(0))
   })
 }
 const { ec2Url, controlUrl, gateway } = provider
