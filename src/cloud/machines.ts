@@ -20,6 +20,8 @@ export type MachineOrder = {
   readonly trainingId: string
   readonly attempt: number
   readonly offer: Offer
+  /** As noted when it was had, of an order that is repeated: it is found by this where its tags are not shown yet. */
+  readonly instanceId?: string
   /** At least; it is more where the machine's own image does not fit. */
   readonly diskGb: number
   /** So long after its launch the machine switches itself off, whoever is left: the time that is reserved for. */
@@ -78,7 +80,8 @@ export interface Machines {
    * where none will.
    */
   order(order: MachineOrder, signal: AbortSignal): Promise<OrderedMachine>
-  state(name: string): Promise<MachineState>
+  /** `instanceId`, where one was noted: EC2 shows a machine by its id before it shows it by its tags. */
+  state(name: string, instanceId?: string): Promise<MachineState>
   /**
    * What the machine's kernel and first boot have written, as plain text: all there is to be had of one that
    * SSH never reached. Undefined where there is nothing (yet).

@@ -59,8 +59,11 @@ export type MemoryMachines = Machines & {
   lose(name: string, reason?: string): void
   /** The state of the machine's stack can't be read from now on, as when its file is empty. */
   breakState(name: string): void
-  /** While it is on, the machine's parts are shown without their tags, as those of one that is new, or has ended: who asks by tag sees none. */
-  hideTags(name: string, on: boolean): void
+  /**
+   * From now on the machine's parts are shown without their tags, as those of one that is new, or has ended: who asks by tag
+   * sees none. Or nobody sees its instance at all, not by its id either. Undefined: it is shown again.
+   */
+  hide(name: string, what: 'tags' | 'instance' | undefined): void
   /** While it is on, nobody has a machine of this market free. */
   drought(market: Offer['market'], on: boolean): void
   /** From now on the account may have so many machines under this quota (quotas.ts); undefined: as many as it likes. */
@@ -74,7 +77,7 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
   const busy = new Map<string, Promise<unknown>>()
 
   const unreadable = new Set<string>()
-  const untagged = new Set<string>()
+  const hidden = new Map<string, 'tags' | 'instance'>()
   const dry = new Set<Offer['market']>()
   const quotas = new Map<string, number>()
 
@@ -211,21 +214,22 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
         .toSorted((one, other) => one.usdPerHour - other.usdPerHour)
     },
     order: (wanted, signal) => locked(wanted.name, () => order(wanted, signal)),
-    async state(name): Promise<MachineState> {
+    async state(name, knownAs): Promise<MachineState> {
       await reach('state', 'asked', name)
       const instance = instanceOf(name)
-      if (!instance || untagged.has(name)) return { state: 'absent' }
+      const isShown = !hidden.has(name) || (hidden.get(name) === 'tags' && instance?.id === knownAs)
+      if (!instance || !isShown) return { state: 'absent' }
       const { state, id: instanceId, reason } = instance
       return { state, instanceId, ...(reason === undefined ? {} : { reason }) }
     },
     async console(name) {
       await reach('console', 'asked', name)
-      return instanceOf(name) && !untagged.has(name) ? `${name} has begun its first boot` : undefined
+      return instanceOf(name) && !hidden.has(name) ? `${name} has begun its first boot` : undefined
     },
     release: (name) => locked(name, () => release(name)),
     async existing() {
       await reach('existing', 'asked')
-      return left().filter(({ kind, name }) => kind === 'stack' || !untagged.has(name))
+      return left().filter(({ kind, name }) => kind === 'stack' || !hidden.has(name))
     },
     made() {
       switchOff()
@@ -241,7 +245,7 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
     lose: (name, reason = 'Server.SpotInstanceTermination: the spot machine was taken back') =>
       end(name, reason),
     breakState: (name) => void unreadable.add(name),
-    hideTags: (name, on) => void (on ? untagged.add(name) : untagged.delete(name)),
+    hide: (name, what) => void (what ? hidden.set(name, what) : hidden.delete(name)),
     drought: (market, on) => void (on ? dry.add(market) : dry.delete(market)),
     quota: (name, machines) =>
       void (machines === undefined ? quotas.delete(name) : quotas.set(name, machines)),

@@ -73,8 +73,12 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
   const zones = Object.fromEntries(bases.map(({ region, subnets }) => [region, Object.keys(subnets)]))
   const everywhere = <T>(ask: (scope: { ec2: EC2Client; deployment: string }) => Promise<T>) =>
     Promise.all(bases.map(({ ec2 }) => retry(() => ask({ ec2, deployment }), isTransientRefusal)))
-  const instancesOf = async (name: string) =>
-    (await everywhere((scope) => instances({ ...scope, name }))).flat()
+  /** By its tags, and where none are shown, by the id that was noted. */
+  const instancesOf = async (name: string, instanceId?: string) => {
+    const tagged = (await everywhere((scope) => instances({ ...scope, name }))).flat()
+    if (tagged.length > 0 || instanceId === undefined) return tagged
+    return (await everywhere(({ ec2 }) => instance(ec2, instanceId))).flat()
+  }
   const leastDisks = new Map<Base, Promise<number>>()
   /** Asked once; an answer that failed is asked for again. */
   const leastDiskOf = (base: (typeof bases)[number]): Promise<number> => {
@@ -121,8 +125,11 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
   }
 
   /** The machine of an earlier, perhaps unfinished order; strays are ended on the way. */
-  const findOrdered = async (name: string, call: StackCall): Promise<OrderedMachine | undefined> => {
-    const known = await instancesOf(name)
+  const findOrdered = async (
+    { name, instanceId }: MachineOrder,
+    call: StackCall,
+  ): Promise<OrderedMachine | undefined> => {
+    const known = await instancesOf(name, instanceId)
     if (known.length === 0) return undefined
     const launchedAt = firstLaunch(known) ?? new Date()
     const noted = await stacks.outputs(name, call).catch((error) => {
@@ -184,7 +191,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
       signal.throwIfAborted()
       const call = { ...callFor(order.name), signal }
       const findOrMake = async () =>
-        (await findOrdered(order.name, call)) ??
+        (await findOrdered(order, call)) ??
         (await retry(() => makeAnew(order, call), isTransientRefusal, { ...patience, signal }))
       try {
         return await findOrMake().catch(async (error) => {
@@ -198,8 +205,8 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
       }
     },
 
-    async state(name): Promise<MachineState> {
-      const known = await instancesOf(name)
+    async state(name, noted): Promise<MachineState> {
+      const known = await instancesOf(name, noted)
       const newest = known.find(({ state }) => state !== 'terminated') ?? known[0]
       if (!newest) return { state: 'absent' }
       const { state, id: instanceId, reason } = newest

@@ -549,6 +549,40 @@ test('a machine whose tags show up late is paid for from its launch, and not ord
   expect(ec2.running()).toHaveLength(1)
 })
 
+describe('a machine that is taken up before EC2 shows its tags', () => {
+  test('is found by the id that was noted of it', async () => {
+    const { ec2, machines, wanted } = setUp()
+    const had = await machines.order(order(), forever())
+    ec2.tagLooks = 2
+    expect(await machines.state(name, had.instanceId)).toEqual({
+      state: 'running',
+      instanceId: had.instanceId,
+    })
+    expect(await machines.order(order({ instanceId: had.instanceId }), forever())).toEqual(had)
+    expect(wanted).toHaveLength(1) // no second run of the program: settings that changed since would change the machine
+  })
+
+  test('and that ended meanwhile is lost, with EC2’s reason', async () => {
+    const { ec2, machines } = setUp()
+    const { instanceId } = await machines.order(order(), forever())
+    ec2.end(instanceId, { Code: 'Server.SpotInstanceTermination', Message: 'taken back' })
+    ec2.tagLooks = 2
+    expect(await machines.state(name, instanceId)).toEqual({
+      state: 'terminated',
+      instanceId,
+      reason: 'taken back',
+    })
+    await expect(machines.order(order({ instanceId }), forever())).rejects.toMatchObject({
+      reason: 'machine-lost',
+    })
+  })
+
+  test('is absent where EC2 knows no such id', async () => {
+    const { machines } = setUp()
+    expect(await machines.state(name, 'i-0')).toEqual({ state: 'absent' })
+  })
+})
+
 test.each(['InvalidKeyPair.Duplicate', 'InvalidGroup.Duplicate'])(
   'what an engine made and never wrote down is in the way of no order: %s',
   async (code) => {

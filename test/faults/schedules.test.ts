@@ -127,11 +127,15 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
     world.machines.quota(quotaOf(offer), undefined)
   }
 
-  async function withoutTags(name: string, lengthMs: number): Promise<void> {
-    world.machines.hideTags(name, true)
+  async function hidden(name: string, what: 'tags' | 'instance', lengthMs: number): Promise<void> {
+    world.machines.hide(name, what)
     await world.clock.sleep(lengthMs)
-    world.machines.hideTags(name, false)
+    world.machines.hide(name, undefined)
   }
+
+  /** EC2 shows everywhere what it made a minute ago. */
+  const isNew = (machine: { readonly launchedAt: Date }) =>
+    world.clock.now().getTime() - machine.launchedAt.getTime() < minute
 
   void befall()
   /** What happens to machines and jobs from outside, for the first ten minutes. */
@@ -156,6 +160,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
         'spot drought',
         'quota of 0',
         'tags not shown',
+        'new machine not shown',
         'nothing',
       ])
       const edited = random.pick([ids[0] ?? '', ...ids])
@@ -189,8 +194,11 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
       else if (happening === 'quota of 0')
         void quotaOfNone(random.pick(offers as [Offer]), random.below(90) * minute)
       else if (!machine || !inside || happening === 'nothing') continue
-      else if (happening === 'tags not shown') void withoutTags(machine.name, random.below(3) * minute)
-      else if (happening === 'machine lost') {
+      else if (happening === 'tags not shown') void hidden(machine.name, 'tags', random.below(3) * minute)
+      else if (happening === 'new machine not shown') {
+        if (!isNew(machine)) continue
+        void hidden(machine.name, 'instance', random.below(minute))
+      } else if (happening === 'machine lost') {
         inside.lose()
         world.machines.lose(machine.name, 'Server.SpotInstanceTermination')
       } else if (happening === 'spot notice')

@@ -73,7 +73,9 @@ test('a machine whose tags EC2 shows late is ordered once, paid from its launch,
   const wanted = newOrder()
   const { instanceId, launchedAt } = await order(wanted)
   expect(launchedAt).toEqual((await standIn.describe(instanceId))?.LaunchTime)
-  // Another worker goes on with the order before the tags are there.
+  // Another worker goes on with the order before the tags are there, whether or not the machine's id was noted.
+  expect(await machines.state(wanted.name, instanceId)).toEqual({ state: 'running', instanceId })
+  expect(await order({ ...wanted, instanceId })).toMatchObject({ instanceId, launchedAt })
   expect(await order(wanted)).toMatchObject({ instanceId })
   standIn.provider.faults.clear(fault)
   expect(await machines.release(wanted.name)).toEqual({ launchedAt })

@@ -92,6 +92,45 @@ test('a machine that was had and is gone is lost, and not ordered again', async 
   expect(machines.made()).toEqual([])
 })
 
+describe('a machine that is taken up', () => {
+  const takenUp = async (hidden: 'tags' | 'instance') => {
+    const opened = await openTestJob({ attempts: [ordered()] })
+    const { job, machines } = opened
+    await provision(job, plan, ordered())
+    const [known] = job.run.attempts as [Attempt]
+    machines.hide(known.name, hidden)
+    return { ...opened, known }
+  }
+
+  test('before the cloud shows its tags is gone on with', async () => {
+    const { job, machines, known } = await takenUp('tags')
+    await provision(job, plan, known)
+    expect(machines.made()).toHaveLength(1)
+  })
+
+  test('before the cloud shows it at all is waited for', async () => {
+    const { job, machines, known, clock } = await takenUp('instance')
+    const done = provision(job, plan, known)
+    await clock.advance(0.9 * minute)
+    machines.hide(known.name, undefined)
+    await clock.advance(0.1 * minute)
+    await done
+    expect(machines.made()).toHaveLength(1)
+  })
+
+  test('and not shown two minutes after its launch is lost', async () => {
+    const { job, known, clock } = await takenUp('instance')
+    let failure: unknown
+    provision(job, plan, known).catch((error) => {
+      failure = error
+    })
+    await clock.advance(2 * minute - 1)
+    expect(failure).toBeUndefined()
+    await clock.advance(1)
+    expect(failure).toMatchObject({ reason: 'machine-lost', message: `${known.instanceId} is absent` })
+  })
+})
+
 test('an order takes no longer than its limit', async () => {
   const { job, clock } = await openTestJob({
     attempts: [ordered()],

@@ -26,7 +26,19 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
   const deadline = await deadlineOf(job, attempt, lifetimeSeconds)
   job.show('activity', `ordering ${offer.type} in ${offer.zone}`)
   const machine = await inTime(job, attempt, (signal) =>
-    machines.order({ name, trainingId, attempt: number, offer, diskGb, lifetimeSeconds, deadline }, signal),
+    machines.order(
+      {
+        name,
+        trainingId,
+        attempt: number,
+        offer,
+        diskGb,
+        lifetimeSeconds,
+        deadline,
+        ...(attempt.instanceId && { instanceId: attempt.instanceId }),
+      },
+      signal,
+    ),
   )
   const { instanceId, host: address, launchedAt, warning } = machine
   const paidUntil = new Date(launchedAt.getTime() + lifetimeSeconds * 1000)
@@ -89,11 +101,22 @@ async function deadlineOf(job: Job, attempt: Attempt, lifetimeSeconds: number): 
   return deadline
 }
 
-async function mustStillExist(job: Job, attempt: Attempt): Promise<void> {
-  const found = await job.ports.machines.state(attempt.name)
-  if (found.state === 'running' || found.state === 'pending') return
-  throw machineLost(attempt.instanceId ?? attempt.name, found)
+/** A machine that the cloud has only just made may not be shown by it yet, not even by its id. */
+async function mustStillExist(job: Job, { name, instanceId, launchedAt }: Attempt): Promise<void> {
+  const { machines, clock } = job.ports
+  const shownAt = (launchedAt?.getTime() ?? 0) + shownAfterMs
+  for (let leftMs = Math.min(shownAfterMs, shownAt - clock.now().getTime()); ; leftMs -= betweenLooksMs) {
+    const found = await machines.state(name, instanceId)
+    if (found.state === 'running' || found.state === 'pending') return
+    if (found.state !== 'absent' || leftMs <= 0) throw machineLost(instanceId ?? name, found)
+    job.show('activity', `waiting until the cloud shows ${instanceId}`)
+    await clock.sleep(Math.min(betweenLooksMs, leftMs), job.signal)
+  }
 }
+
+/** AWS names no bound; what is made is shown everywhere within seconds, rarely within a minute. */
+const shownAfterMs = 120_000
+const betweenLooksMs = 5_000
 
 /** For attempts of earlier releases, which were paid from their order. */
 function secondsBetween(start: Date, end: Date): number {
