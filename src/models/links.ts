@@ -10,8 +10,13 @@ import type { ComfyUiFolder } from './mongo-comfyui-folder.ts'
 const validSeconds = 24 * 3600
 
 export async function fetchable<File extends PublishedFile>(store: Store, file: File): Promise<File> {
-  const key = keyOf(store, file.url)
-  return key ? { ...file, url: await store.presignRead({ bucket: 'models', key }, validSeconds) } : file
+  return { ...file, url: await linkTo(store, file.url, validSeconds) }
+}
+
+/** The address itself where it is no private file of ours. */
+export async function linkTo(store: Store, address: string, seconds: number): Promise<string> {
+  const key = keyOf(store, address)
+  return key ? store.presignRead({ bucket: 'models', key }, seconds) : address
 }
 
 /** A service that fetches a file by itself, from the link that it is told. */

@@ -1,5 +1,6 @@
 import { html, raw } from 'hono/html'
 import { type Hold, phases } from '../trainings/runs.ts'
+import type { TrainingResult } from '../trainings/trainings.ts'
 import { type JobStatus, type Overview, type RunSummary, reachedPhases } from './status.ts'
 
 const style = raw(`
@@ -87,6 +88,7 @@ export function jobPage({ run, events }: JobStatus) {
       </p>
       ${run.outcome ? html`<p><b>${run.outcome.ending}</b> ${run.outcome.sentence}</p>` : ''}
       ${run.hold && !run.endedAt ? html`<p>${heldUntil(run.hold)}</p>` : ''}
+      ${run.outcome?.result ? filesOf(run.id, run.outcome.result) : ''}
       <table>
         <tr><th>Time (UTC)</th><th>What</th><th></th></tr>
         ${events.map(
@@ -95,6 +97,16 @@ export function jobPage({ run, events }: JobStatus) {
         )}
       </table>`,
   )
+}
+
+/** By this server, which makes a link to the file when it is followed. */
+function filesOf(id: string, { modelRepoUrl, previewImages }: TrainingResult) {
+  const path = `/jobs/${encodeURIComponent(id)}`
+  const link = (to: string, address: string) => html`<a href="${to}">${address.split('/').at(-1)}</a> `
+  return html`<p>
+    Model: ${link(`${path}/model`, modelRepoUrl)}
+    ${previewImages.length > 0 ? 'Samples: ' : ''}${previewImages.map((address, index) => link(`${path}/samples/${index + 1}`, address))}
+  </p>`
 }
 
 function figure(name: string, value: number | string) {

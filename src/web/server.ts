@@ -67,6 +67,13 @@ export function routes(options: Omit<WebOptions, 'port'>): Hono {
     const job = await status.job(context.req.param('id'))
     return job ? context.html(jobPage(job)) : context.text('There is no such training.', 404)
   })
+  app.get('/jobs/:id/model', async (context) =>
+    redirect(context, await status.link(context.req.param('id'), 'model')),
+  )
+  app.get('/jobs/:id/samples/:number', async (context) => {
+    const sample = Number(context.req.param('number'))
+    return redirect(context, await status.link(context.req.param('id'), { sample }))
+  })
   app.get('/api/status', async (context) => context.json(await status.overview()))
   app.get('/api/jobs/:id', async (context) => {
     const job = await status.job(context.req.param('id'))
@@ -103,6 +110,11 @@ function knownHost(allowed: ReadonlySet<string>): MiddlewareHandler {
     if (name !== undefined && allowed.has(name)) return next()
     return context.text('Nothing is served by this name: BELLOWS_HOST_NAMES lists those that are.', 421)
   }
+}
+
+function redirect(context: Context, link: string | undefined): Response {
+  context.header('Cache-Control', 'no-store')
+  return link ? context.redirect(link) : context.text('There is no such file.', 404)
 }
 
 /** As a bearer token, or as the password that a browser asks for; the name beside it is nobody's. */

@@ -1,7 +1,9 @@
 /** What the status page and its JSON show, read from the database. */
 import type { Budget, BudgetLimits, Spending } from '../ledger/budget.ts'
+import { linkTo } from '../models/links.ts'
 import { costSoFar } from '../pipeline/cost.ts'
 import type { Clock } from '../pipeline/ports.ts'
+import type { Store } from '../storage/store.ts'
 import { type Hold, type Phase, phases, type Run, type Runs } from '../trainings/runs.ts'
 import type { Timeline, TimelineEvent } from '../trainings/timeline.ts'
 import type { NotUnderstood, Pause, TrainingStatus, Trainings } from '../trainings/trainings.ts'
@@ -41,6 +43,9 @@ export type RunSummary = {
 
 export type JobStatus = { readonly run: Run; readonly events: readonly TimelineEvent[] }
 
+/** A sample's number begins with 1. */
+export type ModelFile = 'model' | { readonly sample: number }
+
 export type Health = {
   readonly healthy: boolean
   readonly active: number
@@ -50,12 +55,21 @@ export type Health = {
 export type Status = {
   overview(): Promise<Overview>
   job(trainingId: string): Promise<JobStatus | undefined>
+  /** Where it can be fetched, for the next minutes; undefined where there is no such file. */
+  link(trainingId: string, file: ModelFile): Promise<string | undefined>
   health(): Health
 }
 
 export function statusOf(options: {
   readonly worker: string
-  readonly ports: { trainings: Trainings; runs: Runs; timeline: Timeline; budget: Budget; clock: Clock }
+  readonly ports: {
+    trainings: Trainings
+    runs: Runs
+    timeline: Timeline
+    budget: Budget
+    clock: Clock
+    store: Store
+  }
   readonly budget: BudgetLimits
   readonly active: () => readonly string[]
   readonly health: () => Health
@@ -90,8 +104,17 @@ export function statusOf(options: {
       const run = await ports.runs.read(trainingId)
       return run && { run, events: await ports.timeline.read(trainingId) }
     },
+    async link(trainingId, file) {
+      const result = (await ports.runs.read(trainingId))?.outcome?.result
+      const address = file === 'model' ? result?.modelRepoUrl : result?.previewImages[file.sample - 1]
+      const link = address && (await linkTo(ports.store, address, linkSeconds))
+      return link?.startsWith('s3://') ? undefined : link
+    },
   }
 }
+
+/** Made when it is followed: long enough to begin a download. */
+const linkSeconds = 600
 
 /** What a job has come through. One that never had a machine has none torn down. */
 export function reachedPhases({ phaseTimes, attempts }: Run): readonly Phase[] {

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { memoryBudget } from '../../src/ledger/memory-budget.ts'
 import type { Plan } from '../../src/recipes/plan.ts'
+import { memoryStore } from '../../src/storage/memory-store.ts'
 import type { Attempt, Run, Runs } from '../../src/trainings/runs.ts'
 import type { Timeline, TimelineEvent } from '../../src/trainings/timeline.ts'
 import type { Trainings } from '../../src/trainings/trainings.ts'
@@ -71,6 +72,7 @@ async function statusIn(
       } as unknown as Runs,
       timeline: { read: async () => events } as unknown as Timeline,
       budget,
+      store: memoryStore(),
       clock: { now: () => now } as never,
     },
     budget: { dayUsd: 10, monthUsd: 20 },
