@@ -31,12 +31,14 @@ export type Moment = {
 }
 
 export type MemoryMachinesOptions = {
+  /** Whose tag everything carries that is made. */
+  readonly deployment?: string
   readonly offers?: readonly Offer[]
   readonly now?: () => Date
   readonly moment?: (moment: Moment) => void | Promise<void>
 }
 
-type Thing = Found & { gone: boolean }
+type Thing = Found & { readonly deployment: string; gone: boolean }
 type Instance = Thing & {
   readonly order: MachineOrder
   readonly launchedAt: Date
@@ -44,7 +46,20 @@ type Instance = Thing & {
   reason: string | undefined
 }
 
+/** What the deployments of one account have in common. */
+type Account = {
+  readonly things: Thing[]
+  readonly instances: Instance[]
+  readonly dry: Set<Offer['market']>
+  readonly quotas: Map<string, number>
+  readonly trespasses: string[]
+}
+
 export type MemoryMachines = Machines & {
+  /** The same account, as another deployment's workers see it: each finds its own by its tag. */
+  as(deployment: string): MemoryMachines
+  /** What a deployment did to things of another. */
+  trespasses(): readonly string[]
   /** Every instance ever made, in order. */
   made(): readonly {
     readonly name: string
@@ -64,6 +79,8 @@ export type MemoryMachines = Machines & {
    * sees none. Or nobody sees its instance at all, not by its id either. Undefined: it is shown again.
    */
   hide(name: string, what: 'tags' | 'instance' | undefined): void
+  /** While it is on, something holds on to the machine's group: releases end the machine, and say what is left. */
+  holdOn(name: string, on: boolean): void
   /** While it is on, nobody has a machine of this market free. */
   drought(market: Offer['market'], on: boolean): void
   /** From now on the account may have so many machines under this quota (quotas.ts); undefined: as many as it likes. */
@@ -71,15 +88,27 @@ export type MemoryMachines = Machines & {
 }
 
 export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachines {
-  const { offers = [someOffer], now = () => new Date(0), moment = () => {} } = options
-  const things: Thing[] = []
-  const instances: Instance[] = []
-  const busy = new Map<string, Promise<unknown>>()
+  const account: Account = {
+    ...{ things: [], instances: [], trespasses: [] },
+    ...{ dry: new Set(), quotas: new Map() },
+  }
+  return machinesIn(account, options)
+}
 
+function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMachines {
+  const { offers = [someOffer], now = () => new Date(0), moment = () => {}, deployment = 'bellows' } = options
+  const { things, instances, dry, quotas, trespasses } = account
+  const busy = new Map<string, Promise<unknown>>()
   const unreadable = new Set<string>()
   const hidden = new Map<string, 'tags' | 'instance'>()
-  const dry = new Set<Offer['market']>()
-  const quotas = new Map<string, number>()
+  const held = new Set<string>()
+
+  const isOurs = (thing: Thing) => thing.deployment === deployment
+  const remove = (thing: Thing): void => {
+    if (!thing.gone && thing.deployment !== deployment)
+      trespasses.push(`${deployment} removed the ${thing.kind} ${thing.name} of ${thing.deployment}`)
+    thing.gone = true
+  }
 
   /** By AWS's codes, so that what follows from one here is what follows from it there. */
   const refuse = (offer: Offer): void => {
@@ -97,22 +126,21 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
 
   const instanceOf = (name: string) => {
     switchOff()
-    return instances.findLast((each) => each.name === name)
+    return instances.findLast((each) => isOurs(each) && each.name === name)
   }
   const reach = (verb: keyof Machines, point: Point, name?: string, offer?: Offer) =>
     moment({ verb, point, name, offer })
+  const find = (kind: Found['kind'], name: string) =>
+    things.find((each) => isOurs(each) && !each.gone && each.kind === kind && each.name === name)
   const make = (kind: Found['kind'], name: string): Thing => {
-    if (things.some((each) => !each.gone && each.kind === kind && each.name === name)) {
-      throw new Error(`There is a ${kind} ${name} already`)
-    }
+    if (find(kind, name)) throw new Error(`There is a ${kind} ${name} already`)
     const { trainingId, attempt } = parseMachineName(name) ?? {}
     const id = `${kind === 'instance' ? 'i' : kind}-${String(things.length).padStart(17, '0')}`
-    const thing = { kind, id, name, trainingId, attempt, createdAt: now(), gone: false }
+    const thing = { kind, id, name, deployment, trainingId, attempt, createdAt: now(), gone: false }
     things.push(thing)
     return thing
   }
-  const ensure = (kind: Found['kind'], name: string) =>
-    things.find((each) => !each.gone && each.kind === kind && each.name === name) ?? make(kind, name)
+  const ensure = (kind: Found['kind'], name: string) => find(kind, name) ?? make(kind, name)
 
   /** One operation on a stack at a time, as the engine's lock has it. */
   const locked = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
@@ -133,6 +161,7 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
     signal.throwIfAborted()
     ensure('stack', name)
     ensure('key-pair', name)
+    ensure('security-group', name)
     await reach('order', 'key-pair', name, offer)
     signal.throwIfAborted()
     const before = instanceOf(name)
@@ -157,7 +186,8 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
     return { name, instanceId: instance.id, host: '127.0.0.1', zone, launchedAt }
   }
 
-  const firstLaunch = (name: string) => instances.find((each) => each.name === name)?.launchedAt
+  const firstLaunch = (name: string) =>
+    instances.find((each) => isOurs(each) && each.name === name)?.launchedAt
 
   /** Those whose time is over. */
   const switchOff = (): void => {
@@ -170,21 +200,30 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
   const terminate = (instance: Instance, reason: string | undefined): void => {
     instance.state = 'terminated'
     instance.reason = reason
-    for (const each of things) if (each.kind === 'volume' && each.name === instance.name) each.gone = true
+    for (const each of things)
+      if (each.kind === 'volume' && each.name === instance.name && each.deployment === instance.deployment)
+        each.gone = true
   }
 
   const end = (name: string, reason?: string): void => {
     const instance = instanceOf(name)
-    if (instance?.state === 'running') terminate(instance, reason)
+    if (instance?.state !== 'running') return
+    terminate(instance, reason)
+    if (instance.deployment !== deployment)
+      trespasses.push(`${deployment} ended the machine ${name} of ${instance.deployment}`)
   }
 
   const release = async (name: string): Promise<Released> => {
     await reach('release', 'asked', name)
     end(name, 'Client.UserInitiatedShutdown')
     await reach('release', 'terminated', name)
-    for (const each of things) if (each.name === name) each.gone = true
+    const stays = ({ kind }: Thing) => held.has(name) && (kind === 'security-group' || kind === 'stack')
+    const own = things.filter((each) => isOurs(each) && each.name === name && !each.gone)
+    for (const each of own) if (!stays(each)) remove(each)
     const broken = unreadable.delete(name)
     await reach('release', 'removed', name)
+    const still = own.filter(stays).map(({ kind, id }) => `${kind} ${id}`)
+    if (still.length > 0) throw new Error(`${name} is not gone: ${still.join(', ')} is left`)
     await reach('release', 'answered', name)
     const launchedAt = firstLaunch(name)
     return { launchedAt, ...(broken && { warning: `the state of the stack ${name} could not be read` }) }
@@ -194,7 +233,10 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
     switchOff()
     return things
       .filter(
-        (each) => !each.gone && !(each.kind === 'instance' && instanceOf(each.name)?.state === 'terminated'),
+        (each) =>
+          isOurs(each) &&
+          !each.gone &&
+          !(each.kind === 'instance' && instanceOf(each.name)?.state === 'terminated'),
       )
       .map(({ kind, id, name, trainingId, attempt, createdAt }) => ({
         kind,
@@ -233,7 +275,7 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
     },
     made() {
       switchOff()
-      return instances.map(({ name, id, order, launchedAt, state }) => ({
+      return instances.filter(isOurs).map(({ name, id, order, launchedAt, state }) => ({
         name,
         instanceId: id,
         order,
@@ -245,6 +287,9 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
     lose: (name, reason = 'Server.SpotInstanceTermination: the spot machine was taken back') =>
       end(name, reason),
     breakState: (name) => void unreadable.add(name),
+    holdOn: (name, on) => void (on ? held.add(name) : held.delete(name)),
+    as: (other) => machinesIn(account, { ...options, deployment: other }),
+    trespasses: () => trespasses,
     hide: (name, what) => void (what ? hidden.set(name, what) : hidden.delete(name)),
     drought: (market, on) => void (on ? dry.add(market) : dry.delete(market)),
     quota: (name, machines) =>

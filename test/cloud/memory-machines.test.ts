@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Moment, memoryMachines } from '../../src/cloud/memory-machines.ts'
+import { quotaOf } from '../../src/cloud/quotas.ts'
 import { Failure } from '../../src/failure.ts'
 import { type MachinesUnderTest, machinesContract } from '../contract/machines.ts'
 import { order } from './samples.ts'
@@ -50,7 +51,7 @@ test('a release that breaks after the instance ended leaves the rest, but nothin
   await machines.order(order(), forever())
   await expect(machines.release(order().name)).rejects.toThrow('broke at terminated')
   expect(machines.made()).toMatchObject([{ running: false }])
-  expect(machines.left().map(({ kind }) => kind)).toEqual(['stack', 'key-pair'])
+  expect(machines.left().map(({ kind }) => kind)).toEqual(['stack', 'key-pair', 'security-group'])
 })
 
 test('a machine that is lost while it is ordered ends the order', async () => {
@@ -71,5 +72,38 @@ test('a release waits for the order that holds the stack', async () => {
   const releasing = machines.release(order().name)
   gate.resolve()
   await Promise.all([ordering, releasing])
+  expect(machines.left()).toEqual([])
+})
+
+test('two deployments of one account hold a machine of the same name each, and neither sees the other’s', async () => {
+  const mine = memoryMachines({ deployment: 'production' })
+  const theirs = mine.as('rehearsal')
+  const [one, other] = [await mine.order(order(), forever()), await theirs.order(order(), forever())]
+  expect(other.instanceId).not.toBe(one.instanceId)
+  expect((await mine.existing()).find(({ kind }) => kind === 'instance')?.id).toBe(one.instanceId)
+  await mine.release(order().name)
+  expect(await mine.existing()).toEqual([])
+  expect(await theirs.state(order().name)).toEqual({ state: 'running', instanceId: other.instanceId })
+  expect(theirs.made()).toMatchObject([{ running: true }])
+  expect(mine.trespasses()).toEqual([])
+})
+
+test('the machines of another deployment use up the account’s quota', async () => {
+  const mine = memoryMachines({ deployment: 'production' })
+  mine.quota(quotaOf(order().offer), 1)
+  await mine.as('rehearsal').order(order(), forever())
+  await expect(mine.order(order(), forever())).rejects.toMatchObject({ reason: 'no-capacity' })
+})
+
+test('a group that something holds on to stays with its stack, and its machine ends', async () => {
+  const machines = memoryMachines()
+  await machines.order(order(), forever())
+  machines.holdOn(order().name, true)
+  await expect(machines.release(order().name)).rejects.toThrow(
+    /is not gone: stack \S+, security-group \S+ is left$/,
+  )
+  expect(machines.made()).toMatchObject([{ running: false }])
+  machines.holdOn(order().name, false)
+  await machines.release(order().name)
   expect(machines.left()).toEqual([])
 })

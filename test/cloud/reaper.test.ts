@@ -97,8 +97,8 @@ const namesLeft = (machines: MemoryMachines) => [...new Set(machines.left().map(
 test('the reaper releases what leaked, once a machine, and nothing else', async () => {
   const { machines, parts } = await cloudOf()
   const report = await reap(parts)
-  expect(report).toMatchObject({ found: 8, dryRun: false, released: [name], skipped: [], failed: [] })
-  expect(report.leaks).toHaveLength(4)
+  expect(report).toMatchObject({ found: 10, dryRun: false, released: [name], skipped: [], failed: [] })
+  expect(report.leaks).toHaveLength(5)
   expect(namesLeft(machines)).toEqual([knownName])
 })
 
@@ -106,10 +106,10 @@ test('a dry run reports the same leaks and removes nothing', async () => {
   const { machines, parts } = await cloudOf()
   const seen: string[] = []
   const report = await reap({ ...parts, dryRun: true, onLeak: ({ thing }) => seen.push(thing.kind) })
-  expect(report.leaks).toHaveLength(4)
+  expect(report.leaks).toHaveLength(5)
   expect(report.released).toEqual([])
-  expect(seen.sort()).toEqual(['instance', 'key-pair', 'stack', 'volume'])
-  expect(machines.left()).toHaveLength(8)
+  expect(seen.sort()).toEqual(['instance', 'key-pair', 'security-group', 'stack', 'volume'])
+  expect(machines.left()).toHaveLength(10)
 })
 
 test('what can’t be released is reported, and the rest is released all the same', async () => {

@@ -123,6 +123,7 @@ export async function brokenPromises(
   }
   must(world.trainings.places().length === 0, `places are still taken: ${world.trainings.places()}`)
   broken.push(...world.leaseFaults())
+  broken.push(...world.machines.trespasses())
   must(
     world.mostRunning() <= world.maxRunning,
     `${world.mostRunning()} jobs ran at once, ${world.maxRunning} may`,

@@ -1,9 +1,11 @@
 /**
  * Random schedules: several workers, jobs, cancels, kills, capacity, lost machines, spot notices, stores that fail or are
- * away for a while, documents that people edit, delete and queue again, calls that are repeated, and the workers of
- * another deployment on the same database, in an order that only the seed decides. `FAULTS_SCHEDULES` and `FAULTS_SEED` choose how many, and which
+ * away for a while, documents that people edit, delete and queue again, calls that are repeated, the workers and the reaper of
+ * another deployment on the same database and account, and those of a rehearsal that trains copies of the jobs in the
+ * account, in an order that only the seed decides. `FAULTS_SCHEDULES` and `FAULTS_SEED` choose how many, and which
  * first; a failing one is printed with the seed that replays it.
  */
+import { ObjectId } from 'mongodb'
 import { afterEach, expect, test } from 'vitest'
 import type { Offer } from '../../src/cloud/machines.ts'
 import { quotaOf } from '../../src/cloud/quotas.ts'
@@ -13,7 +15,7 @@ import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'
 import { seededRandom } from './random.ts'
 import { offers } from './settings.ts'
-import { type Call, createWorld, type World } from './world.ts'
+import { type Call, createWorld, type World, type WorldOptions } from './world.ts'
 
 const minute = 60_000
 const hour = 60 * minute
@@ -34,9 +36,10 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
     tally[fault] = (tally[fault] ?? 0) + 1
   }
   let calm = false
+  let over = false
   let storeAwayUntil = 0
   const isSlow = random.chance(0.2) // so that a worker is replaced in the middle of a training
-  const world: World = createWorld({
+  const options: WorldOptions = {
     turnMs: () => (isSlow ? 5000 + random.below(5000) : 20 + random.below(400)),
     settings: { gpu: random.chance(0.5) },
     maxRunning: 1 + random.below(3),
@@ -51,18 +54,19 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
       if (point === 'key-pair' || point === 'instance')
         throw new Failure('no-capacity', `${offer?.type} is out`)
     },
-  })
+  }
+  const world: World = createWorld(options)
   await world.install()
 
-  function startWorker(name: string): void {
-    const worker = world.startWorker(name, {
+  function startWorker(name: string, of = world): void {
+    const worker = of.startWorker(name, {
       async before(call: Call) {
         await world.clock.sleep(random.below(60))
         if (calm) return
         if (random.chance(0.002)) {
           count('worker killed')
           worker.kill()
-          startWorker(`${name}'`)
+          startWorker(`${name}'`, of)
         } else if (random.chance(0.004)) {
           count('worker paused past its lease')
           await worker.pause(45_000)
@@ -75,7 +79,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
         if (call.port === 'ledger' && call.verb === 'charge' && random.chance(0.3)) {
           count('charge repeated')
           const [what, account, points] = call.values as Parameters<World['ledger']['charge']>
-          await world.ledger.charge(what, account, points)
+          await of.ledger.charge(what, account, points)
         }
         if (calm || !random.chance(0.003) || call.port === 'clock') return
         count('answer lost')
@@ -93,6 +97,17 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
   const cut = new Set<string>()
   const neighbour = world.neighbour()
   neighbour.startWorker('of another deployment')
+  const rehearsal = random.chance(0.4) ? createWorld({ ...options, beside: world }) : undefined
+  const copies = rehearsal ? ids.slice(random.below(ids.length)) : []
+  if (rehearsal) {
+    count('rehearsal in the account')
+    await rehearsal.install()
+    for (const id of copies) await insertJob(rehearsal, { _id: new ObjectId(id), environment: 'production' })
+    startWorker('worker of the rehearsal', rehearsal)
+  }
+  const clearUp = async () => {
+    for (const each of [world, neighbour, rehearsal]) await each?.clearUp()
+  }
 
   function edit(id: string): void {
     if (!world.runs.isUnfinished(id)) return
@@ -137,6 +152,20 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
   const isNew = (machine: { readonly launchedAt: Date }) =>
     world.clock.now().getTime() - machine.launchedAt.getTime() < minute
 
+  async function heldOn(name: string, lengthMs: number): Promise<void> {
+    world.machines.holdOn(name, true)
+    await world.clock.sleep(lengthMs)
+    world.machines.holdOn(name, false)
+  }
+
+  void reapers()
+  async function reapers(): Promise<void> {
+    while (!over) {
+      await world.clock.sleep((2 + random.below(4)) * minute)
+      await clearUp()
+    }
+  }
+
   void befall()
   /** What happens to machines and jobs from outside, for the first ten minutes. */
   async function befall(): Promise<void> {
@@ -159,6 +188,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
         'checkpoint cut',
         'spot drought',
         'quota of 0',
+        'group held',
         'tags not shown',
         'new machine not shown',
         'nothing',
@@ -194,6 +224,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
       else if (happening === 'quota of 0')
         void quotaOfNone(random.pick(offers as [Offer]), random.below(90) * minute)
       else if (!machine || !inside || happening === 'nothing') continue
+      else if (happening === 'group held') void heldOn(machine.name, random.below(15) * minute)
       else if (happening === 'tags not shown') void hidden(machine.name, 'tags', random.below(3) * minute)
       else if (happening === 'new machine not shown') {
         if (!isNew(machine)) continue
@@ -215,21 +246,24 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
   }
 
   try {
-    await world.clock.runUntil(() => calm && allEnded(world, ids), 48 * hour)
+    const ended = () => allEnded(world, ids) && (!rehearsal || allEnded(rehearsal, copies))
+    await world.clock.runUntil(() => calm && ended(), 48 * hour)
   } catch (error) {
     const states = ids.map((id) => `${id}: ${world.trainings.document(id)?.status}`)
     return [
       `${(error as Error).message} (${states}); ${world.errors.map(({ error: each }) => String(each)).slice(-3)}`,
     ]
   }
+  over = true
   const old = world.clock.elapsed + 15 * minute // enough for the reaper
   await world.clock.runUntil(() => world.clock.elapsed >= old, hour)
-  await world.clearUp()
-  await neighbour.clearUp()
+  await clearUp()
   count('jobs')
   for (const id of ids)
     count(`ended ${(await world.runs.read(id))?.outcome?.ending ?? 'before it was claimed'}`)
   const broken = await brokenPromises(world, ids, cut)
+  for (const sentence of rehearsal ? await brokenPromises(rehearsal, copies) : [])
+    broken.push(`of the rehearsal: ${sentence}`)
   for (const { id } of await neighbour.runs()) broken.push(`another deployment took up ${id}`)
   for (const id of strangers)
     if (await world.runs.read(id)) broken.push(`${id} was never claimed here, and was taken up`)

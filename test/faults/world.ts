@@ -38,7 +38,7 @@ import { emptyTar } from './empty-tar.ts'
 import { goodTrainer } from './good-trainer.ts'
 import { leaseMonitor } from './lease-monitor.ts'
 import { offers as defaultOffers, settings as defaultSettings } from './settings.ts'
-import { virtualClock } from './virtual-clock.ts'
+import { type VirtualClock, virtualClock } from './virtual-clock.ts'
 
 export type Call = {
   readonly port: string
@@ -68,6 +68,8 @@ export type WorldOptions = {
   /** Decodes and packs the images for real, from the store. Otherwise every dataset is good, and empty. */
   readonly prepareDataset?: 'real'
   readonly checkArtifact?: CheckArtifact
+  /** A deployment in whose cloud account this one is too, with a database of its own, such as a rehearsal of it. */
+  readonly beside?: { readonly clock: VirtualClock; readonly machines: MemoryMachines }
 }
 
 /** The public domain of the datasets bucket. */
@@ -77,7 +79,7 @@ export type World = ReturnType<typeof createWorld>
 
 export function createWorld(options: WorldOptions = {}) {
   const { maxRunning = 3, turnMs = () => 100, trainer = () => goodTrainer } = options
-  const clock = virtualClock()
+  const clock: VirtualClock = options.beside?.clock ?? virtualClock()
   const now = clock.now
   const runs = memoryRuns(now)
   const trainings = memoryTrainings({ now, isHeld: runs.isHeld, isUnfinished: runs.isUnfinished })
@@ -89,11 +91,13 @@ export function createWorld(options: WorldOptions = {}) {
   const alerts = memoryAlerts(now)
   const timeline = memoryTimeline()
   const store: MemoryStore = memoryStore({ now: () => now().getTime() })
-  const machines: MemoryMachines = memoryMachines({
-    offers: options.offers ?? defaultOffers,
-    now,
-    ...(options.moment && { moment: options.moment }),
-  })
+  const machines: MemoryMachines =
+    options.beside?.machines.as('rehearsal') ??
+    memoryMachines({
+      offers: options.offers ?? defaultOffers,
+      now,
+      ...(options.moment && { moment: options.moment }),
+    })
   const insides = new Map<string, SimulatedMachine>()
   const events: JobEvent[] = []
   const errors: { readonly trainingId: string | undefined; readonly error: unknown }[] = []
@@ -284,7 +288,7 @@ export function createWorld(options: WorldOptions = {}) {
     }
   }
 
-  /** Another deployment on the same database, with a cloud account of its own: it claims jobs of development only. */
+  /** Another deployment on the same database, in the same cloud account: it claims jobs of development only. */
   function neighbour() {
     const identity = 'another-deployment'
     const others = runs.as(identity)
@@ -293,7 +297,7 @@ export function createWorld(options: WorldOptions = {}) {
       runs: others,
       trainings: trainings.as({ now, environment: 'development', isHeld: others.isHeld }),
       alerts: memoryAlerts(now),
-      machines: memoryMachines({ offers: options.offers ?? defaultOffers, now }),
+      machines: machines.as(identity),
     }
     return {
       startWorker: (name: string) =>

@@ -18,12 +18,16 @@ export async function hold(job: Job, failure: Failure): Promise<boolean> {
   const { reason, message } = failure
   const rule = endings[reason].hold
   if (!rule) return false
-  const now = job.ports.clock.now()
+  const { clock } = job.ports
   const { waiting, heldSince } = job.run
-  const since = waiting ? (waiting.since[reason] ?? now) : (heldSince ?? now)
-  if (now.getTime() - since.getTime() >= longest(rule, job)) return false
+  const waitedSince = waiting ? waiting.since[reason] : heldSince
+  const waitedMs = waitedSince ? clock.now().getTime() - waitedSince.getTime() : 0
+  if (waitedMs >= longest(rule, job)) return false
   await tearDownAll(job)
   if (waiting?.told !== message) await job.tell('held', `waits: ${message}`, reportOf(job, failure))
+  // A slow teardown is no part of the wait: it begins when its owner is told of it.
+  const now = clock.now()
+  const since = waitedSince ?? now
   const refused = job.run.attempts.filter((attempt) => wasRefused(attempt) && attempt.tornDownAt)
   const refusals = tallied(refused, waiting?.refusals)
   await job.change({
