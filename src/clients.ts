@@ -36,6 +36,7 @@ import type { Ports } from './pipeline/ports.ts'
 import type { PipelineSettings } from './pipeline/settings.ts'
 import { defaultOfferings, offeringsSchema } from './recipes/offerings.ts'
 import { firstOf, registryLogins } from './registry-logins.ts'
+import { imageCheck } from './remote/image-check.ts'
 import { machineKeys } from './remote/keys.ts'
 import { sshRemote } from './remote/ssh-remote.ts'
 import type { Secret } from './secret.ts'
@@ -101,6 +102,7 @@ export async function connectClients(config: Config): Promise<Clients> {
       ? comfyDeploy({ endpoint: config.COMFY_DEPLOY_URL, key: config.COMFY_DEPLOY_KEY })
       : undefined
 
+  const loginFor = firstOf(registryLogins(config.BELLOWS_REGISTRY_LOGINS), ecr.loginFor)
   const stacks = pulumiStacks(stacksOptions(config, deployment))
   const runs = mongoRuns(db, deployment)
   const keys = (name: string) => machineKeys(config.BELLOWS_SECRET, name)
@@ -120,6 +122,7 @@ export async function connectClients(config: Config): Promise<Clients> {
     }),
     models: mongoModels(db),
     checkArtifact: artifactGate(store),
+    checkImage: imageCheck(loginFor),
     comfyUi: deploy ? withLinks(deploy, store) : folder,
     ledger: mongoLedger(db),
     budget: mongoBudget(db),
@@ -130,7 +133,7 @@ export async function connectClients(config: Config): Promise<Clients> {
       user: config.BELLOWS_SSH_USER,
       port: 22,
       reconnectMs: config.BELLOWS_SSH_RECONNECT_SECONDS * 1000,
-      loginFor: firstOf(registryLogins(config.BELLOWS_REGISTRY_LOGINS), ecr.loginFor),
+      loginFor,
     }),
     alerts: mongoAlerts(db, deployment),
     workers: mongoWorkers(db, deployment),

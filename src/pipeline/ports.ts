@@ -8,6 +8,7 @@ import type { Alerts } from '../notify/alerts.ts'
 import type { Plan } from '../recipes/plan.ts'
 import type { Recipe } from '../recipes/recipe.ts'
 import type { Remote } from '../remote/host.ts'
+import type { CheckImage } from '../remote/image-check.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
 import type { Runs } from '../trainings/runs.ts'
 import type { Timeline } from '../trainings/timeline.ts'
@@ -51,6 +52,7 @@ export type Ports = {
   readonly prepareDataset: PrepareDataset
   readonly models: Models
   readonly checkArtifact: CheckArtifact
+  readonly checkImage: CheckImage
   readonly comfyUi: ComfyUi
   readonly ledger: Ledger
   readonly budget: Budget

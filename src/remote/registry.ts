@@ -20,10 +20,14 @@ export const registryName = (host: string): string => (dockerHubNames.includes(h
  * The registry that an image comes from, as Docker reads its name: what is before the first slash, if it looks like a
  * host; Docker Hub otherwise. https://pkg.go.dev/github.com/distribution/reference
  */
-export function registryOf(image: string): string {
+export const registryOf = (image: string): string => registryName(hostIn(image) ?? dockerHub)
+
+/** As `ghcr.io/lab/trainer` and `docker.io/lab/trainer` do, and `lab/trainer` doesn't. */
+export const namesRegistry = (image: string): boolean => hostIn(image) !== undefined
+
+function hostIn(image: string): string | undefined {
   const [first = '', ...rest] = image.split('/')
-  const isHost = rest.length > 0 && (/[.:]/.test(first) || first === 'localhost')
-  return registryName(isHost ? first : dockerHub)
+  return rest.length > 0 && (/[.:]/.test(first) || first === 'localhost') ? first : undefined
 }
 
 /**

@@ -86,6 +86,8 @@ export type Outcome = {
   readonly ending: Reason | 'trained' | 'trained-in-part' | 'cancelled'
   /** Shown to the user. */
   readonly sentence: string
+  /** What the sentence keeps back, for operators. */
+  readonly detail?: string
   readonly refundPoints: number
   readonly decidedAt: Date
   /** What a trained job gives its document. */

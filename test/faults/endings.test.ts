@@ -1,5 +1,5 @@
 /** Each ending of a job, by a staged fault: what its owner reads, what an operator finds, and what it cost. */
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import type { Offering } from '../../src/recipes/offerings.ts'
 import type { TrainerScript } from '../../src/remote/simulated-machine.ts'
@@ -761,6 +761,54 @@ test('a trainer image that a job has named and nobody has costs its owner the ma
   expect(job.document?.failureReason).toMatch(
     /^The training was refused: registry\.example has no image registry\.example\/lab\/none:1\. \d+ of \d+ points/,
   )
+})
+
+describe('a trainer image that its registry refuses before a machine is ordered', () => {
+  const detail = 'ghcr.io has no image ghcr.io/lab/trianer:1 for this machine: manifest unknown'
+  async function refused(wishes: Record<string, unknown> = {}) {
+    const asked: string[] = []
+    const offering = { ...settings.offerings['sdxl-lora'], jobImages: ['ghcr.io/lab/'] } as Offering
+    const world = createWorld({
+      settings: {
+        offerings: { 'sdxl-lora': offering },
+        images: { SDXL: 'ghcr.io/lab/trianer:1', FLUX: undefined, WAN: undefined },
+      },
+      async checkImage(image) {
+        asked.push(image)
+        throw new Failure('image-refused', detail)
+      },
+    })
+    await world.install()
+    const id = await insertJob(world, wishes)
+    world.startWorker('worker')
+    await world.clock.runUntil(() => allEnded(world, [id]), hour)
+    expect(await brokenPromises(world, [id])).toEqual([])
+    const run = await world.runs.read(id)
+    return {
+      id,
+      asked,
+      ending: run?.outcome?.ending,
+      document: world.trainings.document(id),
+      movements: await world.ledger.movements(id),
+      machines: world.machines.made().length,
+      stacks: world.machines.left().length,
+      alerts: world.alerts.said.map(({ key, text }) => `${key} ${text}`),
+    }
+  }
+
+  test('ends the job without one and without a charge, and the operator is told', async () => {
+    const job = await refused()
+    expect(job).toMatchObject({ asked: ['ghcr.io/lab/trianer:1'], machines: 0, stacks: 0, movements: [] })
+    expect(job.ending).toBe('image-refused')
+    expect(job.document).toMatchObject({ status: 'FAILED' })
+    expect(job.alerts).toEqual([expect.stringContaining(detail)])
+  })
+
+  test('and that the job itself has named is its owner’s to mend', async () => {
+    const job = await refused({ trainerImage: 'ghcr.io/lab/mine:1' })
+    expect(job).toMatchObject({ asked: ['ghcr.io/lab/mine:1'], machines: 0, movements: [], alerts: [] })
+    expect(job.document?.failureReason).toContain(`The training was refused: ${detail}`)
+  })
 })
 
 test('a registry that does not answer is asked again from the same machine', async () => {

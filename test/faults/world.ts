@@ -23,6 +23,7 @@ import { sweepScratch } from '../../src/pipeline/scratch.ts'
 import type { PipelineSettings } from '../../src/pipeline/settings.ts'
 import { sumOf } from '../../src/recipes/bases.ts'
 import { parseTrainerLine } from '../../src/recipes/trainer-line.ts'
+import type { CheckImage } from '../../src/remote/image-check.ts'
 import { memoryRemote } from '../../src/remote/memory-host.ts'
 import {
   type SimulatedMachine,
@@ -68,6 +69,8 @@ export type WorldOptions = {
   /** Decodes and packs the images for real, from the store. Otherwise every dataset is good, and empty. */
   readonly prepareDataset?: 'real'
   readonly checkArtifact?: CheckArtifact
+  /** Otherwise every image is there. */
+  readonly checkImage?: CheckImage
   /** A deployment in whose cloud account this one is too, with a database of its own, such as a rehearsal of it. */
   readonly beside?: { readonly clock: VirtualClock; readonly machines: MemoryMachines }
 }
@@ -168,6 +171,7 @@ export function createWorld(options: WorldOptions = {}) {
     clock,
     prepareDataset: options.prepareDataset ? preparedForReal() : preparedBlindly,
     checkArtifact: options.checkArtifact ?? isThere,
+    checkImage: options.checkImage ?? (async () => {}),
   }
 
   /** Trained to its last step and ended or deleted by people while it waited: it is delivered without a place. */

@@ -1,7 +1,7 @@
 /**
  * What a job may wait for before it costs anybody anything: money in the day's and the month's budgets for its first
  * machine, and the end of a back-off where its account's trainings have failed one after the other, each at the cost of
- * a machine. A job that waits is held (hold.ts).
+ * a machine. A job that waits is held (hold.ts). Last its registry is asked whether it has the trainer image at all.
  */
 import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
@@ -11,6 +11,7 @@ import { reservationUsd } from '../cost.ts'
 import { endings } from '../endings.ts'
 import { estimatesOn } from '../estimates.ts'
 import type { Job } from '../job.ts'
+import { mustBeHandedOut } from './image.ts'
 import { mustFitBudget } from './reserve.ts'
 
 const minute = 60_000
@@ -25,9 +26,11 @@ export async function admit(job: Job, plan: Plan): Promise<void> {
   job.begin('admitting')
   await mustNotBackOff(job)
   const [cheapest] = await job.ports.machines.offers(recipes[plan.family].need(plan, job.run.base))
-  if (!cheapest) return // the order finds out, and says why
-  const { corrected } = (await estimatesOn(job, plan, [cheapest]))(cheapest)
-  await mustFitBudget(job, reservationUsd(corrected.totalSeconds, cheapest.usdPerHour))
+  if (cheapest) {
+    const { corrected } = (await estimatesOn(job, plan, [cheapest]))(cheapest)
+    await mustFitBudget(job, reservationUsd(corrected.totalSeconds, cheapest.usdPerHour))
+  } // else the order finds out, and says why
+  await mustBeHandedOut(job)
 }
 
 /** Three in a row are forgiven; each further one doubles the pause. */

@@ -73,9 +73,11 @@ export async function end(
 ): Promise<void> {
   const facts = await refundFacts(job)
   const refund = refundPoints(ending, facts)
+  const sentence = sentenceFor(ending, detail, { charged: facts.charged, refund })
   const outcome: Outcome = {
     ending,
-    sentence: sentenceFor(ending, detail, { charged: facts.charged, refund }),
+    sentence,
+    ...(endings[ending].alert && !sentence.includes(detail) && { detail }),
     refundPoints: refund,
     decidedAt: job.ports.clock.now(),
     ...(result && { result }),
@@ -109,7 +111,8 @@ export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
     await tellOwner(job, outcome)
     await job.change({ toldAt: clock.now() })
   }
-  await alertOperators(job, outcome.ending, outcome.sentence)
+  const { detail, sentence } = outcome
+  await alertOperators(job, outcome.ending, detail === undefined ? sentence : `${sentence} Cause: ${detail}`)
   await removeScratch(store, id, endings[outcome.ending].keepsCheckpoint)
   await trainings.freePlace(id)
   const suspected = job.run.attempts.filter(({ suspectedLeak }) => suspectedLeak).map(({ name }) => name)

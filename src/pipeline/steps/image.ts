@@ -1,3 +1,4 @@
+import { Failure } from '../../failure.ts'
 import { pinned } from '../../remote/image-name.ts'
 import type { Job } from '../job.ts'
 import { imageOf } from './prepare.ts'
@@ -6,4 +7,21 @@ import { imageOf } from './prepare.ts'
 export function imageToRun(job: Job): string {
   const { imageDigest } = job.run
   return imageDigest === undefined ? imageOf(job) : pinned(imageOf(job), imageDigest)
+}
+
+/** Before anything is charged or rented for it: a registry that says no would say so to every machine. */
+export async function mustBeHandedOut(job: Job): Promise<void> {
+  await job.ports.checkImage(imageToRun(job), job.signal).catch((error) => {
+    throw ownImageRefused(job, error) ?? error
+  })
+}
+
+/** An image that the job itself has named, and that can't be had, is its owner's fault, and costs its owner the machine. */
+export function ownImageRefused({ training, run }: Job, error: unknown): Failure | undefined {
+  if (!(error instanceof Failure) || error.reason !== 'image-refused') return undefined
+  if (training.wishes.trainerImage !== run.image) return undefined
+  return new Failure('trainer-refused', error.message, {
+    cause: error,
+    ...(error.evidence !== undefined && { evidence: error.evidence }),
+  })
 }

@@ -16,7 +16,7 @@ import { answerWithin } from '../beside.ts'
 import type { Job } from '../job.ts'
 import { throttle } from '../throttle.ts'
 import { type Checkpoint, checkpointRef, forgetCheckpoint, lookForCheckpoints } from './checkpoint.ts'
-import { imageToRun } from './image.ts'
+import { imageToRun, ownImageRefused } from './image.ts'
 import { onMachine } from './on-machine.ts'
 import { datasetRef, makeDatasetAgain } from './prepared-dataset.ts'
 import type { OpenHost } from './provision.ts'
@@ -61,16 +61,6 @@ export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void>
     await host.writeFile('base.sha256sums', sha256sums(base.files), signal)
   })
   await job.reach('staged', 'weights and dataset are on the machine')
-}
-
-/** An image that the job itself has named, and that can't be had, is its owner's fault, and costs its owner the machine. */
-function ownImageRefused({ training, run }: Job, error: unknown): Failure | undefined {
-  if (!(error instanceof Failure) || error.reason !== 'image-refused') return undefined
-  if (training.wishes.trainerImage !== run.image) return undefined
-  return new Failure('trainer-refused', error.message, {
-    cause: error,
-    ...(error.evidence !== undefined && { evidence: error.evidence }),
-  })
 }
 
 /** The first machine's: a tag may lead elsewhere by the time of the next one. */
