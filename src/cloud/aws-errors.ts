@@ -36,6 +36,11 @@ const elsewhere = (because: string, excludes?: Excludes): Row => ({
 })
 const later = (because: string): Row => ({ verdict: 'back-off', because })
 const never = (because: string): Row => ({ verdict: 'never', because })
+/** The operator's: jobs wait meanwhile. */
+const setting = (because: string): Row => ({ ...never(because), reason: 'misconfigured' })
+
+const unknownCredentials = 'AWS does not know the worker’s credentials, or they were taken back'
+const expiredCredentials = 'the worker’s AWS credentials have expired'
 
 const table: Readonly<Record<string, Row>> = {
   InsufficientInstanceCapacity: elsewhere('none is free there at the moment'),
@@ -64,11 +69,17 @@ const table: Readonly<Record<string, Row>> = {
   Unavailable: later('the service is unavailable'),
   RequestTimeout: later('the service did not answer in time'),
 
-  AuthFailure: never('the credentials were refused'),
-  InvalidClientTokenId: never('the credentials were refused'),
-  SignatureDoesNotMatch: never('the credentials were refused'),
-  ExpiredToken: never('the credentials have expired'),
-  RequestExpired: never('the credentials have expired'),
+  AuthFailure: setting(unknownCredentials),
+  InvalidClientTokenId: setting(unknownCredentials),
+  UnrecognizedClientException: setting(unknownCredentials),
+  SignatureDoesNotMatch: setting(unknownCredentials),
+  ExpiredToken: setting(expiredCredentials),
+  ExpiredTokenException: setting(expiredCredentials),
+  RequestExpired: setting('the clock of the worker is wrong, or its AWS credentials have expired'),
+  /** No code of AWS's: nothing was found to ask it with. */
+  NoCredentials: setting(
+    'the worker has no AWS credentials: AWS_ACCESS_KEY_ID, a profile that is logged in, or a role',
+  ),
   UnauthorizedOperation: never('the credentials lack a permission'),
   AccessDenied: never('the credentials lack a permission'),
   OptInRequired: never('the account has not opted in to this'),
@@ -85,10 +96,7 @@ const families: readonly (readonly [RegExp, Row])[] = [
   [duplicate, never('something of that name is there already')],
   [
     /^InvalidAMIID\b/,
-    {
-      ...never('the machine image that BELLOWS_AMI names does not exist there, or may not be used'),
-      reason: 'misconfigured',
-    },
+    setting('the machine image that BELLOWS_AMI names does not exist there, or may not be used'),
   ],
   [/^InvalidParameter/, never('the request is wrong')],
   [/^Invalid/, never('the request names something that does not exist or is malformed')],
@@ -99,7 +107,7 @@ const unknown: Row = never('AWS refused')
 /** The refusal in an SDK error, an engine's text or a StateReason; undefined where there is none. */
 export function awsRefusal(error: unknown): AwsRefusal | undefined {
   const text = textOf(error)
-  const code = sdkCode(error) ?? codeIn(text)
+  const code = sdkCode(error) ?? codeIn(text) ?? (hasNoCredentials(error) ? 'NoCredentials' : undefined)
   if (code) return { code, verdict: rowOf(code).verdict, message: messageAfter(code, text) }
   if (isConnectionError(error)) return { code: 'NoConnection', verdict: 'back-off', message: firstLine(text) }
   return undefined
@@ -124,6 +132,20 @@ export function orderFailure(error: unknown, offer: Offer): Failure {
     excludes,
   })
 }
+
+/** What a question ends with whose refusal is the operator's to mend; undefined for all others. */
+export function settingFailure(error: unknown): Failure | undefined {
+  const code = awsRefusal(error)?.code ?? ''
+  const { reason, because } = rowOf(code)
+  return reason && new Failure(reason, `${because} (${code})`, { cause: error, evidence: textOf(error) })
+}
+
+/** As the SDK, Terraform's provider and Pulumi's say it. */
+const hasNoCredentials = (error: unknown): boolean =>
+  (error instanceof Error && /^(Credentials|Token)ProviderError$/.test(error.name)) ||
+  /\b(No valid credential sources found|Invalid credentials configured|failed to get shared config profile)\b/.test(
+    textOf(error),
+  )
 
 /** The provider gave up waiting for a machine, or saw it end, and EC2 said no reason. */
 const neverCame = (error: unknown): boolean =>

@@ -1,5 +1,6 @@
 /** Which machines could be rented now, cheapest first: the market's prices within the operator's limits. */
 import type { EC2Client } from '@aws-sdk/client-ec2'
+import { settingFailure } from './aws-errors.ts'
 import { type GpuType, gpuTypes } from './gpu-types.ts'
 import type { Need, Offer } from './machines.ts'
 import { type Place, type Price, placesOf, spotPrices } from './prices.ts'
@@ -37,7 +38,8 @@ export async function currentOffers(
   const markets = asked.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
   const refused = asked.find((answer) => answer.status === 'rejected')
   if (markets.length === 0 && refused) {
-    throw new Error('No region told its prices', { cause: refused.reason })
+    const { reason: cause } = refused
+    throw settingFailure(cause) ?? new Error('No region told its prices', { cause })
   }
   return offersIn(markets, need, limits)
 }

@@ -102,6 +102,15 @@ test('a provider’s own retries around a refusal hide nothing of it', () => {
   expect(awsRefusal(new Error(text))).toMatchObject({ code: 'InsufficientInstanceCapacity', message: 'none' })
 })
 
+test.each(['CredentialsProviderError', 'TokenProviderError'])(
+  'credentials that the SDK can’t find are none: %s',
+  (name) => {
+    const error = Object.assign(new Error('Could not load credentials from any providers'), { name })
+    expect(awsRefusal(error)).toMatchObject({ code: 'NoCredentials', verdict: 'never' })
+    expect(orderFailure(error, offer()).reason).toBe('misconfigured')
+  },
+)
+
 test('an order that AWS was too busy for, even after the retries, may pass elsewhere', () => {
   expect(orderFailure(sdkError('RequestLimitExceeded'), offer()).reason).toBe('no-capacity')
 })

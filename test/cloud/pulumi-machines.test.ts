@@ -131,6 +131,19 @@ test('offers are the newest spot prices in zones that have a subnet', async () =
   ])
 })
 
+test.each([
+  ['AuthFailure', /^AWS does not know the worker’s credentials/],
+  ['RequestExpired', /^the clock of the worker is wrong/],
+  ['ExpiredToken', /^the worker’s AWS credentials have expired/],
+])('offers that are asked for with bad credentials are the operator’s to mend: %s', async (code, message) => {
+  const { ec2, machines } = setUp()
+  ec2.refusals.push(['DescribeSpotPriceHistory', code])
+  await expect(machines.offers({ gpuMemoryGb: 24, gpus: 1, diskGb: 50 })).rejects.toMatchObject({
+    reason: 'misconfigured',
+    message: expect.stringMatching(message),
+  })
+})
+
 test('the program gets what the base and the order say, with the region as configuration', async () => {
   const { machines, wanted } = setUp()
   await machines.order(order(), forever())

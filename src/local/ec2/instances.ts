@@ -231,6 +231,21 @@ export class Instances {
             ]
       throw new ApiError(call, code as string, message as string)
     }
+    const limit =
+      market === 'on-demand'
+        ? this.#options.faults.strike('instance-limit', (fault) => (fault.type ?? type) === type)
+        : undefined
+    const wanted =
+      1 +
+      this.list().filter(
+        (each) => each.state !== 'terminated' && each.market === market && each.type === type,
+      ).length
+    if (limit && wanted > limit.instances) {
+      const message =
+        `You have requested more instances (${wanted}) than your current instance limit of ${limit.instances} allows ` +
+        'for the specified instance type.'
+      throw new ApiError(call, 'InstanceLimitExceeded', message)
+    }
     const refusal = this.#options.faults.strike('refuse', (fault) => isAt(fault, order))
     if (refusal) {
       throw new ApiError(
@@ -365,6 +380,7 @@ const isOf = (family: string | undefined, type: string): boolean =>
 
 /** https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html */
 function statusOf(code: string): number {
+  if (code === 'AuthFailure') return 401
   if (code === 'UnauthorizedOperation') return 403
   if (/^(Unavailable|ServiceUnavailable|RequestLimitExceeded)$/.test(code)) return 503
   return /^(Insufficient|InternalError)/.test(code) ? 500 : 400

@@ -57,6 +57,12 @@ export const faultSchema = z.discriminatedUnion('kind', [
     family: z.enum(['G', 'P']).optional(),
     vcpus: z.int().nonnegative(),
   }),
+  /** Of accounts that are older than quotas of vCPUs: so many machines of a type on demand. */
+  z.strictObject({
+    kind: z.literal('instance-limit'),
+    type: z.string().optional(),
+    instances: z.int().nonnegative(),
+  }),
   /** sshd answers only after this time. */
   z.strictObject({ kind: z.literal('slow-boot'), seconds: z.number().positive(), ...place, times }),
   /** All that a job has below /job must fit into so much. */

@@ -9,7 +9,10 @@ import { sampleCloud, sampleInstance } from './samples.ts'
 type Recorded = { readonly orders: number; readonly text: string }
 
 const fixture = readFileSync(join(import.meta.dirname, '../../fixtures/provider-refusals.json'), 'utf8')
-const { refusals } = JSON.parse(fixture) as { readonly refusals: readonly Recorded[] }
+const { refusals, credentials } = JSON.parse(fixture) as {
+  readonly refusals: readonly Recorded[]
+  readonly credentials: readonly { readonly code: string; readonly text: string }[]
+}
 
 const wanted = () => ({ ...sampleInstance({ market: 'on-demand' }), userData: '' })
 const withoutIds = (text: string) =>
@@ -70,6 +73,7 @@ const meanings: readonly (readonly [
   [/error SpotMaxPriceTooLow/, 'no-capacity', undefined, '(SpotMaxPriceTooLow)'],
   [/error RequestLimitExceeded/, 'no-capacity', undefined, '(RequestLimitExceeded)'],
   [/error (InternalError|Unavailable)/, 'no-capacity', undefined, ')'],
+  [/error AuthFailure/, 'misconfigured', undefined, '(AuthFailure)'],
   [/error UnauthorizedOperation/, 'internal', undefined, '(UnauthorizedOperation)'],
   [/last error: Server\.Insufficient/, 'no-capacity', undefined, '(InsufficientInstanceCapacity)'],
   [/last error: Client\.InternalError/, 'no-capacity', undefined, '(Client.InternalError)'],
@@ -85,4 +89,32 @@ test.each(refusals)('the worker understands: $text', ({ text }) => {
   const failure = orderFailure(new Error(`Pulumi up bellows-1: ${text}\nupdate failed`), offer())
   expect(failure).toMatchObject({ reason, excludes, message: expect.stringMatching(/^g6\.xlarge/) })
   expect(failure.message.endsWith(told ?? '?')).toBe(true)
+})
+
+/** What the operator reads, by hand. */
+const told: Readonly<Record<string, RegExp>> = {
+  ExpiredToken: /the worker’s AWS credentials have expired/,
+  InvalidClientTokenId: /AWS does not know the worker’s credentials, or they were taken back/,
+  SignatureDoesNotMatch: /AWS does not know the worker’s credentials, or they were taken back/,
+  RequestExpired: /the clock of the worker is wrong, or its AWS credentials have expired/,
+  NoCredentials:
+    /the worker has no AWS credentials: AWS_ACCESS_KEY_ID, a profile that is logged in, or a role/,
+}
+
+test.each(credentials)('credentials that fail are the operator’s to mend: $code', ({ code, text }) => {
+  const failure = orderFailure(new Error(text), offer())
+  expect(failure.reason).toBe('misconfigured')
+  expect(failure.message).toMatch(told[code] as RegExp)
+  expect(failure.message.endsWith(`(${code})`)).toBe(true)
+})
+
+test('the limit of an old account counts the machines of a type, and is told as EC2 does', async () => {
+  const cloud = sampleCloud()
+  const market = 'on-demand' as const
+  cloud.state.putInstance(sampleInstance({ market }))
+  cloud.faults.stage({ kind: 'instance-limit', instances: 1 })
+  const refusal = await cloud.instances.run(wanted()).catch((error: Error) => error.message)
+  expect(refusal).toContain(
+    'api error InstanceLimitExceeded: You have requested more instances (2) than your current instance limit of 1 allows for the specified instance type.',
+  )
 })
