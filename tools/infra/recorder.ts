@@ -3,21 +3,29 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 
-export type Recorder = AsyncDisposable & { readonly url: string; readonly calls: string[] }
+export type RecordedCall = {
+  /** Such as `ec2:RunInstances`. */
+  readonly action: string
+  /** As AWS's query protocol has them. */
+  readonly parameters: URLSearchParams
+}
+
+export type Recorder = AsyncDisposable & { readonly url: string; readonly calls: RecordedCall[] }
 
 const request = '<spotInstanceRequestId>sir-12345678</spotInstanceRequestId>'
 const requestIn = (state: 'active' | 'cancelled') =>
   `<item>${request}<state>${state}</state><status><code>fulfilled</code></status><type>one-time</type><instanceInterruptionBehavior>terminate</instanceInterruptionBehavior></item>`
 
-/** `calls`: each as `ec2:RunInstances`, in order. */
+/** `calls`: in order. */
 export async function startRecorder(moto: string): Promise<Recorder> {
-  const calls: string[] = []
+  const calls: RecordedCall[] = []
   let spot: 'active' | 'cancelled' = 'active'
   const server = createServer(async (incoming, outgoing) => {
     const body = await text(incoming)
-    const operation = new URLSearchParams(body).get('Action') ?? ''
+    const parameters = new URLSearchParams(body)
+    const operation = parameters.get('Action') ?? ''
     const service = /\/(\w+)\/aws4_request/.exec(incoming.headers.authorization ?? '')?.[1] ?? ''
-    calls.push(`${service}:${operation}`)
+    calls.push({ action: `${service}:${operation}`, parameters })
     if (operation === 'CancelSpotInstanceRequests') spot = 'cancelled'
     const answer = await answerTo(operation, requestIn(spot), async () => {
       const {
