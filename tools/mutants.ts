@@ -1,6 +1,7 @@
 /**
  * `npm run mutants`: plants small faults in the code, one at a time, and tells which of them no test notices. The tests are
- * those that need nothing but Node. Nothing in the working tree changes: the faults are planted on the way into vitest.
+ * the quick ones: units, contracts, simulated deployments. Nothing in the working tree changes: the faults are planted on the
+ * way into vitest.
  */
 import { globSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'

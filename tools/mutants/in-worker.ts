@@ -40,7 +40,18 @@ const { on, folder, limitMs } = inject('mutants')
 if (on === 0) takeNotes()
 else globalThis.mutantIsOn = (id) => id === on
 
-const kill = `setTimeout(() => process.kill(process.pid, 'SIGKILL'), ${limitMs})`
+/** Whatever it started is ended with it. */
+const kill = `
+  const { readFileSync } = require('node:fs')
+  const { pid } = process
+  setTimeout(() => {
+    try {
+      const children = readFileSync(\`/proc/\${pid}/task/\${pid}/children\`, 'utf8').split(' ')
+      for (const child of children.filter(Boolean)) process.kill(Number(child), 'SIGKILL')
+    } finally {
+      process.kill(pid, 'SIGKILL')
+    }
+  }, ${limitMs})`
 new Worker(kill, { eval: true }).unref()
 
 function takeNotes(): void {

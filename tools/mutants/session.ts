@@ -1,19 +1,25 @@
-/** The tests that need nothing but Node, in one vitest that stays: each run turns on another mutant, or none. */
-import { readdir, readFile, rm } from 'node:fs/promises'
+/**
+ * The quick tests, in one vitest that stays: each run turns on another mutant, or none. They need nothing but Node, and for
+ * the contracts a database and an object store.
+ */
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { createVitest, type TestSpecification } from 'vitest/node'
+import { startDatabase } from '../../src/local/database.ts'
+import type {} from '../../test/support/toolbox.ts'
+import { setUp, type Toolbox } from '../toolbox.ts'
 import type { Notes } from './in-worker.ts'
 import { reaching } from './reach.ts'
 import { type Numbered, withSwitches } from './switches.ts'
 
-/** What needs real parts, or the time of a person. Of the contracts only the half in memory runs. */
+/** What needs machines, the engine or the time of a person, or runs in processes that no mutant gets into. */
 const exclude = [
   'test/{integration,browser,tools,bench,trainers}/**',
   'test/faults/real*.test.ts',
+  'test/contract/killed.test.ts',
   'test/docs.test.ts',
 ]
-const inMemory = /memory/
 
 /** Fewer random schedules than `npm test` runs, so that a mutant takes seconds. */
 const env = { FAULTS_SCHEDULES: '3' }
@@ -45,7 +51,7 @@ export type SessionOptions = {
   readonly root: string
   /** By the file's path. */
   readonly mutants: ReadonlyMap<string, readonly Numbered[]>
-  /** Where the tests' processes note what they reach. */
+  /** For what the tests' processes note and leave behind, and the database. */
   readonly folder: string
   /** Test files at once. */
   readonly atOnce: number
@@ -60,10 +66,15 @@ export async function openSession({
   atOnce,
   unitsOnly,
 }: SessionOptions): Promise<Session> {
+  const real = await startRealParts(folder)
+  const notes = join(folder, 'notes')
+  const temporary = join(folder, 'temporary')
+  await Promise.all([mkdir(notes), mkdir(temporary)])
   const vitest = await createVitest(
     'test',
     {
-      ...{ config: false, root, watch: false, env, reporters: [{}], silent: true },
+      ...{ config: false, root, watch: false, reporters: [{}], silent: true },
+      env: { ...env, TMPDIR: temporary },
       ...{ pool: 'forks', maxWorkers: atOnce, bail: 1, testTimeout: 5 * 60_000 },
       include: ['test/**/*.test.ts'],
       exclude: [...exclude, ...(unitsOnly ? ['test/faults/**'] : [])],
@@ -84,6 +95,7 @@ export async function openSession({
     },
   )
   await vitest.standalone()
+  vitest.provide('toolbox', real.toolbox)
   const project = vitest.getRootProject()
 
   /** The titles of what failed. */
@@ -92,7 +104,7 @@ export async function openSession({
     limitMs: number,
     tests: readonly TestSpecification[],
   ): Promise<readonly string[]> {
-    vitest.provide('mutants', { on, folder, limitMs })
+    vitest.provide('mutants', { on, folder: notes, limitMs })
     const { testModules, unhandledErrors } = await vitest.runTestSpecifications([...tests])
     process.exitCode = 0
     // Vitest hands back every file of its life. One that failed with an earlier mutant must not count for this one.
@@ -110,15 +122,10 @@ export async function openSession({
         all.map(({ moduleId }) => moduleId),
         files,
       )
-      const tests = paths.map((path) =>
-        project.createSpecification(
-          path,
-          path.includes('/test/contract/') ? { testNamePattern: inMemory } : {},
-        ),
-      )
+      const tests = paths.map((path) => project.createSpecification(path))
       const failed = await run(0, 30 * 60_000, tests)
       if (failed.length > 0) throw new Error(`Tests fail without a mutant: ${failed.join(', ')}`)
-      return reachedBy(folder)
+      return reachedBy(notes)
     },
     async resultOf({ id }, tests) {
       const chosen = quickest(tests.filter(({ reached }) => reached.has(id)))
@@ -129,8 +136,20 @@ export async function openSession({
       )
       return (await run(id, limitMs, specifications)).length > 0 ? 'noticed' : 'survived'
     },
-    close: () => vitest.close(),
+    async close() {
+      await vitest.close()
+      await real.stop()
+    },
   }
+}
+
+/** One database server for all: each test file has a database of its own in it. */
+async function startRealParts(folder: string): Promise<{ toolbox: Toolbox; stop(): Promise<void> }> {
+  const parts = await setUp(['mongo', 'versitygw'])
+  const { binary, url } = parts.mongo
+  const database = binary && !url ? await startDatabase({ binary }, join(folder, 'database')) : undefined
+  const mongo = { ...parts.mongo, ...(database && { url: database.url }) }
+  return { toolbox: { ...parts, mongo } as Toolbox, stop: async () => database?.stop() }
 }
 
 function quickest(tests: readonly Reach[]): readonly Reach[] {

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import type { Candidate } from './choose.ts'
 
 export type Tried = Candidate & {
-  /** `unreached`: no test that needs nothing but Node runs this line. */
+  /** `unreached`: no quick test runs this line. */
   readonly result: 'noticed' | 'survived' | 'unreached'
 }
 
