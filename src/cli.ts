@@ -13,12 +13,13 @@ import { openRepository, parseRepositoryName, type RepositoryName } from './hub/
 import { syncComfyUi, watchComfyUi } from './models/comfyui-sync.ts'
 import { type Forgotten, forget, forgottenText } from './operations/forget.ts'
 import { tellSettings } from './operations/settings-file.ts'
+import { shownRun } from './operations/show.ts'
 import { parseOutputs, stackSettings } from './operations/stack-settings.ts'
 import { type BaseFile, publishBase } from './recipes/bases.ts'
 import { publishFromHub } from './recipes/hub-base.ts'
 import { type Family, families } from './recipes/plan.ts'
-import { printable } from './recipes/trainer-line.ts'
-import { cut } from './text.ts'
+import { complain, print } from './terminal.ts'
+import { cut, printable } from './text.ts'
 import type { Trainings } from './trainings/trainings.ts'
 
 const program = commandLine('npm run bellows --', 'What an operator does by hand.')
@@ -41,9 +42,9 @@ program
         to,
         token,
         signal: stop.signal,
-        onFile: (name: string, what: string, detail: string) => console.log(`${what} ${name}: ${detail}`),
+        onFile: (name: string, what: string, detail: string) => print(`${what} ${name}: ${detail}`),
       }
-      if (watch) return watchComfyUi(options, every * 1000, (error) => console.error(error.message))
+      if (watch) return watchComfyUi(options, every * 1000, complain)
       const { refused } = await syncComfyUi(options)
       if (refused.length > 0) process.exitCode = 1
     },
@@ -66,11 +67,11 @@ program
         dryRun,
       })
       for (const { thing, reason } of report.leaks)
-        console.log(`${thing.kind} ${thing.id} (${thing.name}): ${reason}`)
-      for (const name of report.released) console.log(`${name} is gone`)
-      for (const name of report.skipped) console.log(`${name} is left to the worker that holds its job`)
-      for (const { name, error } of report.failed) console.error(`${name} is still there: ${error}`)
-      console.log(`${report.found} found, ${report.leaks.length} leaked, ${report.released.length} ended`)
+        print(`${thing.kind} ${thing.id} (${thing.name}): ${reason}`)
+      for (const name of report.released) print(`${name} is gone`)
+      for (const name of report.skipped) print(`${name} is left to the worker that holds its job`)
+      for (const { name, error } of report.failed) complain(`${name} is still there: ${error}`)
+      print(`${report.found} found, ${report.leaks.length} leaked, ${report.released.length} ended`)
       if (report.failed.length > 0) process.exitCode = 1
     } finally {
       await clients.close()
@@ -88,7 +89,7 @@ program
   .action(async (model: string, options: BaseOptions) => {
     const config = readConfig(process.env)
     const store = storeOf(config)
-    const onFile = ({ path, size }: BaseFile) => console.log(`${path} ${size}`)
+    const onFile = ({ path, size }: BaseFile) => print(`${path} ${size}`)
     const { name, family, licence } = options
     const base = existsSync(model)
       ? await publishBase(store, model, { name, family, licence: demanded(licence) }, onFile)
@@ -97,7 +98,7 @@ program
           await openRepository(repositoryName(model), { token: config.BELLOWS_HF_TOKEN }),
           { ...options, onFile },
         )
-    console.log(`${base.name}: ${base.files.length} files, ${base.licence}, ${base.sha256}`)
+    print(`${base.name}: ${base.files.length} files, ${base.licence}, ${base.sha256}`)
   })
 
 program
@@ -109,10 +110,7 @@ program
     try {
       const run = await clients.ports.runs.read(id)
       if (!run) throw new Error(`Training ${id} has no run: no worker has claimed it.`)
-      console.log(JSON.stringify(run, null, 2))
-      for (const { number, at, kind, message } of await clients.ports.timeline.read(id)) {
-        console.log(`${String(number).padStart(4)} ${at.toISOString()} ${kind.padEnd(10)} ${message}`)
-      }
+      print(shownRun(run, await clients.ports.timeline.read(id)))
     } finally {
       await clients.close()
     }
@@ -126,7 +124,7 @@ program
     withQueue(async (trainings) => {
       await trainings.pause(shortText(reason))
       const pause = await trainings.paused()
-      console.log(
+      print(
         pause
           ? `No worker claims a new job since ${pause.since.toISOString()}: ${pause.by}. Jobs that run go on.`
           : 'Claiming was resumed meanwhile.',
@@ -140,7 +138,7 @@ program
   .action(() =>
     withQueue(async (trainings) => {
       await trainings.resume()
-      console.log('Workers claim new jobs.')
+      print('Workers claim new jobs.')
     }),
   )
 
@@ -154,7 +152,7 @@ async function withQueue(work: (trainings: Trainings) => Promise<void>): Promise
 }
 
 function shortText(text: string): string {
-  return cut(printable(text), 200) || 'no reason given'
+  return cut(printable(text).trim(), 200) || 'no reason given'
 }
 
 program
@@ -166,14 +164,14 @@ program
     const clients = await connectClients(readConfig(process.env))
     try {
       const { records, ports } = clients
-      const onForgotten = (forgotten: Forgotten) => console.log(forgottenText(forgotten))
+      const onForgotten = (forgotten: Forgotten) => print(forgottenText(forgotten))
       const all = await forget({ records, ...ports }, id, {
         dryRun,
         owner: `forget-${process.pid}`,
         onForgotten,
       })
-      if (all.length === 0) console.log(`Nothing is kept of ${id}.`)
-      if (dryRun) console.log('Nothing was removed: without --dry-run it would be.')
+      if (all.length === 0) print(`Nothing is kept of ${id}.`)
+      if (dryRun) print('Nothing was removed: without --dry-run it would be.')
     } finally {
       await clients.close()
     }
@@ -184,7 +182,7 @@ program
   .description("Print the worker's rights in AWS as a policy, for whoever makes its role by hand")
   .action(() => {
     const { BELLOWS_DEPLOYMENT: deployment, AWS_REGION: region } = readPolicySettings(process.env)
-    console.log(JSON.stringify(workerPolicy({ deployment, regions: [region] }), null, 2))
+    print(JSON.stringify(workerPolicy({ deployment, regions: [region] }), null, 2))
   })
 
 program
@@ -214,8 +212,7 @@ program
   .option('--trainer <folder>', 'a trainer of your own in images/, for these families')
   .option('--into <file>', 'put the settings into this file, such as .env, instead of printing them')
   .action(async (registry: string, { family: wanted = families, into, ...options }: PushCommand) => {
-    const say = (line: string) => console.error(line)
-    await tellSettings(await pushImages({ registry, families: wanted, say, ...options }), into)
+    await tellSettings(await pushImages({ registry, families: wanted, say: complain, ...options }), into)
   })
 
 type PushCommand = Pick<PushOptions, 'device' | 'trainer'> & {
@@ -245,6 +242,6 @@ try {
   useProxies(handDown(process.env))
   await program.parseAsync()
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error)
+  complain(error)
   process.exitCode = 1
 }

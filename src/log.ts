@@ -1,9 +1,15 @@
 /** Structured logs: one JSON object a line, with the job and its phase where there is one. */
 import { type Logger, pino } from 'pino'
 import type { JobEvent, JobEventKind } from './pipeline/events.ts'
+import { printableJson } from './text.ts'
 
 export function createLogger(level: string, worker: string): Logger {
-  return pino({ level, base: { worker }, timestamp: pino.stdTimeFunctions.isoTime })
+  return pino({
+    level,
+    base: { worker },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    hooks: { streamWrite: printableJson },
+  })
 }
 
 const levels: Readonly<Record<JobEventKind, 'debug' | 'info' | 'warn'>> = {

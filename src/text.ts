@@ -1,4 +1,5 @@
-/** Text of strangers, made short enough to store, send and show. */
+/** Text of strangers, made short and plain enough to store, send and show. */
+import { stripVTControlCharacters } from 'node:util'
 
 /**
  * At most `limit` UTF-16 units of a text, never cut inside a character: half an emoji is a lone surrogate,
@@ -12,3 +13,26 @@ export function cut(text: string, limit: number): string {
   const inside = before >= 0xd800 && before <= 0xdbff && after >= 0xdc00 && after <= 0xdfff
   return text.slice(0, inside ? limit - 1 : limit).toWellFormed()
 }
+
+/**
+ * One line without terminal sequences, control characters, line breaks of any kind, halves of characters and marks that turn
+ * the reading direction: for a log, a terminal or a sentence. Where they stood is a blank, so that words stay apart; none
+ * is at the end.
+ */
+export function printable(text: string): string {
+  return stripVTControlCharacters(text.toWellFormed()).replace(unprintable, ' ').trimEnd()
+}
+
+/** The same of each line. */
+export function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n')
+}
+
+/** JSON for a terminal: it says the same, but what isn't printable is escaped, of which `JSON.stringify` does the half. */
+export function printableJson(json: string): string {
+  return json.replace(unescaped, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+const marks = String.raw`\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff`
+const unprintable = new RegExp(`[${marks}]+`, 'gu')
+const unescaped = new RegExp(`(?!\n)[${marks}]`, 'gu')

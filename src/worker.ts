@@ -38,6 +38,7 @@ import { sweepScratch } from './pipeline/scratch.ts'
 import { withoutImage } from './recipes/offerings.ts'
 import { endParts } from './stopping.ts'
 import { sweepTemporaryFolders } from './temporary-folder.ts'
+import { complain } from './terminal.ts'
 import { startWeb } from './web/server.ts'
 import { statusOf } from './web/status.ts'
 
@@ -276,14 +277,14 @@ async function main(): Promise<void> {
   try {
     config = readConfig(process.env)
   } catch (error) {
-    console.error((error as Error).message)
+    complain(error)
     process.exit(configurationIsWrong)
   }
   useProxies(config.handedDown)
   const log = createLogger(config.BELLOWS_LOG_LEVEL, config.BELLOWS_WORKER)
   const starting = startWorker(config, log).catch((error: Error) => {
     if (!(error instanceof StartRefused)) throw error
-    console.error(error.message)
+    complain(error)
     process.exit(configurationIsWrong)
   })
   stopBySignal(starting, log)

@@ -18,8 +18,8 @@ import { firstBootUserData } from '../../infra/cloud-init.ts'
 import type { GpuMachineInputs } from '../../infra/gpu-vm.ts'
 import { Failure } from '../failure.ts'
 import type { MachineKeys } from '../remote/keys.ts'
-import { plainText } from '../remote/lines.ts'
 import { retry } from '../retry.ts'
+import { printableLines } from '../text.ts'
 import { workerFault } from '../worker-fault.ts'
 import { awsRefusal, isDuplicate, isTransientRefusal, orderFailure } from './aws-errors.ts'
 import { leastDiskGb } from './machine-image.ts'
@@ -215,7 +215,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
 
     async console(name) {
       const [text] = (await everywhere((scope) => consoleOutput({ ...scope, name }))).filter(Boolean)
-      return text?.split('\n').map(plainText).join('\n')
+      return text && printableLines(text)
     },
 
     async release(name): Promise<Released> {

@@ -6,8 +6,7 @@
  * moved. Training on wrong captions costs the user more than a question, so that is refused.
  */
 import { Failure } from '../failure.ts'
-import { printable } from '../recipes/trainer-line.ts'
-import { cut } from '../text.ts'
+import { cut, printable } from '../text.ts'
 
 /** Characters; text encoders read some hundred tokens at most. */
 const longest = 2_000
@@ -22,7 +21,9 @@ export function cleanCaptions(given: readonly string[], images: number): CleanCa
     const detail = `there are ${given.length} captions for ${images} images, so which belongs to which is unknown: caption it again`
     throw new Failure('bad-dataset', detail)
   }
-  const clean = Array.from({ length: images }, (_, index) => printable(cut(given[index] ?? '', longestRead)))
+  const clean = Array.from({ length: images }, (_, index) =>
+    printable(cut(given[index] ?? '', longestRead)).trim(),
+  )
   const captions = clean.map((caption) => cut(caption, longest))
   const missing = captions.filter((caption) => caption === '').length
   const shortened = clean.filter((caption) => caption.length > longest).length

@@ -11,10 +11,9 @@ import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import type { PrepareDataset, PreparedDataset } from '../pipeline/ports.ts'
 import type { Recipe } from '../recipes/recipe.ts'
-import { printable } from '../recipes/trainer-line.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
 import { makeTemporaryFolder } from '../temporary-folder.ts'
-import { cut } from '../text.ts'
+import { cut, printable } from '../text.ts'
 import { bounds } from './bounds.ts'
 import { cleanCaptions } from './captions.ts'
 import { defaultKeyPrefixes } from './dataset-keys.ts'
@@ -187,8 +186,8 @@ export async function* inOrder<T, R>(
 
 /** `image 3 (red-kite.jpg)`: people count from one, and know their files by name. */
 function nameOf(index: number, image: string): string {
-  const path = printable(cut(image, longestAddress).split(/[?#]/)[0] ?? '')
-  return `image ${index + 1} (${cut(printable(basename(path)), 60) || 'no name'})`
+  const path = cut(image, longestAddress).split(/[?#]/)[0] ?? ''
+  return `image ${index + 1} (${cut(printable(basename(path)).trim(), 60) || 'no name'})`
 }
 
 function inOneSentence(problems: readonly string[]): string {

@@ -1,6 +1,7 @@
 /** `npm run demo`; `-- --help` says what can be chosen. */
 import { commandLine, family } from '../command-line.ts'
 import { families as allFamilies, type Family } from '../recipes/plan.ts'
+import { complain } from '../terminal.ts'
 import { createDisplay } from './demo/display.ts'
 
 const { model: families, keep = false } = commandLine(
@@ -19,7 +20,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     interrupted.abort(new Error('Interrupted; everything was taken down.'))
     if (!settingUp) return
-    console.error('Interrupted; what is there already is kept for the next time.')
+    complain('Interrupted; what is there already is kept for the next time.')
     process.exit(130) // and the commands that were building something with it
   })
 }
@@ -37,7 +38,7 @@ try {
   display.line(`\nDone in ${((performance.now() - started) / 1000).toFixed(0)} s; nothing is left running.`)
 } catch (error) {
   display.done()
-  console.error(error instanceof Error ? error.message : error)
+  complain(error)
   process.exitCode = interrupted.signal.aborted ? 130 : 1
 }
 

@@ -27,6 +27,7 @@ import { parseTrainerLine } from '../recipes/trainer-line.ts'
 import { runTrainer, trainerUser } from '../remote/argv.ts'
 import { memoryStore } from '../storage/memory-store.ts'
 import { makeTemporaryFolder } from '../temporary-folder.ts'
+import { complain } from '../terminal.ts'
 import { bar, createDisplay } from './demo/display.ts'
 import { tinyWishes } from './offerings.ts'
 
@@ -62,7 +63,7 @@ try {
   await main()
 } catch (error) {
   display.done()
-  console.error(error instanceof Error ? error.message : error)
+  complain(error)
   process.exitCode = 1
 } finally {
   await rm(job, { recursive: true, force: true })

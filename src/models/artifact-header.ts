@@ -5,8 +5,7 @@
  */
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
-import { printable } from '../recipes/trainer-line.ts'
-import { cut } from '../text.ts'
+import { cut, printable } from '../text.ts'
 
 /** Bytes of one number; LoRAs are made of these types only. */
 export const numberBytes = { F32: 4, F16: 2, BF16: 2 } as const
@@ -130,5 +129,5 @@ function parseJson(json: Buffer): Record<string, unknown> {
 
 /** Names of tensors are a stranger's words: what a terminal would obey is taken out of them. */
 export function bad(complaint: string): Failure {
-  return new Failure('bad-artifact', printable(complaint).slice(0, 500).toWellFormed())
+  return new Failure('bad-artifact', cut(printable(complaint), 500))
 }

@@ -1,6 +1,7 @@
 /** Settings in a file such as `.env`: lines of `NAME=value`, and comments. */
 import { existsSync } from 'node:fs'
 import { readFile, rename, writeFile } from 'node:fs/promises'
+import { complain } from '../terminal.ts'
 
 type Settings = Readonly<Record<string, string>>
 
@@ -11,7 +12,7 @@ export async function tellSettings(settings: Settings, file: string | undefined)
     return
   }
   await putSettings(file, settings)
-  console.error(`${file}: ${Object.keys(settings).join(', ')}`)
+  complain(`${file}: ${Object.keys(settings).join(', ')}`)
 }
 
 /** Makes the file where there is none, for its owner only: there will be secrets in it. */

@@ -5,9 +5,9 @@
 import { createHash } from 'node:crypto'
 import type { Repository, RepositoryFile } from '../hub/repository.ts'
 import type { Store } from '../storage/store.ts'
+import { printable } from '../text.ts'
 import { type Base, type BaseFile, type BaseMeta, publishWeights, type Weights } from './bases.ts'
 import { type ChosenFile, filesToLoad } from './diffusers-files.ts'
-import { printable } from './trainer-line.ts'
 
 export type HubBaseOptions = {
   readonly name: string
@@ -32,6 +32,7 @@ export async function publishFromHub(
   const licence =
     given ??
     printable(repository.licence ?? '')
+      .trim()
       .slice(0, 500)
       .toWellFormed()
   if (!licence)

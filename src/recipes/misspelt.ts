@@ -6,8 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
-import { cut } from '../text.ts'
-import { printable } from './trainer-line.ts'
+import { cut, printable } from '../text.ts'
 import { isWishFor, wishNames } from './wishes.ts'
 
 const text = z.string().min(1)

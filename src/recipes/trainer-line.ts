@@ -1,7 +1,8 @@
 /** What a trainer says on stdout: one JSON object a line. It is untrusted: what doesn't fit is dropped. */
 import { z } from 'zod'
+import { cut, printable } from '../text.ts'
 
-const text = z.string().transform((value) => printable(value).slice(0, 500).toWellFormed())
+const text = z.string().transform((value) => cut(printable(value).trim(), 500))
 const count = z.int().min(0).max(10_000_000)
 
 const trainerLineSchema = z.discriminatedUnion('type', [
@@ -41,15 +42,4 @@ function parseJson(line: string): unknown {
       ),
     )
   }
-}
-
-/**
- * Without control characters, line breaks of any kind, halves of characters and marks that turn the reading direction, so
- * that it can stand in a log, a terminal and a sentence.
- */
-export function printable(value: string): string {
-  return value
-    .toWellFormed()
-    .replace(/[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]+/gu, ' ')
-    .trim()
 }

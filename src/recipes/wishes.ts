@@ -5,10 +5,9 @@
  */
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
-import { cut } from '../text.ts'
+import { cut, printable } from '../text.ts'
 import { clipFramesSchema, type Plan, planSchema } from './plan.ts'
 import type { Wishes } from './recipe.ts'
-import { printable } from './trainer-line.ts'
 
 export type Range = { readonly min: number; readonly max: number }
 

@@ -1,6 +1,7 @@
 /** Whatever explains a failure on a machine, for the operator; also from a machine that half works. */
+
+import { printableLines } from '../text.ts'
 import * as argv from './argv.ts'
-import { plainText } from './lines.ts'
 import type { Session } from './session.ts'
 
 const limitMs = 10_000
@@ -13,10 +14,7 @@ export const evidence = async (session: Session, name: string): Promise<string> 
       .use((ssh) => ssh.run(command, { signal, limitMs, maxBytes: 4 * 2 ** 20 }), signal)
       .then(({ stdout, stderr }) => `${stdout}${stderr}`)
       .catch((error: unknown) => `could not be had: ${error instanceof Error ? error.message : error}`)
-    return `== ${title}\n${text
-      .split('\n')
-      .map(plainText)
-      .join('\n')
+    return `== ${title}\n${printableLines(text)
       .trim()
       .slice(-16 * 1024)
       .toWellFormed()}`

@@ -7,15 +7,16 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { pack } from 'tar-stream'
 import { z } from 'zod'
 import { Failure, reasons } from '../failure.ts'
+import { printable } from '../text.ts'
 import { folderExists, installFolder, runHelper } from './argv.ts'
 import { type Notice, noticeSources } from './host.ts'
-import { plainText, tailOf } from './lines.ts'
+import { tailOf } from './lines.ts'
 import { ConnectionLost, type Ssh } from './ssh.ts'
 
 /** See `machine/__main__.py` for the operations and their fields. */
 export type HelperJob = { readonly operation: string; readonly [field: string]: unknown }
 
-const text = z.string().transform(plainText)
+const text = z.string().transform(printable)
 const count = z.number().nonnegative()
 
 const noticeSchema = z.discriminatedUnion('kind', [

@@ -1,4 +1,5 @@
 /** Text from a machine is untrusted: cut into lines, bounded, and freed of anything but text. */
+import { printable } from '../text.ts'
 
 /** Longer lines are cut here; the rest of them is dropped. */
 const longestLine = 64 * 1024
@@ -25,7 +26,7 @@ export const lineReader = (onLine: (line: string) => void) => {
     const line = Buffer.concat(parts).toString('utf8')
     parts = []
     length = 0
-    onLine(plainText(line))
+    onLine(printable(line))
   }
   return {
     write(chunk: Buffer): void {
@@ -54,18 +55,6 @@ const endOfLine = (chunk: Buffer, start: number): number => {
   const back = chunk.subarray(start, end).indexOf(carriageReturn)
   return back < 0 ? end : start + back
 }
-
-/** Without terminal sequences, control characters (tab stays), halves of characters and marks that turn the reading direction. */
-export const plainText = (text: string): string =>
-  text.toWellFormed().replace(terminalSequence, '').replace(controls, '')
-
-const startOfSequence = String.fromCharCode(27)
-const bell = String.fromCharCode(7)
-const terminalSequence = new RegExp(
-  `${startOfSequence}(?:\\[[0-?]*[ -/]*[@-~]|\\][^${bell}${startOfSequence}]*(?:${bell}|${startOfSequence}\\\\)?)`,
-  'g',
-)
-const controls = /(?!\t)[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu
 
 /** The last `count` lines of what is written to it. */
 export const tailOf = (count: number) => {

@@ -4,10 +4,10 @@
  */
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
-import { cut } from '../text.ts'
+import { cut, printable } from '../text.ts'
 import * as argv from './argv.ts'
 import { repositoryOf } from './image-name.ts'
-import { plainText, tailOf } from './lines.ts'
+import { tailOf } from './lines.ts'
 import { pullFailure } from './pull-refusal.ts'
 import { dockerConfig, type LoginFor, type RegistryLogin, registryOf } from './registry.ts'
 import type { Ssh } from './ssh.ts'
@@ -58,7 +58,7 @@ const inspect = async (ssh: Ssh, image: string, signal: AbortSignal): Promise<Im
 const mustHaveNoVolume = (image: string, found: Image | undefined): void => {
   const volumes = Object.keys(found?.volumes ?? {}).filter((path) => path !== '/job' && path !== '/tmp')
   if (volumes.length === 0) return
-  const named = cut(plainText(volumes.join(', ')), 200)
+  const named = cut(printable(volumes.join(', ')), 200)
   throw new Failure(
     'bad-request',
     `its trainer image ${image} declares a VOLUME (${named}), and trainers may write to /job and /tmp only`,

@@ -11,9 +11,10 @@ import { timingSafeEqual } from 'node:crypto'
 import PQueue from 'p-queue'
 import ssh2, { type ClientChannel } from 'ssh2'
 import { Failure } from '../failure.ts'
+import { printableLines } from '../text.ts'
 import { type Argv, quote } from './argv.ts'
 import type { MachineKeys } from './keys.ts'
-import { lineReader, plainText } from './lines.ts'
+import { lineReader } from './lines.ts'
 
 export type SshTarget = {
   readonly host: string
@@ -215,7 +216,7 @@ const runWithin = async (
       commands.add(() => execute(connection, argv, sinks, { ...options, signal })),
       signal,
     )
-    const text = stderr.toString('utf8').split('\n').map(plainText).join('\n')
+    const text = printableLines(stderr.toString('utf8'))
     return { ...exit, stdout: Buffer.concat(stdout), stderr: text }
   } finally {
     clearTimeout(timer)

@@ -4,8 +4,7 @@
  */
 import { Decimal128, Double, Int32, Long, ObjectId } from 'mongodb'
 import { toIdText } from '../mongo.ts'
-import { printable } from '../recipes/trainer-line.ts'
-import { cut } from '../text.ts'
+import { cut, printable } from '../text.ts'
 import type { Training, TrainingStatus } from './trainings.ts'
 
 export const statuses = ['QUEUED', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED'] as const

@@ -1,10 +1,12 @@
 /** The worker's small web server: a status page, JSON, metrics, and the list that `bellows sync` asks for. */
+import { inspect } from 'node:util'
 import { serve } from '@hono/node-server'
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { secureHeaders } from 'hono/secure-headers'
 import type { Registry } from 'prom-client'
 import type { PublishedFile } from '../models/comfyui.ts'
 import { isSecret, type Secret } from '../secret.ts'
+import { complain } from '../terminal.ts'
 import { allowedHosts, hostName } from './addresses.ts'
 import { jobPage, overviewPage } from './pages.ts'
 import type { Status } from './status.ts'
@@ -83,7 +85,7 @@ export function routes(options: Omit<WebOptions, 'port'>): Hono {
     context.text(await metrics.metrics(), 200, { 'Content-Type': metrics.contentType }),
   )
   app.onError((error, context) => {
-    console.error(error)
+    complain(inspect(error))
     return context.text('The database did not answer. Please try again.', 503)
   })
   return app

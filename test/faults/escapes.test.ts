@@ -1,5 +1,6 @@
 /** What strangers write into a document reaches no log, terminal or page as more than letters. */
 import { expect, test } from 'vitest'
+import { shownRun } from '../../src/operations/show.ts'
 import { jobPage, overviewPage } from '../../src/web/pages.ts'
 import { statusOf } from '../../src/web/status.ts'
 import { allEnded, insertJob } from './jobs.ts'
@@ -30,6 +31,8 @@ async function told(world: World, ids: readonly string[]) {
     const job = await status.job(id)
     places[`job ${id}`] = job
     places[`page ${id}`] = job && String(jobPage(job))
+    const run = await world.runs.read(id)
+    places[`shown ${id}`] = run && shownRun(run, await world.timeline.read(id))
     places[`reason ${id}`] = world.trainings.document(id)?.failureReason
   }
   places.log = world.events.map(({ message }) => message)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { lineReader, plainText, tailOf } from '../../src/remote/lines.ts'
+import { lineReader, tailOf } from '../../src/remote/lines.ts'
 
 const read = (...chunks: readonly Buffer[]): readonly string[] => {
   const lines: string[] = []
@@ -20,8 +20,8 @@ test('a line is cut at 64 KiB, over many chunks too, and the next one is whole',
   expect(lines.map((line) => line.length)).toEqual([65_536, 4])
 })
 
-test('nothing that a terminal would obey stays, and text does', () => {
-  expect(plainText('\u001b[2J\u001b]0;title\u0007loss\t0.5\r\u0000\u009b\u202e!')).toBe('loss\t0.5!')
+test('nothing that a terminal would obey stays in a line, and its indentation does', () => {
+  expect(read(Buffer.from('  File "\u001b[2Ja.py"\u0000\u009b\u202e!\n'))).toEqual(['  File "a.py" !'])
 })
 
 test('a line that follows a progress bar is a line of its own, however the bytes were cut', () => {
@@ -29,10 +29,6 @@ test('a line that follows a progress bar is a line of its own, however the bytes
   const lines = ['10%', '20%', '{"step":1}', 'next', '', 'last']
   for (let cut = 0; cut <= bytes.length; cut++)
     expect(read(bytes.subarray(0, cut), bytes.subarray(cut))).toEqual(lines)
-})
-
-test('half a character is replaced, as nothing could be written down with it', () => {
-  expect(plainText('a\ud83d')).toBe('a\ufffd')
 })
 
 test('a tail keeps the last lines only', () => {

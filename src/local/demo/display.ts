@@ -1,8 +1,9 @@
 /**
  * A job as it lives, in the terminal: a line for each phase, and one line below them that changes while
- * something goes on. Where there is no terminal, only the lines that stay are printed.
+ * something goes on. Where there is no terminal, only the lines that stay are printed. A terminal obeys nothing of them.
  */
 import type { Writable } from 'node:stream'
+import { cut, printable, printableLines } from '../../text.ts'
 
 export type Display = {
   /** A line that stays. */
@@ -25,12 +26,12 @@ export function createDisplay(output: Writable & { isTTY?: boolean; columns?: nu
   return {
     line(text = '') {
       clear()
-      output.write(`${text}\n`)
+      output.write(`${printableLines(text)}\n`)
     },
     activity(text) {
       if (!live) return
       clear()
-      output.write(text.slice(0, (output.columns ?? 100) - 1))
+      output.write(cut(printable(text), (output.columns ?? 100) - 1))
       shown = true
     },
     done: clear,

@@ -11,8 +11,7 @@ import { misspelt } from '../../recipes/misspelt.ts'
 import { mayNameImage, type Offering, pricePoints } from '../../recipes/offerings.ts'
 import { type Family, families, type Plan, planSchema } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
-import { printable } from '../../recipes/trainer-line.ts'
-import { cut } from '../../text.ts'
+import { cut, printable } from '../../text.ts'
 import type { Terms } from '../../trainings/runs.ts'
 import type { Progress } from '../../trainings/trainings.ts'
 import type { Job } from '../job.ts'
@@ -68,7 +67,7 @@ function checkFields({ training, settings }: Job): void {
 
 /** Refused where it is too long: a shorter one would be another word. */
 function triggerWordOf({ training }: Job): string | null {
-  const word = printable(training.triggerWord ?? '')
+  const word = printable(training.triggerWord ?? '').trim()
   if (word.length <= longestTriggerWord) return word || null
   const detail = `triggerWord has ${word.length} characters, but may have at most ${longestTriggerWord}`
   throw new Failure('bad-request', detail)
@@ -146,7 +145,7 @@ function termsOf(job: Job, plan: Plan, dataset: Dataset | undefined): Terms {
     ownerAccountId,
     datasetId,
     offeringId,
-    ...(modelName !== undefined && { modelName: printable(modelName) }),
+    ...(modelName !== undefined && { modelName: printable(modelName).trim() }),
     ...(dataset?.ownerAccountId && { creatorAccountId: dataset.ownerAccountId }),
     ...(dataset?.captionSetId && dataset.captions.some(Boolean) && { captionSetId: dataset.captionSetId }),
     pricePoints: pricePoints(offering, plan, job.settings),
@@ -207,5 +206,5 @@ function fileName(name: string, trainingId: string): string {
 }
 
 function quoted(value: string | undefined): string {
-  return value === undefined ? '(none)' : `"${cut(printable(cut(value, 200)), 80)}"`
+  return value === undefined ? '(none)' : `"${cut(printable(cut(value, 200)).trim(), 80)}"`
 }

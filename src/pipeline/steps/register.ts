@@ -1,8 +1,7 @@
 import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
-import { printable } from '../../recipes/trainer-line.ts'
-import { cut } from '../../text.ts'
+import { cut, printable } from '../../text.ts'
 import type { TrainingResult } from '../../trainings/trainings.ts'
 import type { Job } from '../job.ts'
 import type { Shipped } from './ship.ts'
@@ -26,7 +25,7 @@ export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<
       datasetId,
       captionSetId: job.run.terms?.captionSetId,
       ownerAccountId,
-      name: cut(printable(modelName ?? ''), longestName) || plan.name,
+      name: cut(printable(modelName ?? '').trim(), longestName) || plan.name,
       family: plan.family,
       baseModel: plan.baseModel.name,
       triggerWords,
