@@ -28,6 +28,11 @@ export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n')
 }
 
+/** In quotes and at most 80 characters long, for a sentence. */
+export function quoted(text: string | undefined): string {
+  return text === undefined ? '(none)' : `"${cut(printable(cut(text, 200)).trim(), 80)}"`
+}
+
 /** JSON for a terminal: it says the same, but what isn't printable is escaped, of which `JSON.stringify` does the half. */
 export function printableJson(json: string): string {
   return json.replace(unescaped, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`)

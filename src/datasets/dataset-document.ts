@@ -1,6 +1,5 @@
 /** A document of `datasets`, read without trust. */
 import { ObjectId } from 'mongodb'
-import { Failure } from '../failure.ts'
 import { toIdText } from '../mongo.ts'
 import { cut } from '../text.ts'
 import type { Dataset } from './datasets.ts'
@@ -10,27 +9,35 @@ const longestName = 1_000
 
 type Document = Readonly<Record<string, unknown>>
 
-/** Throws Failure('bad-dataset') with what is wrong, for the job's owner. */
 export function datasetFrom(document: Document): Dataset {
   const { ownerAccountId, images, accessControl, name, status, visibility } = document
-  if (!(ownerAccountId instanceof ObjectId)) throw bad('it has no valid owner')
-  if (!Array.isArray(images)) throw bad('it has no list of images')
-  const wrong = images.findIndex((image) => typeof image !== 'string' || image === '')
-  if (wrong >= 0) throw bad(`image ${wrong + 1} has no address`)
+  const problem = problemOf(document)
   const captionSet = newestFinished(document.captionSets)
   return {
     id: toIdText(document._id),
     name: typeof name === 'string' ? cut(name, longestName) : '',
-    ownerAccountId: ownerAccountId.toHexString(),
+    ownerAccountId: ownerAccountId instanceof ObjectId ? ownerAccountId.toHexString() : '',
     status: typeof status === 'string' ? cut(status, longestName) : 'unknown',
     visibility: typeof visibility === 'string' ? visibility : 'private',
     accessControl: listOf(accessControl).flatMap((each) =>
       each instanceof ObjectId ? [each.toHexString()] : [],
     ),
-    images,
+    images: listOf(images).filter(isAddress),
     captions: listOf(captionSet?.captions).map((caption) => (typeof caption === 'string' ? caption : '')),
     captionSetId: captionSet?._id instanceof ObjectId ? captionSet._id.toHexString() : undefined,
+    ...(problem !== undefined && { problem }),
   }
+}
+
+function problemOf({ ownerAccountId, images }: Document): string | undefined {
+  if (!(ownerAccountId instanceof ObjectId)) return 'it has no valid owner'
+  if (!Array.isArray(images)) return 'it has no list of images'
+  const wrong = images.findIndex((image) => !isAddress(image))
+  return wrong >= 0 ? `image ${wrong + 1} has no address` : undefined
+}
+
+function isAddress(image: unknown): image is string {
+  return typeof image === 'string' && image !== ''
 }
 
 /** Words that other systems use for a caption set that is still being written, or went wrong. */
@@ -53,8 +60,4 @@ function listOf(value: unknown): readonly unknown[] {
 
 function time(value: unknown): number {
   return value instanceof Date && !Number.isNaN(value.getTime()) ? value.getTime() : 0
-}
-
-function bad(detail: string): Failure {
-  return new Failure('bad-dataset', detail)
 }

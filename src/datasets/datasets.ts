@@ -12,10 +12,12 @@ export type Dataset = {
   /** `captions[i]` belongs to `images[i]`; from the newest finished caption set, else empty. */
   readonly captions: readonly string[]
   readonly captionSetId: string | undefined
+  /** Why the document makes no sense, for its owner; the other fields are what could be read. */
+  readonly problem?: string
 }
 
 export interface Datasets {
-  /** Undefined if there is none; throws Failure('bad-dataset') if the document makes no sense. */
+  /** Undefined if there is none. */
   read(id: string): Promise<Dataset | undefined>
   /** Adds the training to `trainingIds` and counts `usageCount` up, once however often it is called. */
   recordTraining(datasetId: string, trainingId: string): Promise<void>

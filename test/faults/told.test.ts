@@ -80,6 +80,49 @@ test('a stranger is not told a private dataset’s name', async () => {
   expect(JSON.stringify(document)).not.toContain('divorce')
 })
 
+const broken: readonly (readonly [what: string, fields: object, ofItsOwner: RegExp])[] = [
+  ['no list of images', { images: { secret: 1 } }, /it has no list of images/],
+  ['an image without an address', { images: ['secret.jpg', 7] }, /image 2 has no address/],
+  ['no image', { images: [] }, /"My divorce" has no images/],
+  ['a status of its own', { status: 'secret' }, /its status is "secret"/],
+  ['too few images', { images: ['1.jpg'] }, /it has 1 image; at least/],
+  ['a missing file', { images: ['secret.jpg', '2.jpg', '3.jpg'] }, /image 1 \(secret\.jpg\) is missing/],
+  [
+    'captions too many',
+    { captionSets: [{ captions: Array(7).fill('secret'), createdAt: new Date() }] },
+    /7 captions/,
+  ],
+]
+
+const privately = { visibility: 'private', name: 'My divorce' }
+
+test.each(broken)(
+  'what is wrong with a private dataset is its owner’s to know, and nobody else’s: %s',
+  async (_, fields, ofItsOwner) => {
+    const [owner, friend] = [new ObjectId(), new ObjectId()]
+    const dataset = { ...privately, ...fields, ownerAccountId: owner, accessControl: [friend] }
+    const reasonTold = async (ownerAccountId: ObjectId) => {
+      const { document } = await trained(createWorld({ prepareDataset: 'real' }), { ownerAccountId }, dataset)
+      expect(document?.status).toBe('FAILED')
+      return `${document?.failureReason}`
+    }
+    expect(await reasonTold(owner)).toMatch(ofItsOwner)
+    expect(await reasonTold(friend)).toMatch(
+      /^The dataset can't be trained on: something is wrong with the dataset [0-9a-f]{24}, and what it is only its owner is told\. You have not been charged\.$/,
+    )
+    expect(await reasonTold(new ObjectId())).toMatch(/belongs to another account, which has not shared it/)
+  },
+)
+
+test('what is wrong with a private dataset that is shared is in the evidence, for the operator', async () => {
+  const friend = new ObjectId()
+  const world = createWorld({ prepareDataset: 'real' })
+  const dataset = { ...privately, images: ['1.jpg'], accessControl: [friend] }
+  const { document } = await trained(world, { ownerAccountId: friend }, dataset)
+  const events = await world.timeline.read(String(document?._id))
+  expect(JSON.stringify(events)).toContain('it has 1 image; at least')
+})
+
 test.each([65, 20_000])(
   'a trigger word of %d characters is refused, not shortened, before anything is read',
   async (length) => {

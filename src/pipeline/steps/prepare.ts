@@ -11,10 +11,11 @@ import { misspelt } from '../../recipes/misspelt.ts'
 import { mayNameImage, type Offering, pricePoints } from '../../recipes/offerings.ts'
 import { type Family, families, type Plan, planSchema } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
-import { cut, printable } from '../../text.ts'
+import { printable, quoted } from '../../text.ts'
 import type { Terms } from '../../trainings/runs.ts'
 import type { Progress } from '../../trainings/trainings.ts'
 import type { Job } from '../job.ts'
+import { accessible, checkDataset, discreetly } from './dataset-access.ts'
 
 /** As the plan has it. */
 const longestTriggerWord = 64
@@ -28,12 +29,13 @@ export async function prepare(job: Job): Promise<Plan> {
   const triggerWord = triggerWordOf(job)
   const image = chooseImage(job, offering, family)
   const recipe = recipes[family]
-  const dataset = checkDataset(await datasets.read(datasetId), datasetId, ownerAccountId)
+  const dataset = accessible(await datasets.read(datasetId), datasetId, ownerAccountId)
+  await discreetly(dataset, ownerAccountId, () => checkDataset(dataset))
   const base = await readBase(store, offering.base)
   checkBase(base, family)
 
-  const prepared = await job.within('preparing', (signal) =>
-    prepareDataset(job.training.id, dataset, recipe.limits, signal),
+  const prepared = await discreetly(dataset, ownerAccountId, () =>
+    job.within('preparing', (signal) => prepareDataset(job.training.id, dataset, recipe.limits, signal)),
   )
   const plan = recipe.plan({
     trainingId: job.training.id,
@@ -166,28 +168,6 @@ export function imageOf({ run }: Job): string {
   return run.image
 }
 
-function checkDataset(dataset: Dataset | undefined, id: string, accountId: string): Dataset {
-  if (!dataset) throw new Failure('bad-dataset', `there is no dataset ${id}`)
-  const shared =
-    dataset.ownerAccountId === accountId ||
-    dataset.visibility === 'public' ||
-    dataset.visibility === 'unlisted' ||
-    dataset.accessControl.includes(accountId)
-  if (!shared)
-    throw new Failure(
-      'bad-dataset',
-      `the dataset ${cut(printable(id), 80)} belongs to another account, which has not shared it`,
-    )
-  if (dataset.status !== 'ready' && dataset.status !== 'locked') {
-    throw new Failure(
-      'bad-dataset',
-      `${quoted(dataset.name)} is not ready (its status is ${quoted(dataset.status)})`,
-    )
-  }
-  if (dataset.images.length === 0) throw new Failure('bad-dataset', `${quoted(dataset.name)} has no images`)
-  return dataset
-}
-
 function checkBase(base: Base, family: Family): void {
   if (base.family !== family)
     throw new Failure('misconfigured', `base ${base.name} is of family ${base.family}, not ${family}`)
@@ -203,8 +183,4 @@ function fileName(name: string, trainingId: string): string {
     .slice(0, 40)
     .replace(/^-+|-+$/g, '')
   return `${stem || 'lora'}-${trainingId.slice(-6)}`
-}
-
-function quoted(value: string | undefined): string {
-  return value === undefined ? '(none)' : `"${cut(printable(cut(value, 200)).trim(), 80)}"`
 }
