@@ -26,7 +26,7 @@ const values = commandLine(
   .option('--files <glob...>', 'where to plant them', everything)
   .option('--sample <count>', 'only so many, chosen by the seed', positive)
   .option('--seed <text>', 'what the sample is chosen by', '1')
-  .option('--at-once <count>', 'test files at once', positive, 1)
+  .option('--at-once <count>', 'test files at once while none is planted', positive, 1)
   .option('--units', 'without the simulated deployments of test/faults: quicker, and sees less')
   .option('--no-aim', `succeed below ${percent(aim)} too`)
   .parse()

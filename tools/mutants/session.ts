@@ -53,7 +53,7 @@ export type SessionOptions = {
   readonly mutants: ReadonlyMap<string, readonly Numbered[]>
   /** For what the tests' processes note and leave behind, and the database. */
   readonly folder: string
-  /** Test files at once. */
+  /** Test files at once while it is measured what they reach. */
   readonly atOnce: number
   /** Leaves the simulated deployments out. */
   readonly unitsOnly: boolean
@@ -130,11 +130,13 @@ export async function openSession({
     async resultOf({ id }, tests) {
       const chosen = quickest(tests.filter(({ reached }) => reached.has(id)))
       if (chosen.length === 0) return 'unreached'
-      const limitMs = slower * chosen.reduce((sum, { tookMs }) => sum + tookMs, 0) + graceMs
-      const specifications = [...Map.groupBy(chosen, ({ file }) => file)].map(([file, these]) =>
-        project.createSpecification(file, { testIds: these.map((test) => test.id) }),
-      )
-      return (await run(id, limitMs, specifications)).length > 0 ? 'noticed' : 'survived'
+      // One after the other: where a mutant hangs, the first file that is killed for it is enough.
+      for (const [file, these] of Map.groupBy(chosen, ({ file }) => file)) {
+        const limitMs = slower * these.reduce((sum, { tookMs }) => sum + tookMs, 0) + graceMs
+        const specification = project.createSpecification(file, { testIds: these.map((test) => test.id) })
+        if ((await run(id, limitMs, [specification])).length > 0) return 'noticed'
+      }
+      return 'survived'
     },
     async close() {
       await vitest.close()
