@@ -66,6 +66,8 @@ export type WorldOptions = {
       : never
     : never
   readonly maxRunning?: number
+  /** Jobs that a worker runs at once. Default 2. */
+  readonly concurrency?: number
   /** Decodes and packs the images for real, from the store. Otherwise every dataset is good, and empty. */
   readonly prepareDataset?: 'real'
   readonly checkArtifact?: CheckArtifact
@@ -81,7 +83,7 @@ export const imagesUrl = 'https://images.example'
 export type World = ReturnType<typeof createWorld>
 
 export function createWorld(options: WorldOptions = {}) {
-  const { maxRunning = 3, turnMs = () => 100, trainer = () => goodTrainer } = options
+  const { maxRunning = 3, concurrency = 2, turnMs = () => 100, trainer = () => goodTrainer } = options
   const clock: VirtualClock = options.beside?.clock ?? virtualClock()
   const now = clock.now
   const runs = memoryRuns(now)
@@ -264,7 +266,7 @@ export function createWorld(options: WorldOptions = {}) {
       ports,
       settings: { ...defaultSettings, ...options.settings, worker: name },
       limits: { running: maxRunning, runningPerOwner: maxRunning },
-      concurrency: 2,
+      concurrency,
       pollMs: 1000,
       onEvent: (event) => {
         const busy = new Set(
@@ -309,7 +311,7 @@ export function createWorld(options: WorldOptions = {}) {
           ports,
           settings: { ...defaultSettings, ...options.settings, worker: name },
           limits: { running: maxRunning, runningPerOwner: maxRunning },
-          concurrency: 2,
+          concurrency,
           pollMs: 1000,
           onEvent: () => {},
           onError: () => {},
