@@ -63,6 +63,9 @@ const extremes: ReadonlyMap<string, string> = new Map([
   ['Math.ceil', 'Math.floor'],
 ])
 
+/** A count is one off; a limit or a time is not a second longer, but ten times as long. */
+const leastLarge = 10
+
 /** What a list is without one of these calls is still a list. */
 const leftOut = ['filter', 'sort', 'toSorted', 'slice', 'reverse', 'toReversed']
 
@@ -122,7 +125,7 @@ export function plant(fileName: string, text: string): readonly Mutant[] {
   function plantNumber(node: ts.NumericLiteral): void {
     if (ts.isPropertyAssignment(node.parent) && node.parent.name === node) return
     const value = Number(node.text)
-    add(node, 'number', `${value + 1}`)
+    add(node, 'number', `${value < leastLarge ? value + 1 : value * 10}`)
     if (value !== 0) add(node, 'number', '0')
   }
 
@@ -136,7 +139,7 @@ export function plant(fileName: string, text: string): readonly Mutant[] {
 
   function plantRemoval(node: ts.ExpressionStatement): void {
     const { expression } = node
-    if (ts.isStringLiteral(expression)) return
+    if (ts.isStringLiteral(expression) || isName(expression)) return
     const isCall = ts.isCallExpression(ts.isAwaitExpression(expression) ? expression.expression : expression)
     add(node, isCall ? 'no call' : 'no statement', '', true)
   }
@@ -173,6 +176,11 @@ function isLogLine(node: ts.Node): boolean {
 /** The text that an error is made with. */
 function isMessage(node: ts.Node): boolean {
   return ts.isTemplateExpression(node) && ts.isNewExpression(node.parent)
+}
+
+/** `this.name = 'SomeError'`: for logs. */
+function isName(node: ts.Expression): boolean {
+  return ts.isBinaryExpression(node) && node.left.getText() === 'this.name' && isText(node.right)
 }
 
 function isText(node: ts.Node): boolean {
