@@ -323,6 +323,33 @@ test('a machine whose GPU breaks is left for one of another offer, with the chec
   expect(job.failures[0]?.data?.evidence).toContain('Xid 79: off the bus')
 })
 
+test('three lost machines do not count against the first one that is broken', async () => {
+  const job = await runJob({
+    options: { settings: { capFactor: 50 } },
+    async fault(world) {
+      for (let lost = 0; lost < 3; lost++) {
+        const name = await busy(world, lost)
+        world.inside(name)?.lose()
+        world.machines.lose(name)
+      }
+      world.inside(await busy(world, 3))?.notice({ kind: 'xid', code: 79, line: 'Xid 79' })
+    },
+  })
+  expect(job.run?.attempts.map(({ failure }) => failure?.reason)).toEqual([
+    ...['machine-lost', 'machine-lost', 'machine-lost', 'machine-broken', undefined],
+  ])
+  expect(job.document?.status).toBe('COMPLETED')
+})
+
+/** The name of that machine once a trainer is on it. */
+async function busy(world: World, number: number): Promise<string> {
+  for (;;) {
+    await world.clock.sleep(200)
+    const name = world.machines.made()[number]?.name
+    if (name && world.inside(name)?.trainers.size) return name
+  }
+}
+
 test('a machine lost too often ends the job after six', async () => {
   const job = await runJob({
     async fault(world, id) {

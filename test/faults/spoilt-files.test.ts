@@ -10,7 +10,7 @@ const hour = 3_600_000
 type Spoil = (store: Store, folder: string) => Promise<unknown>
 
 /** The store's files are spoilt when the first machine, at step 10 of 12 with checkpoints of 4 and 8, is taken away. */
-async function spoilt(spoil: Spoil) {
+async function spoilt(spoil: Spoil, atFollow: Spoil = async () => {}) {
   const world = createWorld()
   await world.install()
   const id = await insertJob(world)
@@ -18,6 +18,7 @@ async function spoilt(spoil: Spoil) {
   let taken = false
   world.startWorker('worker', {
     async before({ port, verb }) {
+      if (port === 'host' && verb === 'followTrainer' && taken) await atFollow(world.store, folder)
       if (port !== 'machines' || verb !== 'order') return
       if (taken) await spoil(world.store, folder)
       taken = true
@@ -114,6 +115,18 @@ test.each<[string, Spoil, number, RegExp]>([
   expect(job.run?.attempts).toHaveLength(2)
   expect(job.goneOnFrom).toBe(step)
   expect(job.warnings.join('\n')).toMatch(warning)
+})
+
+test('a checkpoint that is not what it was is told of once, and is gone from the store', async () => {
+  let left: readonly string[] = []
+  const job = await spoilt(
+    (store, folder) => change(store, `${folder}checkpoint-8.tar`),
+    async (store, folder) => {
+      left = (await store.list('work', `${folder}checkpoint-`)).map(({ key }) => key.slice(folder.length))
+    },
+  )
+  expect(job.warnings).toHaveLength(1)
+  expect(left).toEqual(['checkpoint-4.json', 'checkpoint-4.tar'])
 })
 
 test('a worker that wakes up after its lease, in the middle of saving, takes no newer checkpoint away', async () => {
