@@ -340,9 +340,11 @@ test('with ten of every kind of document that leads nowhere, a new job is claime
 
   // What is left leads nowhere: looks at it become rare.
   await pass(world, 600 * second)
-  const calls = worker.calls()
+  const [calls, used] = [worker.calls(), process.cpuUsage()]
   await pass(world, 600 * second)
   expect((worker.calls() - calls) / 600).toBeLessThan(10)
+  const { user, system } = process.cpuUsage(used)
+  expect((user + system) / 1e6, 'seconds of a core').toBeLessThan(0.02 * 600)
 })
 
 test('a job that its workers die with, again and again, is given up after a few, refunded and explained', async () => {

@@ -130,3 +130,18 @@ test('a database that refuses a look is asked again at the next poll, not at onc
   expect(claims).toBeGreaterThan(60 / 1.2 - 2)
   expect(claims).toBeLessThan(60 / 0.8 + 2)
 })
+
+test('a job that another was quicker with is a look in vain: told as one, and not taken up', async () => {
+  const { world, ids } = await leftBehind(1)
+  const [id = ''] = ids
+  const worker = world.startWorker('slow', {
+    async before({ port, verb }) {
+      if (port === 'runs' && verb === 'acquire') await world.runs.acquire(id, 'quick', hour)
+    },
+  })
+  await pass(world, twoPolls)
+  expect(world.fruitless).toEqual([id])
+  expect(worker.loop.active()).toEqual([])
+  await pass(world, 60 * second)
+  expect(world.fruitless).toEqual([id])
+})

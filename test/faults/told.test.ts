@@ -42,6 +42,19 @@ test('the model names the caption set that it was trained on, though a newer one
   ])
 })
 
+test('who trains on a dataset of their own is credited as the trainer, and the timeline speaks of nobody else', async () => {
+  const world = createWorld()
+  const owner = new ObjectId()
+  const { document } = await trained(world, { ownerAccountId: owner }, { ownerAccountId: owner })
+  const id = String(document?._id)
+  const messages = (await world.timeline.read(id)).map(({ message }) => message)
+  expect(messages.filter((message) => message.startsWith('credited'))).toEqual([
+    'credited the trainer with 100 points',
+  ])
+  const credits = (await world.ledger.movements(id)).filter(({ key }) => key.startsWith('credit:'))
+  expect(credits.map(({ points }) => points)).toEqual([100])
+})
+
 test('a model that was trained without a caption names no caption set', async () => {
   const empty = [{ _id: older, captions: ['', ''], createdAt: new Date() }]
   const { model } = await trained(createWorld(), {}, { captionSets: empty })

@@ -105,6 +105,7 @@ export function createWorld(options: WorldOptions = {}) {
     })
   const insides = new Map<string, SimulatedMachine>()
   const events: JobEvent[] = []
+  const fruitless: string[] = []
   const errors: { readonly trainingId: string | undefined; readonly error: unknown }[] = []
   const monitor = leaseMonitor()
   const trained = new Set<string>()
@@ -281,6 +282,7 @@ export function createWorld(options: WorldOptions = {}) {
         events.push(event)
       },
       onError: (error, trainingId) => errors.push({ error, trainingId }),
+      onFruitless: (trainingId) => fruitless.push(trainingId),
     })
     return {
       name,
@@ -335,6 +337,8 @@ export function createWorld(options: WorldOptions = {}) {
     store,
     events,
     errors,
+    /** Ids of jobs that were looked at in vain, each time. */
+    fruitless,
     inside,
     startWorker,
     maxRunning,
