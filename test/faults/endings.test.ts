@@ -867,6 +867,34 @@ test('a store that fails once costs no second machine: the same one goes on', as
   expect(world.machines.made()).toHaveLength(1)
 })
 
+test.each([40_000, 5 * minute])(
+  'a store that is away for %i ms once a training has ended costs no model, no machine and nobody a point',
+  async (away) => {
+    const world = createWorld({ settings: { capFactor: 50 } })
+    await world.install()
+    const id = await insertJob(world)
+    const refused: number[] = []
+    let backAt = Number.POSITIVE_INFINITY
+    world.startWorker('worker', {
+      before({ port }) {
+        const hasEnded = world.events.some(({ data }) => data?.phase === 'trained')
+        if (port !== 'store' || !hasEnded) return
+        if (refused.length === 0) backAt = world.clock.elapsed + away
+        if (world.clock.elapsed >= backAt) return
+        refused.push(world.clock.elapsed)
+        throw new Failure('store-failed', 'connect ECONNREFUSED')
+      },
+    })
+    await world.clock.runUntil(() => allEnded(world, [id]), 4 * hour)
+    expect(await brokenPromises(world, [id])).toEqual([])
+    expect(refused.length).toBeGreaterThan(1)
+    expect(world.trainings.document(id)?.status).toBe('COMPLETED')
+    expect(world.machines.made()).toHaveLength(1)
+    const charged = (await world.ledger.movements(id)).filter(({ key }) => /^(charge|refund):/.test(key))
+    expect(charged.map(({ points }) => points)).toEqual([-1000])
+  },
+)
+
 test('an outcome that was decided stays, though the answer to its write was lost', async () => {
   const world = createWorld()
   await world.install()
@@ -909,6 +937,25 @@ test('a model waits for a ComfyUI that is away, without a machine, and nobody is
     ['comfyui', 'raised'],
     ['comfyui', 'over'],
   ])
+})
+
+test('a ComfyUI that was away for three hours and a hiccup of the store are two troubles, not one', async () => {
+  const world = createWorld()
+  await world.install()
+  const id = await insertJob(world)
+  let hiccups = 0
+  world.startWorker('worker', {
+    before({ port }) {
+      if (port === 'comfyUi' && world.clock.elapsed < 3 * hour) throw new Error('connect ECONNREFUSED')
+      const isLate = world.clock.elapsed > 3 * hour
+      if (isLate && ['store', 'models', 'ledger', 'datasets'].includes(port) && hiccups++ < 1)
+        throw new Error('connection lost')
+    },
+  })
+  await world.clock.runUntil(() => allEnded(world, [id]), 12 * hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  expect(hiccups).toBeGreaterThan(0)
+  expect(world.trainings.document(id)?.status).toBe('COMPLETED')
 })
 
 test('a machine whose worker comes back a day later has cost what it was reserved for, and no more', async () => {
