@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import ssh2, { type ServerChannel } from 'ssh2'
 import { machineKeys } from '../../src/remote/keys.ts'
 import { openSession, type Session } from '../../src/remote/session.ts'
+import type { SshTarget } from '../../src/remote/ssh.ts'
 import { Secret } from '../../src/secret.ts'
 
 export type Answer = {
@@ -20,6 +21,8 @@ type Script = (command: string, before: number) => Answer
 
 export type ScriptedMachine = {
   readonly session: Session
+  /** For connections of a test's own. */
+  readonly target: SshTarget
   /** Returns the commands from now on, in the order in which they come, without `sudo -n docker `. */
   follow(script: Script): readonly string[]
   close(): void
@@ -48,6 +51,7 @@ export async function startScriptedMachine(): Promise<ScriptedMachine> {
   const session = await openSession({ target }, new AbortController().signal)
   return {
     session,
+    target,
     follow(script) {
       answer = script
       commands = []
