@@ -56,6 +56,13 @@ export function isDuplicateKey(error: unknown): boolean {
   return error instanceof MongoServerError && error.code === 11000
 }
 
+/** Of writers that meet, one inserts. */
+export async function ignoringDuplicates(write: Promise<unknown>): Promise<void> {
+  await write.catch((error: unknown) => {
+    if (!isDuplicateKey(error)) throw error
+  })
+}
+
 /** Keeps a value from being read as an expression where it stands in an update pipeline. */
 export function literal(value: unknown): Document {
   return { $literal: value }

@@ -13,7 +13,7 @@
  * with the row's cost. Amounts are kept in millionths of a USD: whole numbers add up exactly.
  */
 import type { Db, Document } from 'mongodb'
-import { durable, isDuplicateKey } from '../mongo.ts'
+import { durable, ignoringDuplicates } from '../mongo.ts'
 import type { Budget } from './budget.ts'
 import { type Amount, inUsd, monthAndDay, shortPeriod, sumUp, toMicros } from './months.ts'
 
@@ -110,12 +110,4 @@ function amounts(month: Month): readonly Amount[] {
 
 function settledAmounts({ settled }: Month): readonly Amount[] {
   return Object.entries(settled).map(([day, micros]) => ({ day, micros }))
-}
-
-async function ignoringDuplicates(write: Promise<unknown>): Promise<void> {
-  try {
-    await write
-  } catch (error) {
-    if (!isDuplicateKey(error)) throw error
-  }
 }

@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Db, Document } from 'mongodb'
-import { durable, literal } from '../mongo.ts'
+import { durable, ignoringDuplicates, literal } from '../mongo.ts'
 
 type DeploymentDocument = { readonly _id: string; readonly identity: string; readonly madeAt: Date }
 
@@ -20,18 +20,22 @@ export async function deploymentIdentity(
   const _id = idOf(name, environment)
   const random = `${name}-${randomBytes(4).toString('hex')}`
   const fresh = (await deployments.findOne({ _id })) ? random : (await hasOldRuns(db)) ? name : random
-  const made = await deployments.findOneAndUpdate(
-    { _id },
-    [
-      {
-        $set: {
-          identity: { $ifNull: ['$identity', literal(fresh)] },
-          madeAt: { $ifNull: ['$madeAt', '$$NOW'] },
+  await ignoringDuplicates(
+    deployments.updateOne(
+      { _id },
+      [
+        {
+          $set: {
+            identity: { $ifNull: ['$identity', literal(fresh)] },
+            madeAt: { $ifNull: ['$madeAt', '$$NOW'] },
+          },
         },
-      },
-    ],
-    { upsert: true, returnDocument: 'after' },
+      ],
+      { upsert: true },
+    ),
   )
+  // Of several that start at once one has made it: the others' writes may have met its own.
+  const made = await deployments.findOne({ _id })
   if (!made) throw new Error(`The identity of the deployment "${_id}" could not be made.`)
   if (made.identity === name) await adopt(db, name)
   return made.identity
