@@ -97,6 +97,17 @@ test('where nothing can be had the job waits in the queue, and trains when there
   expect(world.machines.made()).toHaveLength(1)
 })
 
+test('where no machine fits at all the job waits, uncharged for any, and says what it needs', async () => {
+  const world = createWorld({ offers: [] })
+  await world.install()
+  const id = await insertJob(world)
+  world.startWorker('worker')
+  await world.clock.runUntil(() => world.clock.elapsed > 60_000, 3_600_000)
+  expect(world.trainings.document(id)?.status).toBe('QUEUED')
+  expect((await world.runs.read(id))?.hold?.reason).toMatch(/no machine with a GPU of \d+ GB is offered/)
+  expect(world.machines.made()).toEqual([])
+})
+
 test('one that waits and is found RUNNING without a place goes back to the queue, not past the limit', async () => {
   const { world, id } = await queued({ maxRunning: 1 })
   nothing(world)

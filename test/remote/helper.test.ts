@@ -45,7 +45,10 @@ test('each kind of event is handed over, without what a terminal would obey', as
     { event: 'notice', notice: { kind: 'gpu', utilisationPercent: 5, memoryUsedMb: 6 } },
     { event: 'notice', notice: { kind: 'xid', code: 79, line: 'Xid' } },
     { event: 'notice', notice: { kind: 'disk', freeBytes: 7 } },
-    { event: 'notice', notice: { kind: 'unreadable', source: 'gpu', detail: 'why' } },
+    ...['spot', 'gpu', 'disk', 'kernel log'].map((source) => ({
+      event: 'notice',
+      notice: { kind: 'unreadable', source, detail: 'why' },
+    })),
   ]
   const spot = { kind: 'spot', action: 'terminate\u001b[2J', at: '2026-01-02T03:04:05Z' }
   const said = await called({ stdout: lines(...events, { event: 'notice', notice: spot }, done) })
@@ -206,4 +209,13 @@ test('a boot that failed is told with what the machine said; so is a deadline th
   } finally {
     host.close()
   }
+})
+
+test('of what a command puts out a bounded part is kept: the end of its complaints, and of its answer no more than was asked for', async () => {
+  const run = (options: object) =>
+    machine.session.use((ssh) => ssh.run(['cat', 'log'], { signal, limitMs: 20_000, ...options }), signal)
+  machine.follow(() => ({ stderr: `${'a'.repeat(100_000)}${'b'.repeat(65_536)}`, stdout: 'x'.repeat(1000) }))
+  const { stderr, stdout, exitCode } = await run({ maxBytes: 1000 })
+  expect([stderr.length, stderr.includes('a'), stdout.length, exitCode]).toEqual([65_536, false, 1000, 0])
+  await expect(run({ maxBytes: 999 })).rejects.toThrow('cat log wrote more than 999 bytes')
 })
