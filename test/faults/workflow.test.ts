@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { manifestRef, parseManifest } from '../../src/models/manifest.ts'
 import type { Offering } from '../../src/recipes/offerings.ts'
+import type { TrainerScript } from '../../src/remote/simulated-machine.ts'
 import { goodTrainer } from './good-trainer.ts'
 import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'
@@ -102,6 +103,38 @@ test('after a slow run the next one has more time and money than after a quick o
   expect(slow.next.seconds).toBeGreaterThan(quick.next.seconds * 1.1)
   expect(slow.next.capUsd).toBeGreaterThan(quick.next.capUsd * 1.1)
   expect(slow.next.estimate).toEqual(slow.first.estimate)
+})
+
+/** As good as the other, with a file for each expert. */
+const twoExperts: TrainerScript = function* (view) {
+  for (const act of { [Symbol.iterator]: () => goodTrainer(view) }) {
+    if (typeof act === 'string' || !('write' in act)) {
+      yield act
+    } else if (act.write.endsWith('.safetensors')) {
+      for (const expert of ['-high-noise', '-low-noise'])
+        yield { ...act, write: act.write.replace('.safetensors', `${expert}.safetensors`) }
+    } else if (act.write === 'out/result.json') {
+      const result = JSON.parse(String(act.content))
+      const stem = result.files[0].name.replace('.safetensors', '')
+      const files = ['-high-noise', '-low-noise'].map((expert) => ({ name: `${stem}${expert}.safetensors` }))
+      yield { ...act, content: JSON.stringify({ ...result, files }) }
+    } else yield act
+  }
+}
+
+test('a model of two files is published with both, and its manifest names them', async () => {
+  const world = createWorld({ trainer: () => twoExperts })
+  await world.install()
+  const id = await insertJob(world)
+  world.startWorker('worker')
+  await world.clock.runUntil(() => allEnded(world, [id]), 12 * hour)
+  expect(await brokenPromises(world, [id])).toEqual([])
+  expect((await world.timeline.read(id)).map(({ message }) => message)).toContain('2 files published')
+  const { models } = parseManifest((await world.store.read(manifestRef(id))).toString())
+  expect(models.map(({ name }) => name)).toEqual([
+    expect.stringMatching(/^red-kites-[0-9a-f]{6}-high-noise\.safetensors$/),
+    expect.stringMatching(/^red-kites-[0-9a-f]{6}-low-noise\.safetensors$/),
+  ])
 })
 
 test.each([
