@@ -120,13 +120,13 @@ test.each<[string, Spoil, number, RegExp]>([
 test('a checkpoint that is not what it was is told of once, and is gone from the store', async () => {
   let left: readonly string[] = []
   const job = await spoilt(
-    (store, folder) => change(store, `${folder}checkpoint-8.tar`),
+    (store, folder) => change(store, `${folder}checkpoint-8-`),
     async (store, folder) => {
       left = (await store.list('work', `${folder}checkpoint-`)).map(({ key }) => key.slice(folder.length))
     },
   )
   expect(job.warnings).toHaveLength(1)
-  expect(left).toEqual(['checkpoint-4.json', 'checkpoint-4.tar'])
+  expect(left).toEqual([expect.stringMatching(/^checkpoint-4-.*\.tar$/), 'checkpoint-4.json'])
 })
 
 test('a worker that wakes up after its lease, in the middle of saving, takes no newer checkpoint away', async () => {
