@@ -50,21 +50,21 @@ import { mongoTrainings } from './trainings/mongo-trainings.ts'
 import type { Trainings } from './trainings/trainings.ts'
 
 export type Clients = {
-  /** Identity of the deployment; the tag on everything that it makes in the cloud. */
+  /** Identity of the deployment; the tag on everything that it creates in the cloud. */
   readonly deployment: string
   readonly ports: Ports & {
     readonly alerts: AlertBook
     readonly workers: Workers
     readonly clock: DatabaseClock
   }
-  /** For what removes them: a wish to be forgotten, and time. */
+  /** For the code that removes them: requests to be forgotten, and retention. */
   readonly records: Records
-  /** What `bellows sync` downloads; undefined where ComfyDeploy is told. */
+  /** What `bellows sync` downloads; undefined where models go to ComfyDeploy. */
   readonly comfyUiFolder: ComfyUiFolder | undefined
   close(): Promise<void>
 }
 
-/** The queue of a deployment that there is, for commands that touch nothing else. */
+/** The queue of an existing deployment, for commands that touch nothing else. */
 export async function connectQueue(
   settings: DatabaseSettings,
 ): Promise<{ readonly trainings: Trainings; close(): Promise<void> }> {
@@ -245,7 +245,7 @@ const ecrIn = (region: string, config: Config): ECRClient =>
     ...awsCredentials(config),
   })
 
-/** Those that are set; the SDK looks for others by itself. */
+/** Only those that are set; the SDK finds the others itself. */
 function awsCredentials(config: Config) {
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secret, AWS_SESSION_TOKEN: session } = config
   if (!accessKeyId || !secret) return {}
@@ -304,12 +304,12 @@ function machinesOf(
       market: config.BELLOWS_MARKET,
       ...(config.BELLOWS_GPU_TYPES && { types: config.BELLOWS_GPU_TYPES }),
     },
-    // Whoever calls holds the job's lease, so an older lock's holder does not any more.
+    // The caller holds the job's lease, so the holder of an older lock no longer does.
     mayCancelLock: () => true,
   })
 }
 
-/** What the engine's providers and its state backend need, and nothing else. */
+/** The environment for the engine's providers and its state backend, and nothing else. */
 function pulumiEnvironment(config: Config): Record<string, string | Secret> {
   const { AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN } = config
   const { PULUMI_DEBUG_PROVIDERS, PULUMI_ACCESS_TOKEN } = config

@@ -1,4 +1,4 @@
-/** What settings may not be together; each broken rule is a sentence that names the settings. */
+/** Combinations of settings that are invalid; each broken rule is a sentence that names the settings. */
 import { unusableProxies } from './cloud/handed-down.ts'
 import type { Config } from './config.ts'
 import { isLoopback } from './web/addresses.ts'
@@ -15,7 +15,7 @@ export function brokenRules(config: Config): readonly string[] {
   ]
 }
 
-/** A bucket that is public, or emptied after a job, must not be another one too. */
+/** A bucket that is public, or emptied after a job, must not serve another purpose too. */
 function sharedBuckets(config: Config): readonly string[] {
   const names = ['R2_DATASETS_BUCKET', 'R2_MODELS_BUCKET', 'R2_BASES_BUCKET', 'R2_WORK_BUCKET'] as const
   return names.flatMap((name, index) =>
@@ -33,7 +33,7 @@ function halfGiven(config: Config, one: keyof Config, other: keyof Config): read
     : [`${other}: ${one} is set, and needs it`]
 }
 
-/** Two heartbeats may be lost, and the third still comes in time. */
+/** Two heartbeats may be lost, and the third still arrives in time. */
 function slowHeartbeat({ BELLOWS_HEARTBEAT_SECONDS: beat, BELLOWS_LEASE_SECONDS: lease }: Config) {
   if (beat < lease / 3) return []
   const sentence = `${beat} is no shorter than a third of BELLOWS_LEASE_SECONDS (${lease}): a lease would be lost for a single late heartbeat`

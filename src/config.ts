@@ -1,7 +1,7 @@
 /**
- * Every setting, once: its name in the environment, its type, its default and what it is for. Nothing else
- * reads the environment, but for what is AWS's and the network's: src/cloud/handed-down.ts. The README's table and `.env.example` are printed from this schema
- * (`npm run settings`).
+ * Every setting, once: its name in the environment, its type, its default and its purpose. Nothing else reads the
+ * environment, except for AWS's and the network's variables: src/cloud/handed-down.ts. The README's table and
+ * `.env.example` are printed from this schema (`npm run settings`).
  */
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
@@ -18,14 +18,14 @@ const secret = z
   .string()
   .min(1)
   .transform((value) => new Secret(value))
-/** One that nobody guesses: of random text, `characters` long or more. */
+/** Random text that can't be guessed, at least `characters` long. */
 const strong = (characters: number) =>
   z
     .string()
     .min(characters, `is too short: ${characters} characters or more of random text (openssl rand -hex 32)`)
     .refine(
       (value) => new Set(value).size >= 8,
-      'is no random text: it has fewer than 8 different characters',
+      'is not random text: it has fewer than 8 different characters',
     )
     .transform((value) => new Secret(value))
 const count = z.coerce.number().int().min(0)
@@ -78,7 +78,7 @@ export const settingsSchema = z.object({
     .string()
     .regex(/^[a-z][a-z0-9-]{0,30}$/)
     .default('bellows')
-    .describe('Tag on everything that is made in the cloud; the reaper touches nothing else'),
+    .describe('Tag on everything created in the cloud; the reaper touches nothing else'),
   BELLOWS_SECRET: strong(32).describe(
     "Random text that the machines' SSH keys are derived from, the same for all workers: `openssl rand -hex 32`",
   ),
@@ -89,7 +89,7 @@ export const settingsSchema = z.object({
   BELLOWS_ENVIRONMENT: z
     .enum(['development', 'production'])
     .optional()
-    .describe('Claim only jobs of this environment (and those that name none)'),
+    .describe('Claim only jobs of this environment (and those without one)'),
   BELLOWS_WRITE_STEP_FIELDS: flag
     .default(true)
     .describe('Write `currentStep`, `totalSteps` and `currentLoss` into the job'),
@@ -98,27 +98,29 @@ export const settingsSchema = z.object({
   BELLOWS_PULUMI_CONCURRENCY: positive
     .optional()
     .describe(
-      'Pulumi operations that this worker runs at once; default: as many as its memory has room for, 1 to 4',
+      'Pulumi operations that this worker runs at once; default: as many as fit into its memory, 1 to 4',
     ),
   BELLOWS_MAX_RUNNING: positive.default(50).describe('Jobs that may run at once, over all workers'),
   BELLOWS_MAX_RUNNING_PER_OWNER: positive.default(5).describe('Jobs of one account that may run at once'),
-  BELLOWS_POLL_SECONDS: seconds.default(5).describe('Between two looks for new jobs, ± 20 %'),
-  BELLOWS_LEASE_SECONDS: seconds.default(60).describe('After so long without a heartbeat a job is anybody’s'),
+  BELLOWS_POLL_SECONDS: seconds.default(5).describe('Seconds between two polls for new jobs, ± 20 %'),
+  BELLOWS_LEASE_SECONDS: seconds
+    .default(60)
+    .describe('After this long without a heartbeat another worker may take the job over'),
   BELLOWS_HEARTBEAT_SECONDS: seconds
     .default(10)
-    .describe('Between two heartbeats, which also notice `CANCELLED`'),
+    .describe('Seconds between two heartbeats, which also notice `CANCELLED`'),
   BELLOWS_SHUTDOWN_SECONDS: seconds
     .default(30)
-    .describe('For the steps under way when the worker is told to stop'),
+    .describe('Time that running steps get when the worker is stopped'),
   BELLOWS_MAX_ATTEMPTS: positive
     .default(12)
-    .describe('Machines over the whole life of a job; orders that were refused don’t count'),
+    .describe('Machines over the whole life of a job; refused orders don’t count'),
   BELLOWS_CAPACITY_WAIT_HOURS: z.coerce
     .number()
     .min(0)
     .max(24 * 30)
     .default(24)
-    .describe('A job waits so long in the queue where no machine can be had, before it ends and is refunded'),
+    .describe('How long a job waits in the queue for capacity before it ends and is refunded'),
 
   BELLOWS_MAX_JOB_USD: usd.default(15).describe('The most that the machines of one job may cost'),
   BELLOWS_CAP_FACTOR: z.coerce
@@ -128,14 +130,14 @@ export const settingsSchema = z.object({
     .describe("A job's cap is its estimate times this, up to the line above"),
   BELLOWS_DAY_USD: usd.default(200).describe('The most that all machines may cost in a day (UTC)'),
   BELLOWS_MONTH_USD: usd.default(2000).describe('… and in a month'),
-  BELLOWS_POINTS_PER_USD: positive.default(10_000).describe('What a dollar is in points'),
+  BELLOWS_POINTS_PER_USD: positive.default(10_000).describe('Points that a dollar is worth'),
   BELLOWS_PLATFORM_FEE: z.coerce
     .number()
     .min(0)
     .max(5)
     .default(0.2)
-    .describe('Added to an offering’s price in USD'),
-  BELLOWS_TRAINER_CREDIT: count.default(100).describe('Points for whoever trained a model'),
+    .describe('Fee that is added to an offering’s price in USD'),
+  BELLOWS_TRAINER_CREDIT: count.default(100).describe('Points for the account that trained a model'),
   BELLOWS_CREATOR_CREDIT: count
     .default(50)
     .describe('Points for the creator of its dataset, if that is another account'),
@@ -145,15 +147,13 @@ export const settingsSchema = z.object({
     .describe('JSON file of offerings; without it `sdxl-lora`, `flux-lora`, `wan-lora`'),
   BELLOWS_FOREIGN_FIELDS: list
     .optional()
-    .describe('Fields of other systems in `trainingJobs` that look like misspelt wishes, and are none'),
+    .describe('Other systems’ fields in `trainingJobs` that look like misspelt options'),
 
-  R2_ACCOUNT_ID: z.string().optional().describe('Cloudflare account; makes the endpoint'),
+  R2_ACCOUNT_ID: z.string().optional().describe('Cloudflare account; determines the endpoint'),
   R2_JURISDICTION: z
     .enum(jurisdictions)
     .default('default')
-    .describe(
-      'Where the buckets must be kept (`eu`, `fedramp`, `us`), as they were made; a part of the endpoint',
-    ),
+    .describe('Jurisdiction that the buckets were created in (`eu`, `fedramp`, `us`); part of the endpoint'),
   R2_ENDPOINT: z.url().optional().describe('Endpoint of another S3 store, in place of the account'),
   R2_ACCESS_KEY_ID: z.string().describe('Key that may read and write the buckets'),
   R2_SECRET_ACCESS_KEY: secret.describe('… and its secret'),
@@ -173,15 +173,15 @@ export const settingsSchema = z.object({
     .url()
     .optional()
     .describe(
-      'Where the models bucket is served; without it links are presigned, and documents carry `s3://bucket/key`',
+      'URL that serves the models bucket; without it links are presigned, and documents carry `s3://bucket/key`',
     ),
   R2_DATASETS_PUBLIC_URL: z
     .url()
     .optional()
-    .describe('Where the datasets bucket is served; its URLs are read from the bucket'),
+    .describe('URL that serves the datasets bucket; such URLs are read from the bucket'),
 
   AWS_REGION: z.string().default('us-east-1').describe('Where machines are rented'),
-  AWS_ACCESS_KEY_ID: z.string().optional().describe('Unless the worker runs under a role'),
+  AWS_ACCESS_KEY_ID: z.string().optional().describe('Not needed where the worker runs under a role'),
   AWS_SECRET_ACCESS_KEY: secret.optional(),
   AWS_SESSION_TOKEN: secret.optional(),
   AWS_EC2_ENDPOINT: z.url().optional().describe('Another EC2 endpoint'),
@@ -194,35 +194,35 @@ export const settingsSchema = z.object({
   ),
   BELLOWS_SECURITY_GROUP: z
     .string()
-    .describe('Group that lets machines out and nobody in (`pulumi stack output`)'),
-  BELLOWS_INSTANCE_PROFILE: z.string().describe('Profile that may do nothing (`pulumi stack output`)'),
-  BELLOWS_GPU_TYPES: list
-    .optional()
-    .describe('Instance types that may be ordered; default: all that are known'),
+    .describe('Security group without inbound access (`pulumi stack output`)'),
+  BELLOWS_INSTANCE_PROFILE: z
+    .string()
+    .describe('Instance profile without any permission (`pulumi stack output`)'),
+  BELLOWS_GPU_TYPES: list.optional().describe('Instance types that may be ordered; default: all known types'),
   BELLOWS_MARKET: z
     .enum(['spot-first', 'on-demand'])
     .default('spot-first')
-    .describe('`spot-first`: both, by price; `on-demand`: never a machine that can be taken back'),
+    .describe('`spot-first`: both, by price; `on-demand`: never a machine that can be reclaimed'),
   BELLOWS_WORKER_ADDRESSES: list
     .pipe(workerNetworks)
     .describe(
-      'Where machines accept SSH from: the addresses of all workers, as AWS sees them, or networks: `198.51.100.4,203.0.113.0/28`',
+      'Addresses of all workers, as AWS sees them, or networks; machines accept SSH from nowhere else: `198.51.100.4,203.0.113.0/28`',
     ),
   BELLOWS_SSH_USER: z
     .string()
-    .regex(/^(?!root$)[a-z_][a-z0-9_-]{0,31}$/, 'is no name of a user other than root')
+    .regex(/^(?!root$)[a-z_][a-z0-9_-]{0,31}$/, 'is not the name of a user other than root')
     .default('ubuntu')
-    .describe('Login of the machine image: a user of it, who may become root without a password'),
+    .describe('Login user of the machine image, with password-less sudo'),
   BELLOWS_SSH_RECONNECT_SECONDS: seconds
     .default(60)
-    .describe('How long a machine that was there may be away'),
+    .describe('How long SSH to a running machine may stay down before the machine counts as lost'),
   BELLOWS_MACHINE_CHECK_SECONDS: seconds
     .default(15)
-    .describe('Between two looks at whether AWS still has a machine that is worked on'),
+    .describe('Seconds between two checks that AWS still has a job’s machine'),
   BELLOWS_REAP_MINUTES: minutes
     .default(5)
-    .describe('Between two comparisons of what exists in the cloud with what should'),
-  BELLOWS_GPU: flag.default(true).describe('Give the GPU to the container; off where machines have none'),
+    .describe('Interval at which the reaper compares what exists in the cloud with what should'),
+  BELLOWS_GPU: flag.default(true).describe('Give the GPU to the container; `false` where machines have none'),
   BELLOWS_CONTAINER_MEMORY_GB: z.coerce
     .number()
     .positive()
@@ -232,7 +232,7 @@ export const settingsSchema = z.object({
   BELLOWS_IMAGE_SDXL: z
     .string()
     .optional()
-    .describe('Trainer images of yours; **required** for a family with an offering that names none'),
+    .describe('Trainer image of each family; **required** for a family with an offering that names none'),
   BELLOWS_IMAGE_FLUX: z.string().optional(),
   BELLOWS_IMAGE_WAN: z.string().optional(),
 
@@ -246,7 +246,7 @@ export const settingsSchema = z.object({
   BELLOWS_KEEP_EVIDENCE_DAYS: days.default(90).describe('… the logs and stacks of its failures'),
   BELLOWS_KEEP_LEFTOVERS_DAYS: days
     .default(30)
-    .describe('… and what it left in the store where it failed, such as a checkpoint to go on from'),
+    .describe('… and the files of a failed one in the store, such as a checkpoint to resume from'),
 
   PULUMI_COMMAND: z.string().default('pulumi').describe('The Pulumi CLI'),
   PULUMI_BACKEND_URL: z
@@ -257,11 +257,11 @@ export const settingsSchema = z.object({
   PULUMI_CONFIG_PASSPHRASE: strong(12).describe('Encrypts secrets in that state; 12 characters or more'),
   PULUMI_ACCESS_TOKEN: secret.optional().describe('Login of Pulumi Cloud, where the state is kept there'),
   PULUMI_DEBUG_PROVIDERS: z.string().optional().describe('Attach to running providers (the local cloud)'),
-  PULUMI_HOME: z.string().optional().describe('Where Pulumi keeps its plugins'),
+  PULUMI_HOME: z.string().optional().describe('Pulumi’s home, with its plugins'),
 
   BELLOWS_LIMIT_PREPARING_MINUTES: minutes
     .default(30)
-    .describe('Limits of the phases, each named in the error when it is passed'),
+    .describe('Time limit of each phase, named in the error when it is exceeded'),
   BELLOWS_LIMIT_ORDERING_MINUTES: minutes.default(8),
   BELLOWS_LIMIT_BOOT_MINUTES: minutes.default(8),
   BELLOWS_LIMIT_PULL_MINUTES: minutes.default(20),
@@ -278,29 +278,29 @@ export const settingsSchema = z.object({
   COMFY_DEPLOY_KEY: secret.optional(),
   BELLOWS_COMFYUI_TOKEN: strong(16)
     .optional()
-    .describe('Bearer token that `bellows sync` shows to the worker; 16 characters or more'),
+    .describe('Bearer token that `bellows sync` sends to the worker; 16 characters or more'),
 
   BELLOWS_HOST: z.string().default('127.0.0.1').describe('Address that the status page listens on'),
   BELLOWS_PORT: count.max(65535).default(8080).describe('… and its port'),
   BELLOWS_HOST_NAMES: list
     .optional()
-    .describe(
-      'Names that the status page may be asked for by, beside its address and localhost: `bellows.example.com`',
-    ),
+    .describe('Host names of the status page, beside its address and localhost: `bellows.example.com`'),
   BELLOWS_STATUS_TOKEN: strong(16)
     .optional()
-    .describe('Demanded by the status page, as bearer token or password; needed where it listens for others'),
+    .describe(
+      'Token of the status page, as bearer token or password; required unless it listens on localhost only',
+    ),
   BELLOWS_WEBHOOKS: secrets
     .optional()
     .describe('Where alerts go: `slack:https://…`, `telegram:<token>@<chat>`, `json:https://…`'),
   BELLOWS_LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error'])
     .default('info')
-    .describe('How much is logged'),
+    .describe('Log level'),
 })
 
 export type Config = Readonly<z.infer<typeof settingsSchema>> & {
-  /** Variables that are AWS's and the network's, and no settings of ours. */
+  /** AWS's and the network's variables, which are not settings of ours. */
   readonly handedDown: HandedDown
 }
 
@@ -314,7 +314,7 @@ export function readConfig(environment: Environment): Config {
   return config
 }
 
-/** The one setting of `bellows sync`, which runs beside ComfyUI and needs no other. */
+/** The only setting of `bellows sync`, which runs beside ComfyUI and needs no other. */
 export function readComfyUiToken(environment: Environment) {
   return read(settingsSchema.pick({ BELLOWS_COMFYUI_TOKEN: true }), environment)
 }
@@ -324,7 +324,7 @@ export type DatabaseSettings = Pick<
   'MONGODB_URL' | 'MONGODB_DATABASE' | 'BELLOWS_DEPLOYMENT' | 'BELLOWS_ENVIRONMENT'
 >
 
-/** All that commands need which touch nothing but the queue. */
+/** All settings of commands that touch only the queue. */
 export function readDatabaseSettings(environment: Environment): DatabaseSettings {
   const needed = {
     MONGODB_URL: true,
@@ -335,12 +335,12 @@ export function readDatabaseSettings(environment: Environment): DatabaseSettings
   return read(settingsSchema.pick(needed), environment)
 }
 
-/** All that the worker's policy in AWS depends on. */
+/** All settings that the worker's AWS policy depends on. */
 export function readPolicySettings(environment: Environment) {
   return read(settingsSchema.pick({ BELLOWS_DEPLOYMENT: true, AWS_REGION: true }), environment)
 }
 
-/** A setting that is empty is one that is not there. */
+/** An empty setting counts as unset. */
 function read<Schema extends z.ZodObject>(schema: Schema, environment: Environment): z.infer<Schema> {
   const present = Object.fromEntries(
     Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),

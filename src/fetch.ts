@@ -1,7 +1,7 @@
 /**
- * `fetch`, for all of Bellows. Node 24's own (undici 7) ends the process where a server closes the connection while the
- * body of its answer still waits to be read, and nothing can catch that: nodejs/undici #5360, mended in undici 8 alone
- * (looked up on 25 November 2026). What libraries fetch by themselves goes by it too.
+ * The `fetch` of all of Bellows. Node 24's own (undici 7) crashes the process where a server closes the connection while
+ * the response body is still unread, and nothing can catch that: nodejs/undici #5360, fixed in undici 8 only
+ * (checked on 25 November 2026). Libraries that call `fetch` use it too.
  */
 import { Agent, EnvHttpProxyAgent, setGlobalDispatcher } from 'undici'
 
@@ -9,7 +9,7 @@ setGlobalDispatcher(new Agent())
 
 type Proxies = { readonly httpProxy: string; readonly httpsProxy: string; readonly noProxy: string }
 
-/** From now on; '' where there is none. `noProxy` lists hosts, by commas. */
+/** From now on; '' for none. `noProxy` lists hosts, separated by commas. */
 export function fetchThrough(proxies: Proxies): void {
   setGlobalDispatcher(new EnvHttpProxyAgent(proxies))
 }

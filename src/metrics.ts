@@ -5,7 +5,7 @@ import type { JobEvent } from './pipeline/events.ts'
 export type Metrics = {
   readonly registry: Registry
   record(event: JobEvent): void
-  /** A job was looked at, and nothing could be done for it. */
+  /** A job was taken up, and nothing could be done for it. */
   fruitless(): void
 }
 
@@ -15,7 +15,7 @@ export function createMetrics(active: () => number): Metrics {
   const registers = [registry]
   new Gauge({
     name: 'bellows_jobs_active',
-    help: 'Jobs that this worker runs now',
+    help: 'Jobs that this worker is running',
     registers,
     collect() {
       this.set(active())
@@ -29,19 +29,19 @@ export function createMetrics(active: () => number): Metrics {
   })
   const phases = new Counter({
     name: 'bellows_phases_total',
-    help: 'Phases that were reached',
+    help: 'Phases reached',
     labelNames: ['phase'],
     registers,
   })
   const failures = new Counter({
     name: 'bellows_failures_total',
-    help: 'Failures by reason: of an attempt on a machine, which another may put right, or of a whole job',
+    help: 'Failures by reason: of an attempt, which another machine may recover, or of a whole job',
     labelNames: ['reason', 'of'],
     registers,
   })
   const cost = new Counter({
     name: 'bellows_machine_usd_total',
-    help: 'What machines that are gone have cost',
+    help: 'Cost of terminated machines',
     registers,
   })
   const step = new Histogram({
@@ -53,7 +53,7 @@ export function createMetrics(active: () => number): Metrics {
 
   const fruitless = new Counter({
     name: 'bellows_fruitless_looks_total',
-    help: 'Looks at jobs for which nothing could be done',
+    help: 'Times that a job was taken up and nothing could be done for it',
     registers,
   })
 

@@ -22,9 +22,9 @@ test('the fewest settings are enough, and the page is for this computer then', (
 
 test.each([
   ['BELLOWS_SECRET', 'x', 'is too short: 32 characters'],
-  ['BELLOWS_SECRET', 'a'.repeat(64), 'is no random text'],
+  ['BELLOWS_SECRET', 'a'.repeat(64), 'is not random text'],
   ['PULUMI_CONFIG_PASSPHRASE', 'p', 'is too short: 12 characters'],
-  ['PULUMI_CONFIG_PASSPHRASE', 'aaaaaaaaaaaaaaaa', 'is no random text'],
+  ['PULUMI_CONFIG_PASSPHRASE', 'aaaaaaaaaaaaaaaa', 'is not random text'],
   ['BELLOWS_COMFYUI_TOKEN', 'secret', 'is too short: 16 characters'],
   ['BELLOWS_STATUS_TOKEN', '1234', 'is too short: 16 characters'],
 ])('%s=%s is refused: it %s', (name, value, sentence) => {
@@ -36,7 +36,7 @@ test.each([
 
 test.each(['root', 'Ubuntu', 'a b', '-x'])('nobody logs in to a machine as "%s"', (name) => {
   expect(problemsOf({ BELLOWS_SSH_USER: name })).toEqual([
-    'BELLOWS_SSH_USER: is no name of a user other than root',
+    'BELLOWS_SSH_USER: is not the name of a user other than root',
   ])
 })
 

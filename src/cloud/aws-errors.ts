@@ -12,11 +12,11 @@ import type { Offer } from './machines.ts'
 import { StackError } from './stack-child.ts'
 
 export type Verdict =
-  /** Another type, zone or market may be had at once. */
+  /** Another type, zone or market may be available at once. */
   | 'another-offer'
   /** The same request may work in a while. */
   | 'back-off'
-  /** Somebody has to mend the account, the permissions or the program. */
+  /** An operator must fix the account, the permissions or the program. */
   | 'never'
 
 export type AwsRefusal = { readonly code: string; readonly verdict: Verdict; readonly message: string }
@@ -88,10 +88,10 @@ const table: Readonly<Record<string, Row>> = {
   VolumeLimitExceeded: never('the account’s disk quota is used up'),
 }
 
-/** Of something that carries the name already: `InvalidKeyPair.Duplicate`. */
+/** For a resource whose name is taken: `InvalidKeyPair.Duplicate`. */
 const duplicate = /\.Duplicate$/
 
-/** Whole families of codes: whatever begins so is a mistake in the request. */
+/** Whole families of codes: anything with this prefix is a mistake in the request. */
 const families: readonly (readonly [RegExp, Row])[] = [
   [duplicate, never('something of that name is there already')],
   [
@@ -113,7 +113,7 @@ export function awsRefusal(error: unknown): AwsRefusal | undefined {
   return undefined
 }
 
-/** What an order that was refused ends with. The detail may be shown to the job's owner. */
+/** What a refused order ends with. The detail may be shown to the job's owner. */
 export function orderFailure(error: unknown, offer: Offer): Failure {
   const wanted = `${offer.type} (${offer.market}) in ${offer.zone}`
   const fault = workerFault(error)
@@ -126,7 +126,7 @@ export function orderFailure(error: unknown, offer: Offer): Failure {
   if (!refusal) return new Failure('internal', `${wanted} could not be made`, context)
   const { because, excludes, reason = 'internal' } = rowOf(refusal.code)
   const detail = `${wanted}: ${because} (${refusal.code})`
-  // What did not pass after the retries may pass elsewhere: another zone is another part of AWS.
+  // What still fails after the retries may work elsewhere: another zone is another part of AWS.
   return new Failure(refusal.verdict === 'never' ? reason : 'no-capacity', detail, {
     ...context,
     excludes,
@@ -151,16 +151,16 @@ const hasNoCredentials = (error: unknown): boolean =>
 const neverCame = (error: unknown): boolean =>
   /waiting for EC2 Instance \(\S+\) create: (timeout while waiting|unexpected state)/.test(textOf(error))
 
-/** An error that says that what was named is not there, such as `InvalidVolume.NotFound`. */
+/** An error that says that the named resource does not exist, such as `InvalidVolume.NotFound`. */
 export const isGone = (error: unknown): boolean => /\.NotFound$/.test(sdkCode(error) ?? '')
 
-/** An error that says that something which is ending itself still holds on to it. */
+/** An error that says that a resource which is itself ending still depends on it. */
 export const isHeld = (error: unknown): boolean => sdkCode(error) === 'DependencyViolation'
 
-/** Because a part of the order is there already, made by whoever died before it could be written down; or somebody else's. */
+/** Part of the order exists already: made by an engine that died before recording it, or by a third party. */
 export const isDuplicate = (error: unknown): boolean => duplicate.test(awsRefusal(error)?.code ?? '')
 
-/** A StateReason of an instance that EC2 accepted and never started: nothing of it is paid for. */
+/** A StateReason of an instance that EC2 accepted but never started: none of it is billed. */
 export function neverRan(stateReason: string | undefined): boolean {
   return /^(Server\.Insufficient\w*Capacity|Client\.InternalError)\b/.test(stateReason ?? '')
 }
@@ -175,7 +175,7 @@ function sdkCode(error: unknown): string | undefined {
   return error instanceof Error && '$metadata' in error ? bare(error.name) : undefined
 }
 
-/** Codes that are no everyday words: found wherever they stand. */
+/** Codes that are not ordinary words: recognised anywhere in a text. */
 const unmistakable = Object.keys(table).filter((code) => /[a-z][A-Z]/.test(code) && code !== 'InternalError')
 const forms = [
   /\bapi error ([A-Za-z][\w.]*):/,

@@ -1,6 +1,6 @@
 /**
- * Logins for AWS's registries: a token that the worker gets with its own rights, good for 12 hours and for one region's
- * registries, whoever's they are. https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
+ * Logins for AWS's registries: a token that the worker obtains under its own permissions, valid for 12 hours and for all
+ * registries of one region, in any account. https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
  */
 import { type ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr'
 import { Failure } from '../failure.ts'
@@ -9,7 +9,7 @@ import { isConnectionError, retry } from '../retry.ts'
 import { Secret } from '../secret.ts'
 import { awsRefusal, isTransientRefusal } from './aws-errors.ts'
 
-/** A pull may take so long after its login. */
+/** How long a pull may take after its login. */
 const spareMs = 3_600_000
 
 type Token = { readonly login: RegistryLogin; readonly expiresAt: number }

@@ -1,11 +1,11 @@
 /**
- * GPU machine types that Bellows may order, and what each is worth. Prices are USD an hour on demand,
- * Linux, us-east-1, August 2026: what is used where an operator sets no better ones. Spot prices are
- * always asked for (prices.ts).
+ * GPU machine types that Bellows may order, and how fast each is. Prices are USD an hour on demand,
+ * Linux, us-east-1, August 2026: the fallback where an operator sets none. Spot prices are
+ * always queried (prices.ts).
  *
  * `timesL4`: how much faster than an L4 a LoRA trains: an estimate between the ratios of dense bf16 peak
  * (L4 121, A10G 70, L40S 362, H100 989 TFLOPS) and of memory bandwidth (300, 600, 864, 3,350 GB/s), as the
- * 72 W card does not hold its peak. A start only: finished runs correct it.
+ * 72 W card does not sustain its peak. A starting point only: finished runs correct it.
  */
 export type GpuType = {
   readonly type: string
@@ -24,7 +24,7 @@ export const gpuTypes: readonly GpuType[] = [
   { type: 'p5.4xlarge', gpu: 'H100', gpus: 1, gpuMemoryGb: 80, usdPerHour: 6.88, timesL4: 8 },
 ]
 
-/** Of the GPU's name, as an offer has it; an unknown GPU counts as an L4. */
+/** By the GPU's name, as offers give it; an unknown GPU counts as an L4. */
 export function timesL4(gpu: string): number {
   return gpuTypes.find((each) => each.gpu === gpu)?.timesL4 ?? 1
 }

@@ -1,14 +1,14 @@
 /**
- * What is handed down of the worker's environment to Pulumi's processes, beside its own settings: where AWS's credentials
- * come from, how the internet is reached, and whom TLS trusts. Nothing else is: a program that a dependency brings in
+ * The part of the worker's environment that Pulumi's processes inherit, beside its own settings: where AWS's credentials
+ * come from, how to reach the internet, and which CAs TLS trusts. Nothing else is passed on: a program in a dependency
  * sees no secret of the worker.
  *
- * HTTP proxies are used by the worker itself too: by its SDK clients and by `fetch`. SSH and MongoDB go straight.
+ * The worker uses HTTP proxies itself too: its SDK clients and `fetch`. SSH and MongoDB connect directly.
  */
 import { setGlobalProxyFromEnv } from 'node:http'
 import { fetchThrough } from '../fetch.ts'
 
-/** By who reads them. */
+/** Grouped by what reads them. */
 const names = {
   /**
    * AWS's SDKs: a role of an ECS task or of a pod in EKS, a web identity, a profile (SSO, a role, a process). As in "AWS
@@ -27,7 +27,7 @@ const names = {
     'AWS_SHARED_CREDENTIALS_FILE',
     'AWS_SDK_LOAD_CONFIG',
   ],
-  /** Go's net/http (`ProxyFromEnvironment`), Node's `proxyEnv` and grpc-js; the last reads small letters alone. */
+  /** Go's net/http (`ProxyFromEnvironment`), Node's `proxyEnv` and grpc-js; the last reads only lower case. */
   proxies: ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy', 'NO_PROXY', 'no_proxy'],
   /** AWS's SDK for Go; Go's crypto/x509; Node. */
   authorities: ['AWS_CA_BUNDLE', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'NODE_EXTRA_CA_CERTS'],
@@ -36,14 +36,14 @@ const names = {
 export const handedDownNames: readonly string[] = Object.values(names).flat()
 
 /**
- * This computer, which Pulumi's processes talk to each other over, and the link-local addresses where EC2, ECS and EKS
+ * This computer, over which Pulumi's processes talk to each other, and the link-local addresses where EC2, ECS and EKS
  * give a machine its credentials: no proxy reaches them.
  */
 const neverByProxy = ['localhost', '127.0.0.1', '::1', '169.254.169.254', '169.254.170.2', '169.254.170.23']
 
 export type HandedDown = Readonly<Record<string, string>>
 
-/** A variable that is empty is one that is not there. */
+/** An empty variable counts as unset. */
 export function handDown(environment: Readonly<Record<string, string | undefined>>): HandedDown {
   const given: Record<string, string> = {}
   for (const name of handedDownNames) {
@@ -55,14 +55,14 @@ export function handDown(environment: Readonly<Record<string, string | undefined
   return { ...given, NO_PROXY: straight, no_proxy: straight }
 }
 
-/** The proxies that Node can't go by, as `NAME: …`; Go takes others, such as SOCKS, too. */
+/** The proxies that Node can't use, as `NAME: …`; Go supports others too, such as SOCKS. */
 export function unusableProxies(handedDown: HandedDown): readonly string[] {
   return Object.entries(handedDown)
     .filter(([name, value]) => /^https?_proxy$/i.test(name) && !/^https?:$/.test(protocolOf(value)))
-    .map(([name]) => `${name}: is no address of a proxy that is spoken to by HTTP, such as http://proxy:3128`)
+    .map(([name]) => `${name}: is not the address of an HTTP proxy, such as http://proxy:3128`)
 }
 
-/** From now on `fetch` and Node's own requests go by the proxies, if there are any. */
+/** From now on `fetch` and Node's own requests use the proxies, if any are set. */
 export function useProxies(handedDown: HandedDown): void {
   if (!hasProxy(handedDown)) return
   setGlobalProxyFromEnv({ ...handedDown })
@@ -74,7 +74,7 @@ export function useProxies(handedDown: HandedDown): void {
   })
 }
 
-/** For an SDK client, whose agents are its own; nothing where there is no proxy. */
+/** For an SDK client, which has agents of its own; nothing where there is no proxy. */
 export function throughProxies(handedDown: HandedDown) {
   if (!hasProxy(handedDown)) return {}
   const agent = { proxyEnv: { ...handedDown } }
@@ -85,7 +85,7 @@ function hasProxy(handedDown: HandedDown): boolean {
   return Object.keys(handedDown).some((name) => /^https?_proxy$/i.test(name))
 }
 
-/** As curl and Go take it, `proxy:3128` is an address. */
+/** As for curl and Go, `proxy:3128` is an address. */
 const withScheme = (proxy: string): string => (proxy.includes('://') ? proxy : `http://${proxy}`)
 
 function protocolOf(url: string): string {

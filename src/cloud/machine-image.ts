@@ -1,4 +1,4 @@
-/** What a region says of the machine image before anything is ordered with it. */
+/** What a region reports about the machine image before anything is ordered with it. */
 import { DescribeImagesCommand, type EC2Client, type Image } from '@aws-sdk/client-ec2'
 import { Failure } from '../failure.ts'
 import { retry } from '../retry.ts'
@@ -7,7 +7,7 @@ import { awsRefusal, isTransientRefusal } from './aws-errors.ts'
 type Place = { readonly ec2: EC2Client; readonly region: string; readonly imageId: string }
 
 /**
- * GB that a root disk must have for this image: what it has itself, since AWS refuses a disk that its snapshot does not
+ * The smallest root disk for this image in GB: its snapshot's size, since AWS refuses a disk that the snapshot does not
  * fit on. Failure('misconfigured') where there is no such image.
  */
 export async function leastDiskGb(place: Place): Promise<number> {

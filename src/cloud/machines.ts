@@ -24,9 +24,9 @@ export type MachineOrder = {
   readonly instanceId?: string
   /** At least; it is more where the machine's own image does not fit. */
   readonly diskGb: number
-  /** So long after its launch the machine switches itself off, whoever is left: the time that is reserved for. */
+  /** The machine switches itself off this long after its launch, with or without a worker: the time that is reserved for. */
   readonly lifetimeSeconds: number
-  /** It does so then too, whenever it was launched. */
+  /** It also switches itself off at this time, whenever it was launched. */
   readonly deadline: Date
 }
 
@@ -39,17 +39,17 @@ export type Machine = {
 }
 
 export type OrderedMachine = Machine & {
-  /** By the cloud's clock; of several that were made under this name, the first's. What is paid for begins here. */
+  /** By the cloud's clock; if several were made under this name, the first's. Billing starts here. */
   readonly launchedAt: Date
-  /** What somebody should know of how it was had. */
+  /** Something that an operator should know about how it was obtained. */
   readonly warning?: string
 }
 
-/** What a release has seen. */
+/** What a release observed. */
 export type Released = {
-  /** When the first machine of that name was launched; undefined where none was ever seen, and nothing is to be paid. */
+  /** When the first machine of that name was launched; undefined where none was ever seen, and nothing is billed. */
   readonly launchedAt: Date | undefined
-  /** What somebody should know of how it went. */
+  /** Something that an operator should know about how it went. */
   readonly warning?: string
 }
 
@@ -76,21 +76,21 @@ export interface Machines {
   offers(need: Need): Promise<readonly Offer[]>
   /**
    * Makes the machine, or returns the one of that name. Safe to repeat. Throws Failure('no-capacity')
-   * where another offer may do, Failure('misconfigured') where the operator has to mend a setting, Failure('internal')
-   * where none will.
+   * where another offer may do, Failure('misconfigured') where the operator has to fix a setting, Failure('internal')
+   * where no offer will.
    */
   order(order: MachineOrder, signal: AbortSignal): Promise<OrderedMachine>
   /** `instanceId`, where one was noted: EC2 shows a machine by its id before it shows it by its tags. */
   state(name: string, instanceId?: string): Promise<MachineState>
   /**
-   * What the machine's kernel and first boot have written, as plain text: all there is to be had of one that
+   * What the machine's kernel and first boot have written, as plain text: the only evidence from a machine that
    * SSH never reached. Undefined where there is nothing (yet).
    */
   console(name: string): Promise<string | undefined>
   /**
-   * Removes machine and stack: terminates by tag first, then mends the engine's state: money first.
-   * Returns when the machine was seen terminated and the stack is gone; throws if that can't be had.
-   * Safe to repeat; nothing there is fine. Another machine's trouble is none of this one's.
+   * Removes machine and stack: terminates by tag first, then repairs the engine's state: money first.
+   * Returns once the machine was seen terminated and the stack is gone; throws if that fails.
+   * Safe to repeat; nothing to remove is fine. A failure of one machine does not affect another.
    */
   release(name: string): Promise<Released>
   existing(): Promise<readonly Found[]>

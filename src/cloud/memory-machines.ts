@@ -1,8 +1,8 @@
 /**
  * A simulated cloud for tests of the workflow. It has no clock: every point where a real cloud takes time
  * or fails is a call of `moment`, which may wait as long as a scheduler likes, or throw. What the points
- * leave behind is what AWS leaves: an order that fails after `instance` bills until it is released. A machine whose time
- * is over, by `now`, has switched itself off.
+ * leave behind is what AWS leaves: an order that fails after `instance` bills until it is released. A machine past
+ * its deadline, by `now`, has switched itself off.
  *
  * order:    asked → key-pair → instance → answered
  * release:  asked → terminated → removed → answered
@@ -25,7 +25,7 @@ export type Point = 'asked' | 'key-pair' | 'instance' | 'terminated' | 'removed'
 export type Moment = {
   readonly verb: keyof Machines
   readonly point: Point
-  /** Undefined for verbs that are about no machine. */
+  /** Undefined for verbs that concern no machine. */
   readonly name: string | undefined
   readonly offer: Offer | undefined
 }
@@ -68,7 +68,7 @@ export type MemoryMachines = Machines & {
     readonly launchedAt: Date
     readonly running: boolean
   }[]
-  /** What was made and is not removed: what a real cloud would go on billing, or keep a record of. */
+  /** What was made and is not removed: what a real cloud would continue to bill, or keep a record of. */
   left(): readonly Found[]
   /** The machine ends by itself, as after a spot notice, a fault or its deadline. */
   lose(name: string, reason?: string): void
@@ -83,7 +83,7 @@ export type MemoryMachines = Machines & {
   holdOn(name: string, on: boolean): void
   /** While it is on, nobody has a machine of this market free. */
   drought(market: Offer['market'], on: boolean): void
-  /** From now on the account may have so many machines under this quota (quotas.ts); undefined: as many as it likes. */
+  /** From now on the most machines that the account may have under this quota (quotas.ts); undefined: no limit. */
   quota(name: string, machines: number | undefined): void
 }
 
@@ -110,7 +110,7 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
     thing.gone = true
   }
 
-  /** By AWS's codes, so that what follows from one here is what follows from it there. */
+  /** Uses AWS's codes, so that the consequences are the same as in the real cloud. */
   const refuse = (offer: Offer): void => {
     const name = quotaOf(offer)
     const used = instances.filter(
@@ -142,7 +142,7 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
   }
   const ensure = (kind: Found['kind'], name: string) => find(kind, name) ?? make(kind, name)
 
-  /** One operation on a stack at a time, as the engine's lock has it. */
+  /** One operation on a stack at a time, like the engine's lock. */
   const locked = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
     while (busy.has(name)) await busy.get(name)
     const done = Promise.withResolvers<void>()
@@ -189,7 +189,7 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
   const firstLaunch = (name: string) =>
     instances.find((each) => isOurs(each) && each.name === name)?.launchedAt
 
-  /** Those whose time is over. */
+  /** Those past their deadline. */
   const switchOff = (): void => {
     for (const instance of instances) {
       if (instance.state === 'running' && now() >= switchesOffAt(instance))

@@ -8,9 +8,9 @@ import { type Place, type Price, placesOf, spotPrices } from './prices.ts'
 export type OfferLimits = {
   /** Types that may be ordered; all of the catalogue when absent. */
   readonly types?: readonly string[]
-  /** Zones with a subnet, by region: nowhere else can a machine be put. */
+  /** Zones with a subnet, by region: machines can't be placed anywhere else. */
   readonly zones: Readonly<Record<string, readonly string[]>>
-  /** 'spot-first' offers both, by price; 'on-demand' never a machine that can be taken back. */
+  /** 'spot-first' offers both, by price; 'on-demand' never a machine that can be reclaimed. */
   readonly market: 'spot-first' | 'on-demand'
   /** USD an hour by type, instead of the catalogue's dated prices. */
   readonly onDemandUsdPerHour?: Readonly<Record<string, number>>
@@ -24,7 +24,7 @@ export type Market = {
 
 export type Region = { readonly region: string; readonly ec2: EC2Client }
 
-/** Asks every region at once. A region that does not answer offers nothing, unless none does. */
+/** Queries all regions at once. A region that does not answer offers nothing; throws if none answers. */
 export async function currentOffers(
   regions: readonly Region[],
   need: Need,
@@ -56,7 +56,7 @@ async function marketOf(
   return { region, places, spot }
 }
 
-/** Every offer of these markets that suffices and is allowed, cheapest first, spot before on demand. */
+/** Every sufficient and allowed offer of these markets, cheapest first, spot before on demand. */
 export function offersIn(markets: readonly Market[], need: Need, limits: OfferLimits): readonly Offer[] {
   const offers = sufficient(need, limits).flatMap((type) =>
     markets.flatMap((market) => offersOf(type, market, limits)),

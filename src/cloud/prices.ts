@@ -1,4 +1,4 @@
-/** What GPU machines cost now and where they can be had, from the EC2 API of one region. */
+/** What GPU machines cost now and where they are available, from the EC2 API of one region. */
 import {
   type _InstanceType,
   type EC2Client,
@@ -9,10 +9,10 @@ import {
 export type Place = { readonly type: string; readonly zone: string }
 export type Price = Place & { readonly usdPerHour: number }
 
-/** The spot price of each type in each zone at this moment; a type that a zone never sold is not in it. */
+/** The current spot price of each type in each zone; a type that a zone never sold is missing. */
 export async function spotPrices(ec2: EC2Client, types: readonly string[]): Promise<readonly Price[]> {
   const newest = new Map<string, Price & { readonly since: number }>()
-  // With the start at 'now' EC2 answers the prices in force; a stand-in may send older ones too.
+  // With the start at 'now' EC2 returns the prices in force; an emulator may send older ones too.
   const query = {
     InstanceTypes: types as _InstanceType[],
     ProductDescriptions: ['Linux/UNIX'],
@@ -31,7 +31,7 @@ export async function spotPrices(ec2: EC2Client, types: readonly string[]): Prom
   return [...newest.values()].map(({ type, zone, usdPerHour }) => ({ type, zone, usdPerHour }))
 }
 
-/** The zones that have each type at all, on demand included. */
+/** The zones that offer each type at all, on demand included. */
 export async function placesOf(ec2: EC2Client, types: readonly string[]): Promise<readonly Place[]> {
   const places: Place[] = []
   const query = {

@@ -23,7 +23,7 @@ export function killSession(leader: number): void {
     try {
       process.kill(member, 'SIGKILL')
     } catch {
-      // It ended by itself in between.
+      // It ended by itself in the meantime.
     }
   }
 }
@@ -36,7 +36,7 @@ export function membersOf(session: number): readonly number[] {
   })
 }
 
-/** False for a process that has ended and only waits to be noticed, too. */
+/** Also false for a zombie: a process that has ended but has not been reaped. */
 export function isAlive(id: number): boolean {
   try {
     process.kill(id, 0)

@@ -40,7 +40,7 @@ import {
   untilTerminated,
 } from './tagged.ts'
 
-/** A region's base, as `infra/index.ts` has made it; its outputs have these names. */
+/** A region's base, as `infra/index.ts` created it; its outputs have these names. */
 export type Base = {
   readonly region: string
   readonly vpcId: string
@@ -52,17 +52,17 @@ export type Base = {
 }
 
 export type PulumiMachinesOptions = {
-  /** The `bellows:deployment` tag: what carries another is never seen. */
+  /** The `bellows:deployment` tag: resources with another value are never seen. */
   readonly deployment: string
   readonly bases: readonly (Base & { readonly ec2: EC2Client })[]
   readonly stacks: Stacks
   readonly keys: (name: string) => MachineKeys
-  /** Whom the worker logs in as: a user of the machine image. */
+  /** The login user of the machine image. */
   readonly loginUser: string
   /** Where workers' SSH connections come from, as AWS sees it, in CIDR form. */
   readonly workerNetworks: readonly string[]
   readonly market: Omit<OfferLimits, 'zones'>
-  /** Whether the lease of whoever locked this machine's stack at that time is provably over. */
+  /** Whether the lease under which this machine's stack was locked at that time has provably expired. */
   readonly mayCancelLock?: (name: string, lockedAt: Date | undefined) => boolean | Promise<boolean>
   /** How long EC2 may take to end a machine. Default 600. */
   readonly terminationSeconds?: number
@@ -80,7 +80,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     return (await everywhere(({ ec2 }) => instance(ec2, instanceId))).flat()
   }
   const leastDisks = new Map<Base, Promise<number>>()
-  /** Asked once; an answer that failed is asked for again. */
+  /** Fetched once; a failed answer is fetched again. */
   const leastDiskOf = (base: (typeof bases)[number]): Promise<number> => {
     const asked = leastDisks.get(base) ?? leastDiskGb(base)
     leastDisks.set(base, asked)
@@ -116,7 +116,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     return (await everywhere((scope) => things({ ...scope, name }))).flat()
   }
 
-  /** Removes a stack that can't be read, and before it all that it may have held; says so. */
+  /** Removes a stack whose state can't be read, and before it everything that it may have held; reports it. */
   const discard = async (name: string, error: unknown, call: StackCall): Promise<string> => {
     await terminate(name)
     await removeStrays(name)
@@ -146,7 +146,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     return undefined
   }
 
-  /** What the engine says it has made, unless AWS has ended it already and says why. */
+  /** What the engine reports to have made, unless AWS has ended it already and gives a reason. */
   const make = async (order: MachineOrder, call: StackCall): Promise<OrderedMachine> => {
     const { name, offer } = order
     const base = bases.find(({ region }) => region === offer.region)
@@ -159,7 +159,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
       const outputs = await stacks.up(name, { inputs, config }, { ...call, beforeRetry })
       const made = machineOutputs.parse(outputs)
       const seen = await instancesOf(name)
-      // Its tags may show up later than it does.
+      // Its tags may appear later than the resource.
       const known =
         seen.length > 0 ? seen : await retry(() => instance(base.ec2, made.instanceId), isTransientRefusal)
       return { name, ...made, launchedAt: firstLaunch(known) ?? new Date() }
@@ -173,7 +173,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     }
   }
 
-  /** Parts of a machine that an engine made, and died before it wrote them down, are in the way of the same order. */
+  /** Resources that an engine made before it died, and never recorded, block the same order. */
   const makeAnew = async (order: MachineOrder, call: StackCall): Promise<OrderedMachine> => {
     try {
       return await make(order, call)
@@ -226,7 +226,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
         if (isUnreadable(error)) return discard(name, error, call)
         throw error
       })
-      // An engine that was killed in the middle may have made what it never wrote down, until just now.
+      // An engine that was killed halfway may have made resources that it never recorded, until just now.
       seen.push(...(await instancesOf(name)))
       await terminate(name)
       const [left, stackIsLeft] = await Promise.all([removeStrays(name), stacks.has(name, call)])
@@ -249,12 +249,12 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
  */
 const mostRetries = '3'
 
-/** For an order that AWS is too busy for: about a minute in all. */
+/** For an order that AWS is too busy for: about a minute in total. */
 const patience = { attempts: 5, firstDelayMs: 2_000, maxDelayMs: 30_000 }
 
 const isUnreadable = (error: unknown) => error instanceof StackError && error.kind === 'unreadable'
 
-/** What the stack's outputs would say, if there is no doubt. */
+/** What the stack's outputs would say, if that is beyond doubt. */
 function theOneThatRuns(known: readonly TaggedInstance[]) {
   const [one, ...others] = known.filter(({ state }) => state !== 'terminated')
   return one?.state === 'running' && others.length === 0

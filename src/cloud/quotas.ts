@@ -1,6 +1,6 @@
 /**
- * AWS counts a region's vCPUs against a quota for each family of types, spot and on demand apart: a refusal for one's sake
- * says nothing of another. The names are those of Service Quotas → Amazon EC2, where more is asked for.
+ * AWS counts a region's vCPUs against a quota for each family of types, spot and on demand separately: a refusal for one
+ * says nothing about another. The names are those of Service Quotas → Amazon EC2, where an increase is requested.
  */
 import type { Offer } from './machines.ts'
 
@@ -10,7 +10,7 @@ const names: readonly (readonly [family: RegExp, spot: string, onDemand: string]
   [/^p\d/, 'All P4, P3 and P2 Spot Instance Requests', 'Running On-Demand P instances'],
 ]
 
-/** The quota that a machine counts against; two offers with the same one share it. */
+/** The quota that a machine counts against; two offers with the same quota share it. */
 export function quotaOf({ type, market, region }: Pick<Offer, 'type' | 'market' | 'region'>): string {
   const [, spot, onDemand] = names.find(([family]) => family.test(type)) ?? []
   const family = type.split('.', 1)[0]

@@ -2,12 +2,12 @@
  * The reaper finds what a job left in the cloud and removes it: a safety net under the workflow's own
  * teardown, for what no worker remembers.
  *
- * Order matters. The cloud is listed *before* the runs are read, and an attempt is written before the
- * cloud is asked, so whatever was listed is known to some run, or to nobody. The age floor is a second
- * guard, against clocks that differ. Only this deployment's things are listed at all (`existing`).
+ * Order matters. The cloud is listed *before* the runs are read, and an attempt is written before anything is
+ * ordered, so every listed resource belongs to a known run or to none. The age floor is a second
+ * guard, against clocks that differ. Only this deployment's resources are listed at all (`existing`).
  *
- * Nothing of a run is removed but under its lease: what another holds is that one's to clear up, and what was read before
- * the lease was taken is judged again.
+ * A run's resources are removed only under its lease: what another worker holds is left to that worker, and what was read
+ * before the lease was taken is judged again.
  */
 import { allAttempts, type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'
 import { type LeaseParts, underLease } from '../trainings/under-lease.ts'
@@ -23,7 +23,7 @@ export type LeakReason =
 export type Leak = { readonly thing: Found; readonly reason: LeakReason }
 
 export type ReapPolicy = {
-  /** Younger things are left alone, in milliseconds. Default 10 minutes. */
+  /** Younger resources are left alone, in milliseconds. Default 10 minutes. */
   readonly minimumAgeMs?: number
   /** A machine should have switched itself off this long ago, in milliseconds. Default 15 minutes. */
   readonly deadlineGraceMs?: number
@@ -34,11 +34,11 @@ export type ReapReport = {
   readonly dryRun: boolean
   readonly found: number
   readonly leaks: readonly Leak[]
-  /** Names of machines whose things were all removed. */
+  /** Names of machines whose resources were all removed. */
   readonly released: readonly string[]
-  /** Those that a worker is at, or that were none any more when their run was looked at again. */
+  /** Those that a worker holds, or that were no longer leaks when their run was read again. */
   readonly skipped: readonly string[]
-  /** Those that are still there; somebody has to look. */
+  /** Those that could not be removed; an operator has to act. */
   readonly failed: readonly { readonly name: string; readonly error: unknown }[]
 }
 
@@ -49,7 +49,7 @@ export type ReapParts = ReapPolicy &
     /** Report only. */
     readonly dryRun?: boolean
     readonly onLeak?: (leak: Leak) => void
-    /** The machine is proved to be gone. With the lease and the run that it was known to, if it was to any. */
+    /** The machine is proved to be gone. With the lease and the run that it belongs to, if there is one. */
     readonly onReleased?: (name: string, released: Released, known?: Known) => Promise<void>
   }
 
@@ -111,7 +111,7 @@ async function releaseEach(
   const outcomes = names.map(async (name): Promise<[string, Outcome]> => {
     try {
       const released = await machines.release(name)
-      if (isLost()) return [name, 'skipped'] // gone, but another writes of this run now
+      if (isLost()) return [name, 'skipped'] // gone, but another worker writes to this run now
       await onReleased?.(name, released, known)
       return [name, 'released']
     } catch (error) {
@@ -123,7 +123,7 @@ async function releaseEach(
 
 const namesOf = (leaks: readonly Leak[]) => [...new Set(leaks.map(({ thing }) => thing.name))]
 
-/** The comparison alone. `runs` by training id: every run that a found thing names, if it exists. */
+/** The comparison alone. `runs` by training id: every run that a found resource names, if it exists. */
 export function leaksAmong(
   found: readonly Found[],
   runs: ReadonlyMap<string, Run>,

@@ -1,6 +1,6 @@
 /**
- * One operation on a stack, in a child process with a process group, a temporary folder and a deadline of
- * its own.
+ * One operation on a stack, in a child process with its own process group, temporary folder and
+ * deadline.
  *
  * running → answered
  *    └─ deadline or abort → interrupted (SIGINT to the group) → killed (SIGKILL to the session)
@@ -24,17 +24,17 @@ import { asError, systemErrorIn } from './system-error.ts'
 export type StackChildOptions = {
   /** Path of Pulumi's CLI. */
   readonly pulumi: string
-  /** Whose `plugins` are used, and filled where one is missing. A login is given as PULUMI_ACCESS_TOKEN. */
+  /** The home whose `plugins` are used, and filled where one is missing. A login is passed as PULUMI_ACCESS_TOKEN. */
   readonly pulumiHome: string
   /** `file:///…`, `s3://…` (R2 too) or `https://api.pulumi.com`. */
   readonly backendUrl: string
-  /** For a bucket with other credentials than the machines' cloud, such as R2 beside AWS. */
+  /** For a bucket whose credentials differ from those of the machines' cloud, such as R2 beside AWS. */
   readonly backendCredentials?: { readonly accessKeyId: string; readonly secretAccessKey: Secret }
   /** Encrypts the secrets in the state. */
   readonly passphrase: Secret
   /** The state is kept per project, so two deployments with one backend need two names. */
   readonly project: string
-  /** What providers need: credentials, the network's variables, PULUMI_DEBUG_PROVIDERS. Nothing else is handed down but PATH and HOME. */
+  /** What providers need: credentials, network variables, PULUMI_DEBUG_PROVIDERS. Beside it only PATH and HOME. */
   readonly environment?: Readonly<Record<string, string | Secret>>
   /** Module that exports the inline program, `gpuMachine(inputs)`. Default: infra/gpu-vm.ts. */
   readonly program?: URL
@@ -42,7 +42,7 @@ export type StackChildOptions = {
   readonly deadlinesMs?: Partial<Record<StackOperation, number>>
   /** From SIGINT to SIGKILL, in milliseconds. Default 15,000. */
   readonly graceMs?: number
-  /** Where each operation gets its folder. Default: the system's temporary folder. */
+  /** Parent of each operation's folder. Default: the system's temporary folder. */
   readonly temporaryFolder?: string
   readonly onLine?: (stack: string, operation: StackOperation, line: StackLine) => void
 }
@@ -156,7 +156,7 @@ export async function runStackChild(
   }
 }
 
-/** The last line that is a result or a fault; other output of the engine's libraries is passed over. */
+/** The last line that is a result or a fault; other output of the engine's libraries is skipped. */
 async function lastLine(stdout: NodeJS.ReadableStream, onLine: (line: StackLine) => void) {
   let last: StackLine | undefined
   const lines = createInterface({ input: stdout })
@@ -180,8 +180,8 @@ function parse(text: string): StackLine | undefined {
 }
 
 /**
- * A home for one operation, with the real one's plugins: the engine keeps a file for each folder that it
- * ever ran in, and a log for each command, for ever.
+ * A home for one operation, with the real one's plugins: the engine otherwise keeps, for ever, a file for each folder that
+ * it ran in and a log for each command.
  */
 async function makeHome(home: string, real: string): Promise<void> {
   await mkdir(path.join(real, 'plugins'), { recursive: true })
@@ -189,7 +189,7 @@ async function makeHome(home: string, real: string): Promise<void> {
   await symlink(path.join(real, 'plugins'), path.join(home, 'plugins'))
 }
 
-/** A profile of its own in the URL goes before credentials in the environment, which are the machines'. */
+/** A profile named in the URL takes precedence over credentials in the environment, which are the machines'. */
 function backend(
   folder: string,
   { backendUrl, backendCredentials }: StackChildOptions,
@@ -203,8 +203,8 @@ function backend(
 const stateProfile = 'bellows-state'
 
 /**
- * One file holds all of AWS's profiles, and a second can't be named: so it is that of the worker's user with one profile more,
- * for as long as the operation takes. What is in its ~/.aws else is read where it lies.
+ * One file holds all of AWS's profiles, and a second can't be named: so it is a copy of the worker user's file with one
+ * more profile, for the duration of the operation. The rest of ~/.aws is read in place.
  */
 async function writeBackendCredentials(folder: string, options: StackChildOptions): Promise<void> {
   if (!options.backendCredentials) return
@@ -231,7 +231,7 @@ async function sharedCredentials({ environment = {} }: StackChildOptions): Promi
   }
 }
 
-/** All that the child sees of the worker's environment: nothing, unless it is named here. */
+/** Everything that the child sees of the worker's environment: only what is named here. */
 function environment(options: StackChildOptions, folder: string): Record<string, string> {
   const given = Object.entries(options.environment ?? {}).map(([key, value]) => [
     key,
@@ -246,7 +246,7 @@ function environment(options: StackChildOptions, folder: string): Record<string,
     ...backend(folder, options),
     PULUMI_CONFIG_PASSPHRASE: options.passphrase.reveal(),
     PULUMI_SKIP_UPDATE_CHECK: 'true',
-    // No copy of every checkpoint. Of a removed stack one stays all the same: `.bak`, its secrets encrypted.
+    // No backup of every checkpoint. A removed stack still leaves one: `.bak`, its secrets encrypted.
     PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS: 'true',
     NODE_COMPILE_CACHE: path.join(options.pulumiHome, 'node-compile-cache'),
     NO_COLOR: '1',
@@ -255,7 +255,7 @@ function environment(options: StackChildOptions, folder: string): Record<string,
 
 export type Lock = { readonly host: string; readonly pid: number; readonly at: Date }
 
-/** As a file or bucket backend tells it: `created by root@host (pid 7) at 2026-08-01T10:00:00Z`. */
+/** As a file or bucket backend reports it: `created by root@host (pid 7) at 2026-08-01T10:00:00Z`. */
 function parseLock(message: string): Lock | undefined {
   const [, host, pid, at] = /created by [^@\s]*@(\S+) \(pid (\d+)\) at (\S+)/.exec(message) ?? []
   if (!host || !pid || !at || Number.isNaN(Date.parse(at))) return undefined

@@ -1,4 +1,4 @@
-/** What a worker and the child process of one stack operation say to each other, as JSON lines. */
+/** The messages between a worker and the child process of one stack operation, as JSON lines. */
 
 import type { SystemError } from './system-error.ts'
 
@@ -14,7 +14,7 @@ export type StackOperation =
   | 'list'
 
 export type Wanted = {
-  /** Of the inline program. They hold secrets: they go over the pipe and nowhere else. */
+  /** Of the inline program. They hold secrets: they are sent over the pipe only. */
   readonly inputs: unknown
   /** The stack's configuration, such as `aws:region`; no secrets. */
   readonly config?: Readonly<Record<string, string>>
@@ -28,9 +28,9 @@ export type StackRequest = {
   readonly stack: string
   /** URL of the module that exports the inline program, `gpuMachine(inputs)`. */
   readonly program: string
-  /** For `up` alone. */
+  /** For `up` only. */
   readonly wanted?: Wanted
-  /** The child ends its whole session after this time, for a worker that was paused or can't kill it. */
+  /** The child ends its whole session after this time, in case the worker is paused or can't kill it. */
   readonly lastResortMs: number
 }
 
@@ -43,7 +43,7 @@ export type StackFault = {
    */
   readonly kind: 'locked' | 'missing' | 'unreadable' | 'failed'
   readonly message: string
-  /** Of this computer, if that is at fault. */
+  /** Set if this computer is at fault. */
   readonly system?: SystemError
 }
 

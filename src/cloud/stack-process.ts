@@ -1,7 +1,7 @@
 /**
  * The child process of one stack operation: reads a request, runs it with Pulumi's Automation API,
- * answers, ends. It is a process of its own because the engine's language runtime keeps state, memory and
- * temporary files in whatever process it runs in (pulumi #20151, #20737, #8186, #12263).
+ * answers and exits. It is a separate process because the engine's language runtime keeps state, memory and
+ * temporary files in the process that it runs in (pulumi #20151, #20737, #8186, #12263).
  *
  * It leads a process group and a session (see process-session.ts). SIGINT goes to the whole group: the
  * engine cancels and reports, and this process waits for that report. When stdin ends, the worker is gone:
@@ -26,7 +26,7 @@ import type { StackFault, StackLine, StackRequest } from './stack-messages.ts'
 import { isUnreadable, stateFiles } from './state-files.ts'
 import { systemErrorIn, systemErrorOf } from './system-error.ts'
 
-/** From the interrupt to the kill, when no worker is left to decide it. */
+/** From the interrupt to the kill, when no worker is left to decide. */
 const orphanGraceMs = 10_000
 
 process.on('SIGINT', () => {})
@@ -40,7 +40,7 @@ process.on('exit', removeFolderIfOrphaned)
 const lines = createInterface({ input: process.stdin })
 const [first] = (await once(lines, 'line')) as [string]
 const request = JSON.parse(first) as StackRequest
-process.stdout.on('error', () => {}) // who would read it is gone
+process.stdout.on('error', () => {}) // its reader is gone
 endAfter(request.lastResortMs)
 
 type Outputs = Record<string, unknown>
@@ -48,7 +48,7 @@ type Listed = { readonly name: string; readonly updatedAt?: string }
 
 const diagnostics: string[] = []
 
-/** The summary of an operation shows no secret: decrypting them takes as long as a small operation. */
+/** The summary of an operation omits secrets: decrypting them takes as long as a small operation. */
 const quietly = { onEvent, color: 'never', showSecrets: false } as const
 try {
   say({ line: 'result', ...(await perform(request)) })
@@ -75,16 +75,16 @@ async function perform(request: StackRequest): Promise<Omit<StackLine & { line: 
   if (operation === 'refresh') await stack.refresh({ ...quietly, clearPendingCreates: true })
   if (operation === 'cancel') await stack.cancel()
   if (operation === 'discard') {
-    // The engine removes no stack whose state it can't read, not even by force; but it overwrites it unread.
+    // The engine does not remove a stack whose state it can't read, even with force; but it overwrites it unread.
     await stack.importStack({ version: 3, deployment: {} })
     await workspace.removeStack(name, { force: true })
   }
-  // EC2 takes away the tags of what has ended, and by them go the worker's rights: only what is there still is asked to go.
+  // EC2 drops the tags of ended resources, and the worker's permissions depend on them: delete only what still exists.
   if (operation === 'destroy') await stack.destroy({ ...quietly, refresh: true, remove: true })
   return operation === 'outputs' ? { outputs: plain(await stack.outputs()) } : {}
 }
 
-/** The engine lists nothing at all where it can't read one stack; the files are there all the same. */
+/** The engine lists nothing at all if it can't read one stack; the files still exist. */
 async function list(workspace: LocalWorkspace, project: string): Promise<readonly Listed[]> {
   try {
     const stacks = await workspace.listStacks()
@@ -105,7 +105,7 @@ async function list(workspace: LocalWorkspace, project: string): Promise<readonl
   }
 }
 
-/** A stack that was there already may be half made: it is compared with the cloud first. */
+/** An existing stack may be half made: it is compared with the cloud first. */
 async function up(workspace: LocalWorkspace, { stack: name, program, wanted }: StackRequest) {
   const { gpuMachine } = (await import(program)) as { gpuMachine: (inputs: unknown) => Promise<Outputs> }
   workspace.program = async () => gpuMachine(wanted?.inputs)
@@ -164,7 +164,7 @@ function endAfter(milliseconds: number): void {
   }, milliseconds).unref()
 }
 
-/** Else the worker does it. */
+/** Otherwise the worker does it. */
 function removeFolderIfOrphaned(): void {
   if (orphaned) rmSync(process.cwd(), { recursive: true, force: true, maxRetries: 3 })
 }

@@ -1,9 +1,9 @@
 /**
- * Operations on Pulumi stacks, so kept that the engine can't take the worker down: each in a process of
- * its own (stack-child.ts), a few at once, one at a time on a stack, and tried a second time after a kill
+ * Operations on Pulumi stacks, isolated so that the engine can't take the worker down: each in its own
+ * process (stack-child.ts), a few at once, one at a time per stack, and retried once after a kill
  * at the deadline.
  *
- * A lock left behind is cancelled where its holder is known to be dead: a process of this computer that is
+ * A stale lock is cancelled where its holder is known to be dead: a process of this computer that is
  * gone, or another's when the caller says so (`mayCancelLock`).
  */
 import { hostname } from 'node:os'
@@ -13,42 +13,42 @@ import { type Lock, type Result, runStackChild, type StackChildOptions, StackErr
 import type { StackOperation, StackSummary, Wanted } from './stack-messages.ts'
 
 export type StacksOptions = StackChildOptions & {
-  /** Operations at once; how much memory each takes is in src/operations/memory.ts. Default 2. */
+  /** Concurrent operations; src/operations/memory.ts has the memory that each takes. Default 2. */
   readonly atOnce?: number
 }
 
 export type StackCall = {
   readonly signal?: AbortSignal
-  /** Whether the lease of whoever locked the stack then is provably over. Default: never. */
+  /** Whether the lease under which the stack was locked then has provably expired. Default: never. */
   readonly mayCancelLock?: (lockedAt: Date | undefined) => boolean | Promise<boolean>
-  /** Before an operation that was killed at its deadline is tried a second time. */
+  /** Pause before an operation that was killed at its deadline is retried. */
   readonly beforeRetry?: () => Promise<void>
 }
 
 export type Outputs = Readonly<Record<string, unknown>>
 
 export interface Stacks {
-  /** Makes what is wanted; a stack of that name is mended. */
+  /** Makes what is requested; an existing stack of that name is repaired. */
   up(stack: string, wanted: Wanted, call?: StackCall): Promise<Outputs>
   refresh(stack: string, call?: StackCall): Promise<void>
-  /** Destroys what the stack holds, and then the stack; none of that name is fine. */
+  /** Destroys the stack's resources, then the stack; a missing stack is fine. */
   destroy(stack: string, call?: StackCall): Promise<void>
-  /** Removes an empty stack; none of that name is fine. */
+  /** Removes an empty stack; a missing stack is fine. */
   remove(stack: string, call?: StackCall): Promise<void>
   /**
-   * Removes a stack whose state can't be read, and looks at nothing that it may have held: whoever calls this has removed
-   * that already. None of that name is fine.
+   * Removes a stack whose state can't be read, ignoring anything that it may have held: the caller has removed
+   * that already. A missing stack is fine.
    */
   discard(stack: string, call?: StackCall): Promise<void>
-  /** Whether there is a stack of that name, readable or not. */
+  /** Whether a stack of that name exists, readable or not. */
   has(stack: string, call?: StackCall): Promise<boolean>
   /** Undefined where there is no such stack. */
   outputs(stack: string, call?: StackCall): Promise<Outputs | undefined>
-  /** One whose state can't be read is listed as the others are. */
+  /** Includes stacks whose state can't be read. */
   list(call?: StackCall): Promise<readonly StackSummary[]>
   /**
-   * Interrupts what is under way and waits until no process and no folder of it is left. Its calls never settle: whoever
-   * made them is about to end, and must not take that for a failure of the cloud.
+   * Interrupts running operations and waits until no process or folder of theirs is left. Their calls never settle: the
+   * callers are about to end, and must not take that for a failure of the cloud.
    */
   close(): Promise<void>
 }
@@ -74,7 +74,7 @@ export function pulumiStacks(options: StacksOptions): Stacks {
     }
   }
 
-  /** The operations on one stack take turns, so that one which is still ending does not lock out the next. */
+  /** Operations on one stack take turns, so that one which is still ending does not lock out the next. */
   const turns = new Map<string, Promise<unknown>>()
   const inTurn = <T>(stack: string, work: () => Promise<T>): Promise<T> => {
     const mine = (turns.get(stack) ?? Promise.resolve()).then(() => queue.add(work))
@@ -87,7 +87,7 @@ export function pulumiStacks(options: StacksOptions): Stacks {
     return mine
   }
 
-  /** Cancels the lock of a dead holder, if that is all that is in the way. */
+  /** Cancels the lock of a dead holder, if that is the only obstacle. */
   const unlocked = async (operation: StackOperation, stack: string, call: StackCall, wanted?: Wanted) => {
     try {
       return await once(operation, stack, call.signal, wanted)
@@ -99,7 +99,7 @@ export function pulumiStacks(options: StacksOptions): Stacks {
     }
   }
 
-  /** Tries a second time after a kill at the deadline. */
+  /** Retries once after a kill at the deadline. */
   const perform = (operation: StackOperation, stack: string, call: StackCall = {}, wanted?: Wanted) =>
     inTurn(stack, async () => {
       try {

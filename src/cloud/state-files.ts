@@ -1,6 +1,6 @@
 /**
- * The files that a backend of one's own (a folder, a bucket) keeps its stacks in, `.pulumi/stacks/<project>/<stack>.json`:
- * for when the engine can't read one of them, and then lists none.
+ * The files in which a self-managed backend (a folder, a bucket) keeps its stacks, `.pulumi/stacks/<project>/<stack>.json`:
+ * needed when the engine can't read one of them, and then lists none.
  */
 import { readdir, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
@@ -12,22 +12,22 @@ import { handDown, throughProxies } from './handed-down.ts'
 export type StateFile = { readonly name: string; readonly updatedAt: Date | undefined }
 
 /**
- * Whether the engine says that a state is empty, cut, corrupt or of a form that it doesn't know. That a backend doesn't
- * answer, or that the passphrase is wrong, is another matter: such a state is whole.
+ * Whether the engine reports that a state is empty, truncated, corrupt or of an unknown version. A backend that doesn't
+ * answer, or a wrong passphrase, is different: such a state is intact.
  */
 export const isUnreadable = (said: string): boolean =>
   /place \d+: (unexpected end of JSON|invalid character|json: )|unsupported checkpoint version|checksum did not match|snapshot integrity error/.test(
     said,
   )
 
-/** Throws for a backend that keeps its stacks otherwise, or doesn't answer. */
+/** Throws for a backend that stores its stacks in another way, or doesn't answer. */
 export async function stateFiles(backendUrl: string, project: string): Promise<readonly StateFile[]> {
   if (backendUrl.startsWith('file://')) return filesIn(folderOf(backendUrl), project)
   if (backendUrl.startsWith('s3://')) return filesInBucket(new URL(backendUrl), project)
   throw new Error(`The stacks of ${backendUrl.split('?', 1)[0]} can't be listed by their files`)
 }
 
-/** `file://~` is the home folder's, which no URL can say. */
+/** `file://~` is the home folder, which no URL can express. */
 function folderOf(url: string): string {
   const home = /^file:\/\/~(.*)$/.exec(url)
   return home ? path.join(homedir(), home[1] as string) : fileURLToPath(url)
@@ -46,7 +46,7 @@ async function filesIn(folder: string, project: string): Promise<readonly StateF
   return files.flat()
 }
 
-/** By the parameters that Pulumi's own S3 backend takes; credentials are the environment's or the profile's. */
+/** With the parameters of Pulumi's own S3 backend; credentials come from the environment or the profile. */
 async function filesInBucket(url: URL, project: string): Promise<readonly StateFile[]> {
   const [endpoint, region, profile] = ['endpoint', 'region', 'profile'].map((key) =>
     url.searchParams.get(key),
@@ -74,5 +74,5 @@ async function filesInBucket(url: URL, project: string): Promise<readonly StateF
   return found
 }
 
-/** Undefined for what lies beside: attributes, and copies of what was before. */
+/** Undefined for other files: attributes, and backups. */
 const stackOf = (file: string): string | undefined => /^([^/]+)\.json(\.gz)?$/.exec(file)?.[1]

@@ -1,6 +1,6 @@
 /**
- * Errors of this computer's system, as a stack operation meets them: in its own process, and in the engine's, which only
- * has text to tell of them. Both cross to the worker by their code, so that it can tell a fault of its own from the cloud's.
+ * Operating system errors in a stack operation: in its own process, and in the engine's, which reports
+ * them only as text. Both reach the worker as a code, so that it can tell a fault of its own from the cloud's.
  */
 export type SystemError = {
   /** Such as `ENOSPC`. */
@@ -10,7 +10,7 @@ export type SystemError = {
   readonly path?: string
 }
 
-/** Of an error or what caused it, an error of Pulumi's Automation API too, which keeps it in its result. */
+/** From an error or its causes, including an error of Pulumi's Automation API, which keeps it in its result. */
 export function systemErrorOf(error: unknown, depth = 0): SystemError | undefined {
   if (typeof error !== 'object' || error === null || depth > 5) return undefined
   const { code, syscall, path, cause, commandResult } = error as {
@@ -25,7 +25,7 @@ export function systemErrorOf(error: unknown, depth = 0): SystemError | undefine
   return systemErrorOf(commandResult?.err, depth + 1) ?? systemErrorOf(cause, depth + 1)
 }
 
-/** Go's words for what makes a worker useless, whatever it is at. */
+/** Go's messages for what makes a worker useless for any work. */
 const codes: Readonly<Record<string, string>> = {
   'no space left on device': 'ENOSPC',
   'disk quota exceeded': 'EDQUOT',
@@ -47,7 +47,7 @@ const inNode = new RegExp(
   `\\b(${[...new Set(Object.values(codes))].join('|')}): [^,\\n]*, (\\w+)(?: '([^'\\n]+)')?`,
 )
 
-/** In what a program of Go or Node has printed; only in the form that each gives to an error of its own file system. */
+/** From the output of a Go or Node program; only in the form that each gives to an error of its own file system. */
 export function systemErrorIn(text: string): SystemError | undefined {
   const [, doing, file, words] = inGo.exec(text) ?? []
   const code = codes[words ?? '']
@@ -56,7 +56,7 @@ export function systemErrorIn(text: string): SystemError | undefined {
   return nodeCode && syscall ? { code: nodeCode, syscall, ...(path && { path }) } : undefined
 }
 
-/** As Node would throw it. `pulumi` is the command that was looked for. */
+/** As Node would throw it. `pulumi` is the command that was looked up. */
 export function asError(found: SystemError | undefined, pulumi: string): Error | undefined {
   if (!found) return undefined
   const path = found.syscall === 'spawn pulumi' ? pulumi : found.path

@@ -41,7 +41,7 @@ export async function instances(scope: Scope): Promise<readonly TaggedInstance[]
   return found.toSorted((one, other) => (other.launchedAt?.getTime() ?? 0) - (one.launchedAt?.getTime() ?? 0))
 }
 
-/** The one of that id, whatever its tags; none where EC2 doesn't know it, or not yet. */
+/** The one with that id, whatever its tags; undefined where EC2 doesn't know it, or not yet. */
 export function instance(ec2: EC2Client, id: string): Promise<readonly TaggedInstance[]> {
   return instancesWith(ec2, withId([id]))
 }
@@ -54,10 +54,10 @@ async function instancesWith(client: EC2Client, Filters: Filter[]): Promise<read
   return found
 }
 
-/** By a filter: an id that EC2 has forgotten, or doesn't know yet, is then no error that hides the others. */
+/** By a filter: an id that EC2 has forgotten, or doesn't know yet, is then not an error that hides the others. */
 const withId = (ids: readonly string[]): Filter[] => [{ Name: 'instance-id', Values: [...ids] }]
 
-/** When the first of them was launched; what EC2 accepted and never started was not, and costs nothing. */
+/** When the first of them was launched; what EC2 accepted but never started was not launched, and costs nothing. */
 export function firstLaunch(seen: readonly TaggedInstance[]): Date | undefined {
   return seen
     .flatMap(({ launchedAt, state, reason }) =>
@@ -70,7 +70,7 @@ export function firstLaunch(seen: readonly TaggedInstance[]): Date | undefined {
 export async function consoleOutput(scope: Scope): Promise<string | undefined> {
   const [newest] = await instances(scope)
   if (!newest) return undefined
-  // What an instance wrote last is posted when it ends; before that it must be asked for.
+  // An instance's last output is posted when it ends; before that it must be requested.
   const Latest = newest.state === 'pending' || newest.state === 'running'
   const { Output } = await scope.ec2.send(new GetConsoleOutputCommand({ InstanceId: newest.id, Latest }))
   return Output ? Buffer.from(Output, 'base64').toString('utf8') : undefined
@@ -108,7 +108,7 @@ async function areTerminated(ec2: EC2Client, ids: readonly string[]): Promise<bo
   return (await instancesWith(ec2, withId(ids))).every(({ state }) => state === 'terminated')
 }
 
-/** Everything of the scope but terminated instances. */
+/** Everything in the scope but terminated instances. */
 export async function things(scope: Scope): Promise<readonly Found[]> {
   const [machines, ...others] = await Promise.all([
     instances(scope),
@@ -136,7 +136,7 @@ export async function removeThing({ ec2 }: Scope, { kind, id }: Found): Promise<
   }
 }
 
-/** What is not there need not be removed: somebody was quicker, or EC2 has only now noticed. */
+/** A missing resource needs no removal: another caller was first, or EC2 has only now caught up. */
 async function unlessGone(removal: Promise<unknown>): Promise<void> {
   await removal.catch((error) => {
     if (!isGone(error)) throw error
@@ -186,7 +186,7 @@ const states: Readonly<Record<string, TaggedInstance['state']>> = {
   running: 'running',
   'shutting-down': 'stopping',
   stopping: 'stopping',
-  // Nothing of ours stops rather than terminates; if it does, it is on its way out and its disk costs.
+  // Our instances terminate rather than stop; one that does stop is on its way out and its disk costs.
   stopped: 'stopping',
   terminated: 'terminated',
 }

@@ -1,6 +1,6 @@
 /**
- * What the hub refuses, as sentences. It says why in two headers: `X-Error-Code`, and `X-Error-Message` where
- * the code is missing. Without a token, what is private and what doesn't exist look the same, on purpose.
+ * The hub's refusals as sentences. It gives the reason in two headers: `X-Error-Code`, and `X-Error-Message` where
+ * the code is missing. Without a token, private and missing repositories look the same, on purpose.
  */
 
 export class HubRefusal extends Error {

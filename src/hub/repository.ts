@@ -1,6 +1,6 @@
 /**
- * A model's repository on the Hugging Face hub, at one commit. Every request is repeated where that may
- * help, and what the hub refuses is an error that a person can act on (refusals.ts).
+ * A model's repository on the Hugging Face hub, at one commit. Every request is retried where that may
+ * help, and a refusal by the hub is an error that a person can act on (refusals.ts).
  */
 import { downloadFile, listFiles, modelInfo } from '@huggingface/hub'
 import { z } from 'zod'
@@ -19,13 +19,13 @@ export type RepositoryName = {
 export type RepositoryFile = {
   readonly path: string
   readonly size: number
-  /** The hub's own sum, which it keeps for large files only (their LFS oid). */
+  /** The hub's own sum, which it has for large files only (their LFS oid). */
   readonly sha256: string | undefined
 }
 
 export type Repository = {
   readonly name: string
-  /** What the revision was when it was opened; everything is read from there. */
+  /** The commit of the revision when it was opened; everything is read from there. */
   readonly commit: string
   /** `huggingface.co/owner/name@commit`. */
   readonly source: string
@@ -45,7 +45,7 @@ export type HubOptions = {
 
 const commitSchema = z.string().regex(/^[0-9a-f]{40}$/)
 
-/** The hub counts requests in spans of five minutes, so patience pays. */
+/** The hub counts requests in five-minute windows, so patience pays. */
 const patient: RetryPolicy = { attempts: 10, firstDelayMs: 500, maxDelayMs: 30_000 }
 
 /** `owner/name` or `owner/name@revision`; undefined for anything else. */
@@ -76,7 +76,7 @@ export async function openRepository(
     Array.fromAsync(listFiles({ ...access, repo: name, revision: commit, recursive: true })),
   )
   const open = remembered((path) =>
-    // Its classic download, which every proxy and mirror knows, not Xet: the sum is checked either way.
+    // The classic download, which every proxy and mirror supports, not Xet: the sum is checked either way.
     downloadFile({ ...access, repo: name, revision: commit, path, xet: false }),
   )
 
@@ -100,7 +100,7 @@ export async function openRepository(
   }
 }
 
-/** The client's errors have lost the answer's headers, which say why; so a refusal is made of them here. */
+/** The client's errors drop the response's headers, which have the reason; so refusals are built here. */
 const strictFetch: typeof fetch = async (input, init) => {
   const answer = await fetch(input, init)
   if (answer.ok) return answer
@@ -112,7 +112,7 @@ function isTransient(error: unknown): boolean {
   return error instanceof HubRefusal ? isTransientStatus(error.status) : isConnectionError(error)
 }
 
-/** Asks once a path, and again only after a failure. */
+/** Fetches each path once, and again only after a failure. */
 function remembered<T>(ask: (path: string) => Promise<T>): (path: string) => Promise<T> {
   const answers = new Map<string, Promise<T>>()
   return (path) => {
@@ -131,7 +131,7 @@ const cardSchema = z.object({
   license_link: z.string().optional().catch(undefined),
 })
 
-/** `other` means that the card has a name and a link, often to a file of the repository. */
+/** `other` means that the card has a name and a link, often to a file in the repository. */
 function licenceOf(card: unknown, files: string): string | undefined {
   const parsed = cardSchema.safeParse(card)
   if (!parsed.success) return undefined

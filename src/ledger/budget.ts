@@ -14,14 +14,14 @@ export type BudgetLimits = { readonly dayUsd: number; readonly monthUsd: number 
 export type PeriodSums = { readonly dayUsd: number; readonly monthUsd: number }
 
 export type Spending = {
-  /** The cost of machines that are gone. */
+  /** The cost of terminated machines. */
   readonly spent: PeriodSums
-  /** The most that those which may be there can cost. */
+  /** The most that machines which may still exist can cost. */
   readonly reserved: PeriodSums
 }
 
 export interface Budget {
-  /** Reserves, or says which budget is short and what is left of it. A replay changes nothing. */
+  /** Reserves, or says which budget is short and how much of it is left. A replay changes nothing. */
   reserve(
     reservation: Reservation,
     limits: BudgetLimits,
@@ -31,15 +31,15 @@ export interface Budget {
     | { readonly granted: false; readonly period: 'day' | 'month'; readonly leftUsd: number }
   >
   /**
-   * Puts the real cost in the reservation's place. Returns the cost that counts: once settled, it stays, and a
-   * replay with another one changes nothing. 0 for what was never reserved, as nothing is ordered then.
+   * Replaces the reservation by the real cost. Returns the effective cost: once settled, it stays, and a
+   * replay with another amount changes nothing. 0 if nothing was reserved, as nothing is ordered then.
    */
   settle(key: string, usd: number): Promise<number>
-  /** In the day and the month of `at`. Both together count against the limits. */
+  /** In the day and the month of `at`. Both count against the limits. */
   spending(at: Date): Promise<Spending>
 }
 
-/** What a budget has no room for any more, in USD. */
+/** Spent and reserved, in USD: no longer available. */
 export function spokenFor({ spent, reserved }: Spending): PeriodSums {
   return { dayUsd: spent.dayUsd + reserved.dayUsd, monthUsd: spent.monthUsd + reserved.monthUsd }
 }

@@ -1,7 +1,7 @@
 import type { Db } from 'mongodb'
 import { durable } from '../mongo.ts'
 
-/** An order that was refused has cost nothing: its row is of use only while a worker may still be late with a call. */
+/** A refused order has cost nothing: its row matters only while a worker's call may still be late. */
 const keepNothingSeconds = 24 * 60 * 60
 
 export async function createIndexes(db: Db): Promise<void> {

@@ -9,7 +9,7 @@ export type Movement = {
   readonly key: string
   readonly trainingId: string
   readonly accountId: string
-  /** Positive: onto the account. A charge is negative. */
+  /** Positive: credited to the account. A charge is negative. */
   readonly points: number
   readonly at: Date
 }

@@ -54,12 +54,12 @@ export function mongoBudget(db: Db): Budget {
     return open !== null || settled !== null
   }
 
-  /** What is settled without a reservation cost nothing; whoever reserves it later, too late, finds that noted. */
+  /** What is settled without a reservation cost nothing; a reservation that comes too late finds that noted. */
   async function settled(key: string): Promise<number> {
     const at = new Date()
     const { month, day } = monthAndDay(at)
     await ignoringDuplicates(costs.insertOne({ _id: key, month, day, micros: 0, settledAt: at }))
-    await months.updateOne({ _id: month }, { $inc: { version: 1 } }) // a reservation that is under way looks again
+    await months.updateOne({ _id: month }, { $inc: { version: 1 } }) // a concurrent reservation reads again
     return usdOf(await costs.findOne({ _id: key }))
   }
 

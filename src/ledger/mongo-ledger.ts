@@ -11,10 +11,10 @@
  *     4. key out of `applied`
  *
  * Invariant: a key is in the balance if and only if its row is settled or its key is in `applied`. Two
- * replays can't both do 2: whoever does it read the account at version v without the key, *then* the row,
+ * replays can't both do 2: the second has read the account at version v without the key, *then* the row,
  * not settled. Had another applied the key before v, it would be in `applied`, or have left it (4) only
  * after its row was settled (3), which the later read of the row would have shown. After v, the version
- * differs and the write doesn't match. A replay finishes whatever was begun.
+ * differs and the write doesn't match. A replay finishes what was begun.
  *
  * A charge that the balance doesn't cover stays `begun`: no movement. The same job's charge, asked for
  * again, is refused again, or succeeds if points have come in since. A refund first closes a charge that
@@ -29,7 +29,7 @@ import { cannotPay, whole } from './points.ts'
 
 type Row = Omit<Movement, 'key' | 'trainingId'> & {
   readonly _id: string
-  /** Absent: points that were bought. */
+  /** Absent: purchased points. */
   readonly trainingId?: string
   readonly state: 'begun' | 'settled' | 'void'
 }
@@ -42,7 +42,7 @@ type Account = {
 }
 
 export type MongoLedger = Ledger & {
-  /** Puts points onto an account, once for each `key`; how the users' own service sells points. */
+  /** Adds points to an account, once for each `key`; how the users' own service sells points. */
   topUp(accountId: string, points: number, key: string): Promise<void>
 }
 
@@ -130,7 +130,7 @@ export function mongoLedger(db: Db): MongoLedger {
       const { version } = await account(charge.accountId)
       const { state } = await finish(charge)
       if (state === 'settled') return charge
-      // whoever read the row before it was void has read an older version, and can't write any more
+      // a worker that read the row before it was void has read an older version, and can no longer write
       const next = { $inc: { version: 1 } }
       const { modifiedCount } = await accounts.updateOne({ _id: charge.accountId, version }, next)
       if (modifiedCount === 1) return undefined
@@ -166,7 +166,7 @@ export function mongoLedger(db: Db): MongoLedger {
   }
 }
 
-/** Closed before anybody began it: it names no account, and none has it. */
+/** Closed before it was begun: it names no account, and none has it. */
 function isEmpty({ accountId }: Row): boolean {
   return accountId === ''
 }

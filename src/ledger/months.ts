@@ -24,7 +24,7 @@ export function inUsd({ day, month }: Sums): { readonly dayUsd: number; readonly
   return { dayUsd: day / 1e6, monthUsd: month / 1e6 }
 }
 
-/** Which budget is too short for this much more, the day's first; undefined if both suffice. */
+/** Which budget is too small for this additional amount, the day's first; undefined if both suffice. */
 export function shortPeriod(
   spent: Sums,
   limits: { readonly dayUsd: number; readonly monthUsd: number },

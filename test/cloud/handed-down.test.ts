@@ -87,6 +87,6 @@ test('a proxy may be named without a scheme, as curl takes it, and one that canâ
     HTTPS_PROXY: 'http://proxy.example:3128',
   })
   expect(() => readConfig({ ...fewestSettings, https_proxy: 'socks5://proxy.example:1080' })).toThrow(
-    'https_proxy: is no address of a proxy that is spoken to by HTTP, such as http://proxy:3128',
+    'https_proxy: is not the address of an HTTP proxy, such as http://proxy:3128',
   )
 })
