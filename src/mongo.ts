@@ -17,7 +17,7 @@ export function durable<T extends Document>(db: Db, name: string): Collection<T>
 const hexId = /^[0-9a-f]{24}$/
 
 /**
- * An `_id` as text: an ObjectId as its 24 hex digits, other text as it is, and whatever else somebody
+ * An `_id` as text: an ObjectId as its 24 hex digits, other text as it is, and any other value that a client
  * has put there as extended JSON, so that even such a document can be named. `fromIdText` undoes it.
  */
 export function toIdText(id: unknown): string {

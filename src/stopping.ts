@@ -1,6 +1,6 @@
 /**
  * Ending a worker's parts, each within its time: what hangs is left, and named. Nothing that is left is lost: leases run
- * out, stacks' processes end by themselves once the worker has, and whoever starts next goes on.
+ * out, stacks' processes end by themselves once the worker has, and the next worker goes on.
  */
 export type Part = {
   /** What is left if it does not end in time, such as `the database's connections`. */

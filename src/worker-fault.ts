@@ -1,7 +1,7 @@
 /**
  * Errors that say that this worker itself is broken: its disk is full, a program is missing, it may open no more files. No
  * job is to blame for one, no machine is, and another try here meets it again. Errors of the operating system reach us with
- * a code, which is looked for along the chain of causes; whoever wraps an error keeps it as the `cause`.
+ * a code, which is looked for along the chain of causes; code that wraps an error keeps it as the `cause`.
  */
 
 type SystemError = { readonly code: string; readonly syscall: string; readonly path: string }

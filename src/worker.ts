@@ -3,7 +3,7 @@
  * minutes compares what exists in the cloud with what should.
  *
  * The first SIGTERM, SIGINT or SIGHUP stops claiming, gives the steps under way some time, then hands the jobs over;
- * it is gone 20 s after that time, whatever hangs. A second one stops at once. Either way no machine is forgotten: whoever starts next goes on.
+ * it is gone 20 s after that time, whatever hangs. A second one stops at once. Either way no machine is forgotten: the next worker goes on.
  */
 import { tmpdir } from 'node:os'
 import type { Logger } from 'pino'
@@ -251,7 +251,7 @@ async function watch(ports: Clients['ports'], config: Config): Promise<void> {
   await watchEndings(ports)
 }
 
-/** A worker that is broken takes no work; whoever operates it must know why. */
+/** A worker that is broken takes no work; its operator must know why. */
 async function announceFitness(
   { ports }: Clients,
   worker: string,

@@ -76,12 +76,12 @@ export type MemoryMachines = Machines & {
   breakState(name: string): void
   /**
    * From now on the machine's parts are shown without their tags, as those of one that is new, or has ended: who asks by tag
-   * sees none. Or nobody sees its instance at all, not by its id either. Undefined: it is shown again.
+   * sees none. Or its instance is not visible at all, not even by its id. Undefined: it is shown again.
    */
   hide(name: string, what: 'tags' | 'instance' | undefined): void
   /** While it is on, something holds on to the machine's group: releases end the machine, and say what is left. */
   holdOn(name: string, on: boolean): void
-  /** While it is on, nobody has a machine of this market free. */
+  /** While it is on, this market has no capacity. */
   drought(market: Offer['market'], on: boolean): void
   /** From now on the most machines that the account may have under this quota (quotas.ts); undefined: no limit. */
   quota(name: string, machines: number | undefined): void

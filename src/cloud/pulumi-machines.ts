@@ -244,7 +244,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
 }
 
 /**
- * The provider's own, for each call. By default it asks 25 times for a machine that nobody has free, 48 minutes long, and
+ * The provider's own, for each call. By default it retries 25 times where there is no capacity, for 48 minutes, and
  * all that is seen of it is an order that took too long.
  */
 const mostRetries = '3'

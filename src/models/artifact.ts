@@ -1,5 +1,5 @@
 /**
- * The artifact gate: reads a trained file back from the store, as users will get it, before anybody is
+ * The artifact gate: reads a trained file back from the store, as users will get it, before anyone is
  * told of it. ComfyUI takes a file that fits nothing without a word, and a crashed save leaves numbers
  * that mean nothing, so every key and every number is looked at.
  */

@@ -48,7 +48,7 @@ const listSchema = z.array(fileSchema).max(mostFiles)
 const stateName = '.bellows-sync.json'
 const stateSchema = z.record(z.string(), z.object({ sha256: z.string(), modelId: z.string().optional() }))
 
-/** One pass. A file that can't be had is reported and doesn't keep the others back. */
+/** One pass. A file that can't be fetched is reported and doesn't hold up the others. */
 export async function syncComfyUi(options: SyncOptions): Promise<Synced> {
   const { to, onFile = () => {}, signal } = options
   const files = await list(options)
@@ -128,7 +128,7 @@ function checkName(name: string): void {
   if (!plain) throw new Error('it is not a plain name of a .safetensors file')
 }
 
-/** Throws if somebody else's file is in the way. */
+/** Throws if a foreign file is in the way. */
 async function isThere(folder: string, file: Listed, ours: ReadonlyMap<string, State>): Promise<boolean> {
   const path = join(folder, file.filename)
   const found = await lookAt(path)

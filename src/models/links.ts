@@ -1,6 +1,6 @@
 /**
  * Links to published files. Documents carry the address of a file: on the bucket's public domain, or `s3://bucket/key`
- * where there is none. Whoever is to fetch it gets a presigned link then, made when it is asked for.
+ * where there is none. A client that fetches it then gets a presigned link, made on request.
  */
 import type { Store } from '../storage/store.ts'
 import type { ComfyUi, PublishedFile } from './comfyui.ts'

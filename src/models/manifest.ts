@@ -12,7 +12,7 @@ export function manifestRef(trainingId: string): ObjectRef {
   return { bucket: 'work', key: `manifests/${trainingId}.json` }
 }
 
-/** Where 0.1.0 wrote it. Whoever upgrades in the middle of a job finds it there, and trains nothing again. */
+/** Where 0.1.0 wrote it. After an upgrade in the middle of a job it is found there, and nothing is trained again. */
 function earlierManifestRef(trainingId: string): ObjectRef {
   return { bucket: 'models', key: `loras/${trainingId}/manifest.json` }
 }

@@ -1,6 +1,6 @@
 /**
  * `loraModels` in MongoDB. The `_id` is computed from the training's id, so a second registration of the
- * same training is a duplicate of the primary key, whoever makes it and whenever.
+ * same training is a duplicate of the primary key, from any worker and at any time.
  */
 import { type Db, Double, type ObjectId } from 'mongodb'
 import { durable, isDuplicateKey, objectId } from '../mongo.ts'

@@ -1,7 +1,7 @@
 /**
  * Alerts: what an operator must hear of. An alert is raised under a key (`leak:<machine>`), once; while
  * it stands, raising it again says nothing. Clearing says once that it is over. What has happened, and
- * can't be undone by anybody, is reported: once for its key, and it never stands. All are kept in the
+ * can't be undone, is reported: once for its key, and it never stands. All are kept in the
  * database before anything is sent, so that neither a restart nor a dead webhook loses a message, and
  * no call ever fails or slows a job because of a webhook: messages leave with `sendAlerts`.
  */
@@ -39,7 +39,7 @@ export type StandingAlert = Alert & { readonly key: string; readonly raisedAt: D
 export interface AlertBook extends Alerts {
   /** Takes the notice that has waited longest, for `holdMs`; undefined if none is due. */
   take(holdMs: number): Promise<Notice | undefined>
-  /** Everybody has it, or it is given up. */
+  /** All channels have it, or it is given up. */
   finish(notice: Notice): Promise<void>
   /** These channels have it; the others are tried again after `retryMs`. */
   postpone(notice: Notice, sentTo: readonly string[], retryMs: number): Promise<void>

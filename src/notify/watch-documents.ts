@@ -1,6 +1,6 @@
 /**
- * Looks for documents that no claim will ever touch, and that somebody should know of: an `_id` or a status that is not
- * understood, and documents that are `RUNNING` although nobody here has claimed them. One alert stands for all of a kind. A
+ * Looks for documents that no claim will ever touch, and that an operator should know of: an `_id` or a status that is not
+ * understood, and documents that are `RUNNING` although no worker here has claimed them. One alert stands for all of a kind. A
  * document whose training has ended here gets its ending back.
  */
 import { restoreEnding } from '../pipeline/run-job.ts'

@@ -1,12 +1,12 @@
 /**
  * Every worker says that it lives, and watches the others: one that falls silent without having stopped has
  * crashed, hangs or is cut off, and an operator is told. Its jobs don't wait for that: their leases run out
- * sooner, and whoever is left takes them up.
+ * sooner, and the remaining workers take them up.
  *
  *     seen ──3 minutes──▶ missing (told) ──seen again, or stopped──▶ over
  *                            └──1 hour, and no job waits for a worker──▶ forgotten (over)
  *
- * A lone worker is watched by nobody: /healthz is there for that.
+ * No other worker watches a lone one: /healthz is there for that.
  */
 import type { Runs } from '../trainings/runs.ts'
 import type { AlertBook } from './alerts.ts'
@@ -26,7 +26,7 @@ export async function watchWorkers(
 ): Promise<void> {
   const { workers, alerts } = parts
   const wasSilentMs = await workers.beat(self)
-  // Who was away itself would miss everybody whom the same trouble has kept away.
+  // A worker that was away itself would report all that the same outage kept away.
   if (wasSilentMs >= missingAfterMs) return
 
   const all = await workers.all()

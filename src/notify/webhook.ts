@@ -83,7 +83,7 @@ type Answer =
       readonly retryAfterMs?: number | undefined
     }
 
-/** Redirects are not followed: a message must not travel to a host that nobody configured. */
+/** Redirects are not followed: a message must not travel to a host that was not configured. */
 async function tryOnce(options: WebhookOptions, body: object): Promise<Answer> {
   try {
     const response = await fetch(options.url.reveal(), {

@@ -95,7 +95,7 @@ async function forgetOne(ports: ForgetPorts, id: string, owner: string): Promise
   return forgotten
 }
 
-/** Lists first, so that nobody is led to a file that is gone. `mayGoOn` throws where it may not. */
+/** Lists first, so that no list leads to a file that is gone. `mayGoOn` throws where it may not. */
 async function remove(ports: ForgetPorts, id: string, mayGoOn: () => void): Promise<Forgotten> {
   const forgotten = await found(ports, id)
   for (const trace of ports.records.tracesOf(id)) {

@@ -1,4 +1,4 @@
-/** Alerts that name somebody: those under a key of his go, in others his id is replaced. */
+/** Alerts that name a training or account: those under its key are removed, in others its id is replaced. */
 import type { Db, Document } from 'mongodb'
 import { durable } from '../mongo.ts'
 import type { Trace } from './records.ts'

@@ -1,7 +1,7 @@
 /**
  * What time removes: the events of ended runs, before that their evidence (logs, stacks), and what failed jobs have left in
  * the store (checkpoints to go on from, files that no model lists). To be called from time to time; each run is swept
- * once, under its lease, so nobody begins with it meanwhile. One run's trouble doesn't keep the others.
+ * once, under its lease, so no worker starts on it meanwhile. A failure with one run doesn't stop the others.
  */
 import { readManifest } from '../models/manifest.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'

@@ -5,7 +5,7 @@
  *        ↕
  *      unfit (several faults of this worker in a row: it takes nothing until a probe finds it well again)
  *
- * Whoever stops hands over: the job's lease is released, its machine goes on training, and another worker
+ * A worker that stops hands over: the job's lease is released, its machine keeps training, and another worker
  * attaches to it.
  *
  * Whatever a document or a run holds, looking at it must not keep the others waiting: a job that was left with an error,
@@ -94,7 +94,7 @@ export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
       trainings.orphans(concurrency * 2 + resting.size),
       trainings.statuses([...heldIds]),
     ])
-    // One that waits is in the queue; where its document says otherwise, somebody has ended or deleted it.
+    // One that waits is in the queue; where its document says otherwise, it was ended or deleted.
     const ended = heldIds.filter((id) => statuses.get(id) !== 'QUEUED')
     const left = [...new Set([...ended, ...unfinished, ...orphans])]
     return left.filter((id) => !running.has(id) && !resting.has(id))

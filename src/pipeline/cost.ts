@@ -5,7 +5,7 @@ import type { Attempt } from '../trainings/runs.ts'
 /** From the deadline until the machine is surely off: shutting down, and the last started minute. */
 const shutdownSeconds = 120
 
-/** Never more than was reserved: the machine switched itself off at its deadline, whoever looks later. */
+/** Never more than was reserved: the machine switched itself off at its deadline, however late that is noticed. */
 export function attemptCost(attempt: Attempt, now: Date): number {
   if (attempt.costUsd !== undefined) return attempt.costUsd
   const from = launchOf(attempt)

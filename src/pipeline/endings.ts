@@ -51,7 +51,7 @@ export type Ending = {
 
 const never = { anotherMachine: 0, resume: 0, alert: false, keepsCheckpoint: false } as const
 const failed = { ...never, status: 'FAILED', refund: refunds.all } as const
-/** Not the job's fault: whoever tries again goes on from where it was. */
+/** Not the job's fault: another try resumes from where it was. */
 const unlucky = { ...failed, keepsCheckpoint: true } as const
 
 const minute = 60_000
@@ -108,7 +108,7 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
     ...unlucky,
     anotherMachine: 24, // then the round is over
     hold: { retryMs: 10 * minute, atMostMs: 'capacityWaitMs' },
-    sentence: (detail) => `No GPU machine could be had (${detail}). Please try again later.`,
+    sentence: (detail) => `No GPU machine was available (${detail}). Please try again later.`,
   },
   'machine-lost': {
     ...unlucky,

@@ -17,10 +17,10 @@ export type JobEventKind =
 
 export type EventData = Readonly<Record<string, unknown>>
 
-/** What is told, before anybody has told it. */
+/** An event before it is recorded. */
 export type Telling = readonly [kind: JobEventKind, message: string, data?: EventData | undefined]
 
-/** As whoever holds the lease tells it to the timeline. */
+/** As the holder of the lease records it in the timeline. */
 export function eventOf(
   { owner: worker, token, trainingId }: Lease,
   [kind, message, data]: Telling,

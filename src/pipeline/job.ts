@@ -33,21 +33,21 @@ export type Job = {
   reach(phase: Phase, message: string): Promise<void>
   change(change: RunChange): Promise<void>
   /**
-   * Both show what there is to tell, and tell the timeline in the same write unless it is no history: who dies leaves both or
+   * Both emit the event, and record it in the timeline in the same write if it is history: a crash leaves both or
    * neither.
    */
   addAttempt(attempt: Attempt, telling?: Telling, isHistory?: boolean): Promise<void>
   changeAttempt(number: number, change: AttemptChange, telling?: Telling, isHistory?: boolean): Promise<void>
   forgetAttempts(numbers: readonly number[]): Promise<void>
-  /** Tells the timeline and whoever listens. */
+  /** Records it in the timeline and emits it to listeners. */
   tell(kind: JobEventKind, message: string, data?: EventData): Promise<void>
-  /** Tells only who listens now: for what comes many times a minute. */
+  /** Emits it to current listeners only: for what comes many times a minute. */
   show(kind: JobEventKind, message: string, data?: EventData): void
   /** Runs one phase's work under its limit. */
   within<T>(phase: LimitedPhase, work: (signal: AbortSignal) => Promise<T>): Promise<T>
 }
 
-/** Nobody wants it any more: the document was cancelled, ended or deleted. */
+/** The job is no longer wanted: its document was cancelled, ended or deleted. */
 export class Cancelled extends Error {
   override readonly name = 'Cancelled'
 }

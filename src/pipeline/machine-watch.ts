@@ -8,7 +8,7 @@ import { answerWithin, messageOf } from './beside.ts'
 import type { Job } from './job.ts'
 
 const answerMs = 60_000
-/** A cloud stumbles now and then; of so many questions in a row without an answer, somebody should know. */
+/** A cloud stumbles now and then; after this many unanswered questions in a row an operator should know. */
 const worthTelling = 4
 const told = new WeakSet<Job>()
 

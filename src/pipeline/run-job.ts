@@ -19,7 +19,7 @@ export type Start = 'claimed' | 'taken up'
 
 /**
  * Resolves to true if something was done for the job: false where another holds the lease, or nothing was left to do.
- * Rejects when the job was left before its end (the error says why): it is unfinished then, and anybody may take it up
+ * Rejects when the job was left before its end (the error says why): it is unfinished then, and any worker may take it up
  * again.
  */
 export async function runJob(

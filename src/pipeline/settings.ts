@@ -32,6 +32,6 @@ export type PipelineSettings = {
   readonly budget: BudgetLimits
   /** Machines over the whole life of a job. */
   readonly maxAttempts: number
-  /** So long a job waits in the queue for a machine that nobody has, before it ends. */
+  /** How long a job waits in the queue for capacity before it ends. */
   readonly capacityWaitMs: number
 }

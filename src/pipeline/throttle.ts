@@ -1,6 +1,6 @@
 import type { Clock } from './ports.ts'
 
-/** Calls `action` at most once in so many milliseconds, dropping what comes in between. */
+/** Calls `action` at most once every `milliseconds`, dropping calls in between. */
 export function throttle<Arguments extends unknown[]>(
   clock: Clock,
   milliseconds: number,

@@ -20,7 +20,7 @@ const asRoot = (argv: Argv): Argv => ['sudo', '-n', ...argv]
 const docker = (...argv: Argv): Argv => asRoot(['docker', ...argv])
 
 /**
- * Whom every container runs as, whatever its image says: nobody that a machine knows, least of all its login
+ * The user that every container runs as, whatever its image says: unknown to the machine, and not its login
  * user, who may become root there. What it writes must be open to others, since the helper reads it.
  */
 export const trainerUser = '10001:10001'
@@ -103,7 +103,7 @@ export const pullImage = (image: string): Argv => docker('pull', image)
 
 /**
  * As `pullImage`, with the engine's `config.json` as stdin's only line. It lies in memory, where root alone can read it,
- * until the pull has ended; which it does when stdin ends, too: whoever asked for it is gone.
+ * until the pull has ended; it also ends when stdin does: its caller is gone then.
  */
 export const pullWithLogin = (image: string): Argv =>
   asRoot(['sh', '-c', pullScript, 'pull-with-login', image])

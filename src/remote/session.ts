@@ -8,7 +8,7 @@
  * connections in a row that break within a minute mean that the machine is lost, too.
  *
  * A machine that boots refuses, is silent, or shows a host key that isn't the pinned one (its image's own, or that of
- * whoever had the address before). Nothing is said to a stranger, so whoever answers is asked again for as long as the
+ * the address's previous machine). Nothing is sent to an unknown host, so it is retried for as long as the
  * boot may take, which the caller's signal says; later never.
  */
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -49,7 +49,7 @@ export type SimulatedMachine = {
   readonly deadline: Date | undefined
   /** Gone without notice: whatever waits or comes later fails with Failure('machine-lost'). */
   lose(): void
-  /** Gone without a word, as where nobody closes the connection: it only falls silent. */
+  /** Gone without closing its connections: it only falls silent. */
   freeze(): void
   /** Ends what watches, as a dropped connection does; followers reconnect by themselves. */
   dropConnections(): void

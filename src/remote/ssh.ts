@@ -77,7 +77,7 @@ const openingMs = 30_000
 /** sshd allows 10 sessions a connection (MaxSessions); two are left for those that follow. */
 const commandsAtOnce = 8
 
-/** Tries once; ConnectionLost if nobody answers or lets us in. `opening`: milliseconds for a channel. */
+/** Tries once; ConnectionLost if there is no answer or the login is refused. `opening`: milliseconds for a channel. */
 export const openSsh = async (
   target: SshTarget,
   signal: AbortSignal,

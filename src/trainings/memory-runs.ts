@@ -38,13 +38,13 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
     return { ...structuredClone(run), ...(owner !== undefined && isHeld(run.id) && { heldBy: owner }) }
   }
 
-  /** Copies going in and out: nobody may change a run by changing what he was given. */
+  /** Copies going in and out: a caller can't change a run by changing its copy. */
   function put(held: Held, run: Run): Run {
     held.run = structuredClone(run)
     return structuredClone(run)
   }
 
-  /** Oldest first. Not copied: that is for whoever gives them out. */
+  /** Oldest first. Not copied: the caller does that. */
   function those(wanted: (run: Run) => boolean): Run[] {
     const found = [...all.values()].flatMap(({ run }) =>
       run.deployment === deployment && wanted(run) ? [run] : [],

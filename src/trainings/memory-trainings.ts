@@ -20,7 +20,7 @@ export type MemoryTrainings = Trainings & {
   set(id: string, fields: Document): void
   /** The same documents, as another deployment claims them: with places and a pause of its own. */
   as(options: MemoryTrainingsOptions): MemoryTrainings
-  /** As when somebody deletes it. */
+  /** As when a person deletes it. */
   remove(id: string): void
   document(id: string): Readonly<Document> | undefined
   /** Its status was set, or it was removed. */

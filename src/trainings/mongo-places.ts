@@ -4,7 +4,7 @@
  * A place is taken before its job turns RUNNING, by one atomic write that checks both limits, so they hold
  * however many workers claim at once. A place is in one of these states:
  *
- *     reserved (its job is QUEUED)   whoever claims next turns that job to RUNNING: a worker that died
+ *     reserved (its job is QUEUED)   the next claim turns that job to RUNNING: a worker that died
  *                                    between the two writes leaves nothing to clean up
  *     used     (its job is RUNNING, or has a run that is not ended: a machine may still be billed for it)
  *     stale    (neither)             swept, when a limit is about to turn a job away

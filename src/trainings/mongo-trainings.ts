@@ -1,6 +1,6 @@
 /**
  * `trainingJobs` in MongoDB. Claiming is two atomic writes: a place under the limits (mongo-places.ts),
- * then QUEUED → RUNNING, which only one claimer can win. Everybody may die between the two.
+ * then QUEUED → RUNNING, which only one claimer can win. A worker may die between the two.
  */
 import { type Db, type Document, ObjectId } from 'mongodb'
 import { byId, durable, fromIdText, objectId, toIdText } from '../mongo.ts'
@@ -26,7 +26,7 @@ export type TrainingsOptions = {
 
 const oldestFirst = { createdAt: 1, _id: 1 } as const
 
-/** Ids that can be named anywhere; a document with another is nobody's to claim. */
+/** Ids that can be named anywhere; a document with another is never claimed. */
 const usableId = { $type: ['objectId', 'string'] }
 
 export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
@@ -198,7 +198,7 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
       ),
     fail: (id, sentence) => whileRunning(id, { status: 'FAILED', failureReason: sentence }),
     async freePlace(id) {
-      await places.free(fromIdText(id)) // first: whoever queues it from now on finds no place that is about to go
+      await places.free(fromIdText(id)) // first: once it is queued again, no place may be about to go
       await whileRunning(id, { status: 'QUEUED' })
     },
     async counts() {

@@ -6,7 +6,7 @@
  * A run belongs to one deployment (deployment.ts): no other ever takes it up, counts it or judges its machines.
  *
  * A run is held by a lease: owner, token, expiry. The token grows with every acquisition, and every
- * write filters on it: no match means `LeaseLost`, and whoever gets that stops. Expiry is judged by the
+ * write filters on it: no match means `LeaseLost`, and the worker stops. Expiry is judged by the
  * database's clock, never by a worker's. A lease that was not released when another takes it means that its worker
  * died: `crashes` counts those since the last progress. Progress is a phase reached or a step that none was before; it
  * also forgets `faults`.
@@ -74,7 +74,7 @@ export type Attempt = {
   /** Seen `terminated` and stack removed; absent: it may still exist. */
   readonly tornDownAt?: Date
   readonly costUsd?: number
-  /** Teardown could not be proved; somebody has been told. */
+  /** Teardown could not be proved; an operator has been told. */
   readonly suspectedLeak?: boolean
 }
 
@@ -161,12 +161,12 @@ export type Run = {
   readonly lastStep?: number
   /** The trainer was asked to finish with the steps that it has. */
   readonly cutShort?: boolean
-  /** Where its files are published in the models bucket; nobody can guess it. */
+  /** Where its files are published in the models bucket; it can't be guessed. */
   readonly publicFolder?: string
   readonly shippedAt?: Date
   readonly modelId?: string
   readonly outcome?: Outcome
-  /** The document has got its ending: it is not written again, since somebody may have queued it anew. */
+  /** The document has got its ending: it is not written again, since a user may have queued it anew. */
   readonly toldAt?: Date
   /** Every effect of the outcome is done, and nothing of the job is left. */
   readonly endedAt?: Date
@@ -243,11 +243,11 @@ export interface Runs {
   forgetAttempts(lease: Lease, numbers: readonly number[]): Promise<Run>
   /** Runs that have not ended, that wait for nothing and that no live lease holds; oldest first. */
   unfinished(limit: number): Promise<readonly string[]>
-  /** Runs whose job waits in the queue, whoever holds them; oldest first. */
+  /** Runs whose job waits in the queue, held or not; oldest first. */
   held(): Promise<readonly (Hold & { readonly id: string })[]>
   /** Ended runs of that account since then, newest first, at most `limit`. */
   endedOf(accountId: string, since: Date, limit: number): Promise<readonly Run[]>
-  /** Runs with an attempt, of whichever run, that is not torn down, whoever holds them: what the reaper compares with. */
+  /** Runs with an attempt, of whichever run, that is not torn down, held or not: what the reaper compares with. */
   withMachines(): Promise<readonly Run[]>
   /** Runs that trained every step on their only machine, one with that GPU; newest first. */
   trainedInOneGo(family: Family, gpu: string, limit: number): Promise<readonly Run[]>

@@ -3,8 +3,8 @@
  * It tells the whole story afterwards, so it also holds what went wrong on the way.
  *
  * An event is written into its run first (`Runs.change`), under the lease and together with the change
- * that it tells of, which gives it its number and its time; then it is copied here. Whoever takes the run
- * up next copies again what was last, so no event is lost, and none comes from a worker that lost its lease.
+ * that it tells of, which gives it its number and its time; then it is copied here. The next worker to take the run
+ * up copies the last one again, so no event is lost, and none comes from a worker that lost its lease.
  */
 export type TimelineEvent = {
   readonly trainingId: string

@@ -66,7 +66,7 @@ export function trainingFrom(document: Document): Training {
   }
 }
 
-/** A status that we don't know was set by somebody who wants something else than a training. */
+/** An unknown status was set for some other purpose than a training. */
 export function statusOf(value: unknown): TrainingStatus {
   return asStatus(value) ?? 'CANCELLED'
 }
@@ -144,7 +144,7 @@ function tooLong({ length }: string): string {
   return `has ${length} characters, but may have at most ${longestText}`
 }
 
-/** As it may be shown to anybody. */
+/** As it may be shown to anyone. */
 function shorten(text: string): string {
   return printable(text.length > 40 ? `${cut(text, 40)}…` : text)
 }

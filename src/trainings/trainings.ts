@@ -75,9 +75,9 @@ export interface Trainings {
   read(id: string): Promise<Training | undefined>
   /** The status of each of those that exist. */
   statuses(ids: readonly string[]): Promise<ReadonlyMap<string, TrainingStatus>>
-  /** RUNNING trainings that were claimed here and that no live lease holds: whoever claimed them died at once. */
+  /** RUNNING trainings that were claimed here and that no live lease holds: their worker died right after the claim. */
   orphans(limit: number): Promise<readonly string[]>
-  /** RUNNING documents that have no place: nobody here has claimed them. Oldest first. */
+  /** RUNNING documents without a place: no worker here has claimed them. Oldest first. */
   strangers(limit: number): Promise<readonly string[]>
   notUnderstood(): Promise<NotUnderstood>
   /** Stops and goes on claiming, for every worker of this deployment. */
@@ -97,7 +97,7 @@ export interface Trainings {
   deliver(id: string, result: TrainingResult, remark: string): Promise<void>
   /**
    * Gives the place under the limits back, of a job that has ended or waits. A document that is RUNNING is in the queue
-   * again: with no place left it would be nobody's. Safe to repeat.
+   * again: without a place it would never be claimed. Safe to repeat.
    */
   freePlace(id: string): Promise<void>
   counts(): Promise<Readonly<Record<TrainingStatus, number>>>

@@ -91,7 +91,7 @@ export function routes(options: Omit<WebOptions, 'port'>): Hono {
   return app
 }
 
-/** Nothing of others, in nobody's frame, and in no cache. TLS, and what follows from it, is the proxy's. */
+/** No third-party content, no framing, no caching. TLS, and what follows from it, is the proxy's. */
 const headers = secureHeaders({
   contentSecurityPolicy: {
     defaultSrc: ["'none'"],
@@ -119,7 +119,7 @@ function redirect(context: Context, link: string | undefined): Response {
   return link ? context.redirect(link) : context.text('There is no such file.', 404)
 }
 
-/** As a bearer token, or as the password that a browser asks for; the name beside it is nobody's. */
+/** As a bearer token, or as the password that a browser asks for; the user name beside it is ignored. */
 function demanded(token: Secret): MiddlewareHandler {
   return async (context, next) => {
     context.header('Cache-Control', 'no-store')

@@ -185,7 +185,7 @@ test('after the time to wait it ends, refunded, with a sentence that says why', 
   expect(world.clock.elapsed).toBeGreaterThanOrEqual(24 * hour)
   expect(world.clock.elapsed).toBeLessThan(25 * hour)
   expect(document?.failureReason).toBe(
-    'No GPU machine could be had (none is free of g6.xlarge (on demand), g6.xlarge (spot)). Please try again later. Your points have been returned.',
+    'No GPU machine was available (none is free of g6.xlarge (on demand), g6.xlarge (spot)). Please try again later. Your points have been returned.',
   )
   const movements = await world.ledger.movements(id)
   expect(movements.reduce((sum, { points }) => sum + points, 0)).toBe(0)

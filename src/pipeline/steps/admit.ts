@@ -1,5 +1,5 @@
 /**
- * What a job may wait for before it costs anybody anything: money in the day's and the month's budgets for its first
+ * What a job may wait for before it costs anything: money in the day's and the month's budgets for its first
  * machine, and the end of a back-off where its account's trainings have failed one after the other, each at the cost of
  * a machine. A job that waits is held (hold.ts). Last its registry is asked whether it has the trainer image at all.
  */

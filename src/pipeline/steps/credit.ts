@@ -20,5 +20,5 @@ export async function credit(job: Job): Promise<void> {
     credited.push(`the dataset's creator with ${creatorCreditPoints} points`)
   }
   await datasets.recordTraining(datasetId, id)
-  await job.reach('credited', `credited ${credited.join(' and ') || 'nobody'}`)
+  await job.reach('credited', `credited ${credited.join(' and ') || 'no account'}`)
 }

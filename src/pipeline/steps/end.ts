@@ -127,7 +127,7 @@ export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
   await job.change({ endedAt: clock.now() })
 }
 
-/** The document follows the outcome, unless somebody has ended it meanwhile: then it only says what became of the job. */
+/** The document follows the outcome, unless a person has ended it meanwhile: then it only says what became of the job. */
 async function tellOwner(job: Job, { ending, sentence, result }: Outcome): Promise<void> {
   const { trainings } = job.ports
   const { id } = job.training

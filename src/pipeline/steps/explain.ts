@@ -30,7 +30,7 @@ export function explainExit(exit: TrainerExit, complaint: Complaint | undefined)
   return new Failure(reason, complaint?.message || unsaid, { evidence })
 }
 
-/** Whoever waits for evidence keeps a machine that is paid for. */
+/** Waiting for evidence keeps a machine that is paid for. */
 const evidenceMs = 30_000
 
 /** The same failure with what `look` finds: log, kernel messages, GPU, disk. */

@@ -16,7 +16,7 @@ export async function mustBeHandedOut(job: Job): Promise<void> {
   })
 }
 
-/** An image that the job itself has named, and that can't be had, is its owner's fault, and costs its owner the machine. */
+/** An unavailable image that the job itself has named is its owner's fault, and costs its owner the machine. */
 export function ownImageRefused({ training, run }: Job, error: unknown): Failure | undefined {
   if (!(error instanceof Failure) || error.reason !== 'image-refused') return undefined
   if (training.wishes.trainerImage !== run.image) return undefined

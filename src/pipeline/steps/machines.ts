@@ -1,7 +1,7 @@
 /**
  * One machine after the other until the training is shipped. An attempt is written down before the cloud
  * is asked for anything, and from then on it is torn down whatever happens: by this loop, by `end`, by
- * whoever takes the job up again, or by the reaper. Which offer is next, and what a refusal says of the others: refusals.ts.
+ * the next worker to take the job up, or by the reaper. Which offer is next, and what a refusal says of the others: refusals.ts.
  */
 import type { Offer } from '../../cloud/machines.ts'
 import { Failure } from '../../failure.ts'
@@ -128,7 +128,7 @@ async function recordFailure(job: Job, attempt: Attempt, failure: Failure): Prom
   const known = job.run.attempts.find(({ number }) => number === attempt.number)
   const message = `attempt ${attempt.number} failed: ${detail}`
   const noted = { reason, detail, at: job.ports.clock.now(), ...(excludes && { excludes }) }
-  // A job that waits tries again and again: what is refused as before is history to nobody.
+  // A job that waits tries again and again: a refusal like the one before is not history.
   const isHistory = reason !== 'no-capacity' || !job.run.waiting
   const telling = ['failure', message, reportOf(job, failure, known)] as const
   await job.changeAttempt(attempt.number, { failure: noted }, telling, isHistory)

@@ -1,5 +1,5 @@
 /**
- * From what somebody wished to what can be done: the document's fields, the dataset's pictures and the
+ * From what a user asked for to what can be done: the document's fields, the dataset's pictures and the
  * recipe's limits are checked before a point or a machine is touched. Done when the run has a plan.
  */
 import { z } from 'zod'

@@ -1,6 +1,6 @@
 /**
  * From the machine to the models bucket. Files go to the work bucket first, in equal parts with presigned URLs, and are
- * read back and checked there; then the store copies them below a folder of the models bucket that nobody can guess, and
+ * read back and checked there; then the store copies them below a folder of the models bucket that can't be guessed, and
  * the manifest is written last and only once. Who finds the manifest knows that the rest is there.
  *
  * A worker that has lost its lease may still copy: each attempt has a place of its own, so it never replaces a file that
@@ -117,7 +117,7 @@ async function send(job: Job, host: Host, file: OutputFile, signal: AbortSignal)
   }
 }
 
-/** A file that is refused is kept for whoever looks into it, below `refused/` of the work bucket. */
+/** A refused file is kept for inspection, below `refused/` of the work bucket. */
 async function check(job: Job, path: string, plan: Plan): Promise<void> {
   const { store, checkArtifact } = job.ports
   const file = shippingRef(job, path)

@@ -1,6 +1,6 @@
 /**
  * The end of a machine. It can't be cancelled, has a limit of its own, and is only recorded when the
- * machine was seen terminated and its stack is gone. What can't be proved is a suspected leak: somebody is
+ * machine was seen terminated and its stack is gone. What can't be proved is a suspected leak: an operator is
  * told, and the reaper goes on until it is.
  */
 import type { Released } from '../../cloud/machines.ts'
@@ -11,7 +11,7 @@ import { within } from '../limits.ts'
 import type { Clock } from '../ports.ts'
 import { gone } from './offer-words.ts'
 
-/** Pauses between tries, in milliseconds: a cloud that stumbles once is no reason to wake somebody. */
+/** Pauses between tries, in milliseconds: a cloud that stumbles once is no reason to wake an operator. */
 const pauses = [2_000, 10_000] as const
 
 const underWay = new WeakMap<Job, Map<number, Promise<void>>>()

@@ -52,7 +52,7 @@ export function stopperOf(
   }
 }
 
-/** What was trained by then shall be of use: the trainer is asked to finish, and stopped if it doesn't. Never rejects. */
+/** Makes use of what was trained by then: the trainer is asked to finish, and stopped if it doesn't. Never rejects. */
 export async function finishBeforeDeadline(
   job: Job,
   host: Host,
