@@ -3,7 +3,8 @@
  * minutes compares what exists in the cloud with what should.
  *
  * The first SIGTERM, SIGINT or SIGHUP stops claiming, gives the steps under way some time, then hands the jobs over;
- * it is gone 20 s after that time, whatever hangs. A second one stops at once. Either way no machine is forgotten: the next worker goes on.
+ * it is gone 20 s after that time, whatever hangs. A second one stops at once. Either way no machine is forgotten:
+ * the next worker goes on.
  */
 import { tmpdir } from 'node:os'
 import type { Logger } from 'pino'

@@ -1,6 +1,7 @@
 /**
- * Logins for AWS's registries: a token that the worker obtains under its own permissions, valid for 12 hours and for all
- * registries of one region, in any account. https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
+ * Logins for AWS's registries: a token that the worker obtains under its own permissions, valid for 12 hours and for
+ * all registries of one region, in any account.
+ * https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html
  */
 import { type ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr'
 import { Failure } from '../failure.ts'

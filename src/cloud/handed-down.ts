@@ -1,7 +1,7 @@
 /**
- * The part of the worker's environment that Pulumi's processes inherit, beside its own settings: where AWS's credentials
- * come from, how to reach the internet, and which CAs TLS trusts. Nothing else is passed on: a program in a dependency
- * sees no secret of the worker.
+ * The part of the worker's environment that Pulumi's processes inherit, beside its own settings: where AWS's
+ * credentials come from, how to reach the internet, and which CAs TLS trusts. Nothing else is passed on: a program in
+ * a dependency sees no secret of the worker.
  *
  * The worker uses HTTP proxies itself too: its SDK clients and `fetch`. SSH and MongoDB connect directly.
  */

@@ -24,7 +24,7 @@ export type MachineOrder = {
   readonly instanceId?: string
   /** At least; it is more where the machine's own image does not fit. */
   readonly diskGb: number
-  /** The machine switches itself off this long after its launch, with or without a worker: the time that is reserved for. */
+  /** The machine switches itself off this long after its launch, with or without a worker: the reserved time. */
   readonly lifetimeSeconds: number
   /** It also switches itself off at this time, whenever it was launched. */
   readonly deadline: Date

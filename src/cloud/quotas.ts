@@ -1,6 +1,6 @@
 /**
- * AWS counts a region's vCPUs against a quota for each family of types, spot and on demand separately: a refusal for one
- * says nothing about another. The names are those of Service Quotas → Amazon EC2, where an increase is requested.
+ * AWS counts a region's vCPUs against a quota for each family of types, spot and on demand separately: a refusal for
+ * one says nothing about another. The names are those of Service Quotas → Amazon EC2, where an increase is requested.
  */
 import type { Offer } from './machines.ts'
 

@@ -6,8 +6,8 @@
  * ordered, so every listed resource belongs to a known run or to none. The age floor is a second
  * guard, against clocks that differ. Only this deployment's resources are listed at all (`existing`).
  *
- * A run's resources are removed only under its lease: what another worker holds is left to that worker, and what was read
- * before the lease was taken is judged again.
+ * A run's resources are removed only under its lease: what another worker holds is left to that worker, and what was
+ * read before the lease was taken is judged again.
  */
 import { allAttempts, type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'
 import { type LeaseParts, underLease } from '../trainings/under-lease.ts'

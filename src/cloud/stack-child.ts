@@ -180,8 +180,8 @@ function parse(text: string): StackLine | undefined {
 }
 
 /**
- * A home for one operation, with the real one's plugins: the engine otherwise keeps, for ever, a file for each folder that
- * it ran in and a log for each command.
+ * A home for one operation, with the real one's plugins: the engine otherwise keeps, for ever, a file for each folder
+ * that it ran in and a log for each command.
  */
 async function makeHome(home: string, real: string): Promise<void> {
   await mkdir(path.join(real, 'plugins'), { recursive: true })

@@ -1,6 +1,6 @@
 /**
- * The files in which a self-managed backend (a folder, a bucket) keeps its stacks, `.pulumi/stacks/<project>/<stack>.json`:
- * needed when the engine can't read one of them, and then lists none.
+ * The files in which a self-managed backend (a folder, a bucket) keeps its stacks,
+ * `.pulumi/stacks/<project>/<stack>.json`: needed when the engine can't read one of them, and then lists none.
  */
 import { readdir, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'

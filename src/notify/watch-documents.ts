@@ -1,7 +1,7 @@
 /**
- * Looks for documents that no claim will ever touch, and that an operator should know of: an `_id` or a status that is not
- * understood, and documents that are `RUNNING` although no worker here has claimed them. One alert stands for all of a kind. A
- * document whose training has ended here gets its ending back.
+ * Looks for documents that no claim will ever touch, and that an operator should know of: an `_id` or a status that
+ * is not understood, and documents that are `RUNNING` although no worker here has claimed them. One alert stands for
+ * all of a kind. A document whose training has ended here gets its ending back.
  */
 import { restoreEnding } from '../pipeline/run-job.ts'
 import type { Runs } from '../trainings/runs.ts'

@@ -1,6 +1,6 @@
 /**
- * Loops that run beside the work: each goes on until its signal aborts. One that ends or fails before is told of
- * once and begun again, with pauses that double from 1 s to 30 s and start over after a minute of health.
+ * Loops that run beside the work: each runs until its signal aborts. One that ends or fails earlier is reported
+ * once and restarted, with pauses that double from 1 s to 30 s and reset after a healthy minute.
  */
 import { Failure } from '../failure.ts'
 import { duration } from './limits.ts'

@@ -1,9 +1,9 @@
 /**
- * Looks for work and runs it: what others left unfinished, and the oldest job in the queue.
+ * Claims work and runs it: what other workers left unfinished, and the oldest job in the queue.
  *
  *     claiming → draining (`stop`: claims no more; steps under way may finish) → handing over → stopped
  *        ↕
- *      unfit (several faults of this worker in a row: it takes nothing until a probe finds it well again)
+ *      unfit (several faults of this worker in a row: it takes nothing until a probe passes)
  *
  * A worker that stops hands over: the job's lease is released, its machine keeps training, and another worker
  * attaches to it.
@@ -100,7 +100,7 @@ export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
     return left.filter((id) => !running.has(id) && !resting.has(id))
   }
 
-  /** How many more may be taken up. */
+  /** How many more jobs may be taken up. */
   function roomToTakeUp(): number {
     if (concurrency === 1) return lastStarted === 'claimed' ? 1 - running.size : 0
     const takenUp = [...running.values()].filter((how) => how === 'taken up').length

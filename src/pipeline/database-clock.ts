@@ -1,6 +1,6 @@
 /**
  * The database's time, without asking it each time: what it said last, and how long ago that was by a clock that
- * only ever counts up. A worker whose own clock is wrong, or is set while it works, orders, ends and bills machines
+ * only ever counts up. A worker whose own clock is wrong, or is set while it runs, orders, ends and bills machines
  * at the same times as the others.
  */
 import { setTimeout as wait } from 'node:timers/promises'

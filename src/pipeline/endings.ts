@@ -82,7 +82,7 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
     ...failed,
     alert: true,
     sentence: () =>
-      'This training was begun by another version of the service, and can’t be gone on with. Please start it again.',
+      'This training was begun by another version of the service, and can’t be continued. Please start it again.',
   },
   'over-budget': {
     ...unlucky,
@@ -91,7 +91,7 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
   'budget-used-up': {
     ...unlucky,
     hold: { retryMs: 10 * minute, atMostMs: 32 * day },
-    sentence: (detail) => `The training waited too long for money to be set free: ${detail}.`,
+    sentence: (detail) => `The training waited too long for the budget to allow it: ${detail}.`,
   },
   misconfigured: {
     ...unlucky,
@@ -171,7 +171,7 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
     ...unlucky,
     resume: 3,
     alert: true,
-    sentence: () => `The trainer could not be brought onto the machine. Please try again later.`,
+    sentence: () => `The trainer image could not be pulled onto the machine. Please try again later.`,
   },
   'store-failed': {
     ...unlucky,
@@ -183,7 +183,7 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
     ...failed,
     resume: 300, // more than a day, with the claim loop's pauses; no machine waits for it
     alert: true,
-    sentence: () => `The model is trained and in the gallery, but ComfyUI could not be given it.`,
+    sentence: () => `The model is trained and in the gallery, but ComfyUI did not accept it.`,
   },
   internal: {
     ...unlucky,

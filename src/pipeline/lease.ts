@@ -1,7 +1,7 @@
 /**
  * Holding on to a job. A heartbeat extends the lease and checks that the job is still wanted. The
  * lease is taken for lost when the database says so, or when no heartbeat came through for as long as it
- * lasts, however long each of them waits for a database that is away.
+ * lasts, however long each of them waits for an unreachable database.
  */
 import type { Lease } from '../trainings/runs.ts'
 import { LeaseLost } from '../trainings/runs.ts'

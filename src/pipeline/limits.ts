@@ -1,4 +1,4 @@
-/** Nothing waits without a limit, and whatever overruns names its phase. */
+/** Every wait has a limit, and an overrun names its phase. */
 import { Failure } from '../failure.ts'
 import type { Clock } from './ports.ts'
 

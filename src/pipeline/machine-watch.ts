@@ -1,5 +1,5 @@
 /**
- * Whether the cloud still has the machine that is worked on. SSH takes a minute to believe that a silent
+ * Whether the cloud still has the job's machine. SSH takes a minute to conclude that a silent
  * machine is gone; the cloud knows at once, and why.
  */
 import type { MachineState } from '../cloud/machines.ts'

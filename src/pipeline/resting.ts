@@ -15,7 +15,7 @@ export type RestingPlace = {
   readonly size: number
 }
 
-/** What is away needs time to come back, and what nothing can be done for needs no look each second. */
+/** An outage takes time to pass, and a job for which nothing can be done need not be read each second. */
 export function restingPlace(clock: Pick<Clock, 'now'>): RestingPlace {
   const resting = new Map<string, { readonly times: number; readonly until: number }>()
   const isOver = (until: number, now: number) => until <= now
@@ -25,7 +25,7 @@ export function restingPlace(clock: Pick<Clock, 'now'>): RestingPlace {
     return rest !== undefined && !isOver(rest.until, clock.now().getTime())
   }
 
-  /** One that has not come back for so long has ended elsewhere. */
+  /** A job that has not come back for this long has ended elsewhere. */
   function sweep(now: number): void {
     for (const [id, { until }] of resting) if (isOver(until + longestRestMs, now)) resting.delete(id)
   }

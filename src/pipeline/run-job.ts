@@ -11,7 +11,7 @@ import { end } from './steps/end.ts'
 import { trainLora } from './train-lora.ts'
 import { asAgreed, unwanted } from './wanted.ts'
 
-/** Workers in a row that may die with a job, without any progress, before it is given up. */
+/** How many workers in a row may crash with a job, without any progress, before it is given up. */
 const mostCrashes = 5
 
 /** `taken up`: it was RUNNING before, and no worker held it. */
@@ -19,8 +19,8 @@ export type Start = 'claimed' | 'taken up'
 
 /**
  * Resolves to true if something was done for the job: false where another holds the lease, or nothing was left to do.
- * Rejects when the job was left before its end (the error says why): it is unfinished then, and any worker may take it up
- * again.
+ * Rejects when the job was left before its end (the error says why): it is unfinished then, and any worker may take
+ * it up again.
  */
 export async function runJob(
   trainingId: string,
@@ -116,7 +116,7 @@ function opening({ token }: Lease, { number, phase }: Run, worker: string): stri
   return number > 1 && phase === 'claimed' ? `run ${number}: claimed` : `taken up by ${worker}`
 }
 
-/** A lease that can't be released ends by itself; one that another has by now stays his. */
+/** A lease that can't be released expires by itself; one that another worker has by now is left alone. */
 async function letGo(lease: Lease, { runs }: Ports): Promise<void> {
   await runs.release(lease).catch(() => {})
 }

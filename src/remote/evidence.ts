@@ -1,4 +1,4 @@
-/** Whatever explains a failure on a machine, for the operator; also from a machine that half works. */
+/** Evidence that explains a failure on a machine, for the operator; also from a machine that half works. */
 
 import { printableLines } from '../text.ts'
 import * as argv from './argv.ts'

@@ -1,6 +1,7 @@
 /**
- * Work on a run by another process than its worker, such as the reaper or `forget`: under the run's lease, so that no two ever judge or
- * tear down the same at a time. The lease is kept for as long as the work takes, which may be many times its length.
+ * Work on a run by another process than its worker, such as the reaper or `forget`: under the run's lease, so that no
+ * two ever judge or tear down the same at a time. The lease is kept for as long as the work takes, which may be many
+ * times its length.
  */
 import type { Clock } from '../pipeline/ports.ts'
 import { type Lease, LeaseLost, type Run, type Runs } from './runs.ts'

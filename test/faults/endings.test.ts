@@ -846,7 +846,7 @@ test('a registry that does not answer is asked again from the same machine', asy
   const broken = await pulling(failure)
   expect(broken).toMatchObject({ pulls: 4, machines: 1, alerts: [`job:${broken.id}`] })
   expect(broken.document?.failureReason).toBe(
-    'The trainer could not be brought onto the machine. Please try again later. Your points have been returned.',
+    'The trainer image could not be pulled onto the machine. Please try again later. Your points have been returned.',
   )
 })
 

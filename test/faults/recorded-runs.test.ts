@@ -101,7 +101,7 @@ test.each(Object.keys(foreign))(
       expect(run?.outcome?.ending).toBe('foreign-plan')
       expect(document).toMatchObject({ status: 'FAILED' })
       const sentence =
-        'This training was begun by another version of the service, and can’t be gone on with. Please start it again.'
+        'This training was begun by another version of the service, and can’t be continued. Please start it again.'
       const aboutPoints =
         moment === 'planned' ? 'You have not been charged.' : 'Your points have been returned.'
       expect(document?.failureReason).toBe(`${sentence} ${aboutPoints}`)

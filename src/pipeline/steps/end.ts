@@ -164,7 +164,7 @@ async function refund(job: Job, { refundPoints: points }: Outcome): Promise<void
     await alerts.raise(`refund:${id}`, {
       severity: 'critical',
       title: `A refund failed: training ${id}`,
-      text: `${points} points could not be returned: ${messageOf(error)}. It is tried again until it works.`,
+      text: `${points} points could not be returned: ${messageOf(error)}. It is retried until it works.`,
     })
     throw error
   }

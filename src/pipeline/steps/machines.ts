@@ -1,7 +1,8 @@
 /**
  * One machine after the other until the training is shipped. An attempt is written down before the cloud
  * is asked for anything, and from then on it is torn down whatever happens: by this loop, by `end`, by
- * the next worker to take the job up, or by the reaper. Which offer is next, and what a refusal says of the others: refusals.ts.
+ * the next worker to take the job up, or by the reaper. Which offer is next, and what a refusal says of the others:
+ * refusals.ts.
  */
 import type { Offer } from '../../cloud/machines.ts'
 import { Failure } from '../../failure.ts'
@@ -169,7 +170,7 @@ function noCapacity(offers: readonly Offer[], job: Job, memoryGb: number): Failu
 function tooManyMachines(had: readonly Attempt[]): Failure {
   const reason = had.at(-1)?.failure?.reason ?? 'machine-lost'
   const ending = reason === 'no-capacity' ? 'machine-lost' : reason
-  return new Failure(ending, `${had.length} machines were had`, { evidence: list(had) })
+  return new Failure(ending, `${had.length} machines were tried`, { evidence: list(had) })
 }
 
 function list(attempts: readonly Attempt[]): string {

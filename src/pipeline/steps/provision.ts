@@ -75,7 +75,7 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
   return Object.assign(host, { [Symbol.dispose]: () => host.close() })
 }
 
-/** Who takes too long to give a machine has none: the same offer would take too long again. */
+/** A timed-out order counts as no capacity: the same offer would take too long again. */
 async function inTime<T>(
   job: Job,
   { offer }: Attempt,

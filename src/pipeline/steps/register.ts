@@ -60,10 +60,10 @@ async function install(job: Job, modelId: string, { models }: Shipped): Promise<
     const why = error instanceof Error ? error.message : String(error)
     await alerts.raise(awayAlert, {
       severity: 'critical',
-      title: 'ComfyUI can not be given a model',
-      text: `Training ${job.training.id} is done, but its model can't be installed: ${why}. It is tried again until it works.`,
+      title: 'ComfyUI does not accept models',
+      text: `Training ${job.training.id} is done, but its model can't be installed: ${why}. It is retried until it works.`,
     })
-    throw new Failure('comfyui-failed', `ComfyUI could not be given the model: ${why}`, { cause: error })
+    throw new Failure('comfyui-failed', `ComfyUI did not accept the model: ${why}`, { cause: error })
   }
   await alerts.clear(awayAlert, 'ComfyUI takes models again.')
 }

@@ -1,7 +1,7 @@
 /**
  * From the machine to the models bucket. Files go to the work bucket first, in equal parts with presigned URLs, and are
- * read back and checked there; then the store copies them below a folder of the models bucket that can't be guessed, and
- * the manifest is written last and only once. Who finds the manifest knows that the rest is there.
+ * read back and checked there; then the store copies them below a folder of the models bucket that can't be guessed,
+ * and the manifest is written last and only once. Who finds the manifest knows that the rest is there.
  *
  * A worker that has lost its lease may still copy: each attempt has a place of its own, so it never replaces a file that
  * another's manifest lists.

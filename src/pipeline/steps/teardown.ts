@@ -26,7 +26,7 @@ export function tearDown(job: Job, attempt: Attempt): Promise<void> {
   return teardown
 }
 
-/** Who lets go of a job waits for what it has begun, or it would write beside the next. */
+/** Releasing a job waits for running teardowns: they would otherwise write beside its next worker. */
 export async function finishTeardowns(job: Job): Promise<void> {
   await Promise.allSettled(underWay.get(job)?.values() ?? [])
 }

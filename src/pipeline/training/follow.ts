@@ -53,7 +53,7 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
   void watchMachine(job, attempt.name, signal, stopper.leave)
   void hearNotices(host, beside, { sources: neededSources(job, attempt), stop: stopper.stop, idleGpu })
 
-  /** A log that says nothing may have lost its container's end: who has exited is not asked to stop. */
+  /** A silent log may have missed its container's end: an exited container is not asked to stop. */
   async function judgeSilence(limit: number): Promise<void> {
     const said = `no sign of life for ${duration(limit)} after step ${lastStep} of ${plan.steps}`
     const failure = new Failure('trainer-hung', said)
@@ -123,7 +123,7 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
   }
 }
 
-/** Of what the machine must tell: its end where it is a spot machine, its GPU where it has one. */
+/** What the machine must report: its end where it is a spot machine, its GPU where it has one. */
 function neededSources(job: Job, { offer }: Attempt): ReadonlySet<NoticeSource> {
   return new Set<NoticeSource>([
     'disk',

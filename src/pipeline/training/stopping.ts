@@ -8,7 +8,7 @@ import type { Job } from '../job.ts'
 export type Stopper = {
   /** Asks the container to save and leave; one that doesn't is left behind with its machine. The first reason counts. */
   stop(failure: Failure): void
-  /** Leaves it at once: there is nothing to ask any more. */
+  /** Leaves it at once: there is nothing left to ask. */
   leave(failure: Failure): void
   /** Why it was stopped or left, if it was. */
   readonly failure: Failure | undefined

@@ -5,7 +5,7 @@
 import type { Job } from '../job.ts'
 
 export type Warnings = {
-  /** What the trainer says; ten places are not for it. */
+  /** From the trainer; the last ten of the hundred places are not for it. */
   fromTrainer(message: string): void
   /** What this worker has noticed. */
   say(message: string): void
