@@ -179,7 +179,7 @@ program
 
 program
   .command('policy')
-  .description("Print the worker's rights in AWS as a policy, for whoever makes its role by hand")
+  .description("Print the worker's rights in AWS as a policy, for making its role by hand")
   .action(() => {
     const { BELLOWS_DEPLOYMENT: deployment, AWS_REGION: region } = readPolicySettings(process.env)
     print(JSON.stringify(workerPolicy({ deployment, regions: [region] }), null, 2))

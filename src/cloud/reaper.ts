@@ -14,7 +14,7 @@ import { type LeaseParts, underLease } from '../trainings/under-lease.ts'
 import type { Found, Machines, Released } from './machines.ts'
 
 export type LeakReason =
-  | 'nobody knows it'
+  | 'no run knows it'
   | 'its attempt was never written'
   | 'its attempt is torn down'
   | 'its run has ended'
@@ -143,7 +143,7 @@ function leakReason(
   latestDeadline: number,
 ): LeakReason | undefined {
   const run = trainingId === undefined ? undefined : runs.get(trainingId)
-  if (!run) return 'nobody knows it'
+  if (!run) return 'no run knows it'
   if (run.endedAt) return 'its run has ended'
   const attempt = allAttempts(run).find((each) => each.number === number)
   if (!attempt) return 'its attempt was never written'

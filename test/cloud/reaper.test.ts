@@ -20,8 +20,8 @@ const cases: readonly (readonly [
 ])[] = [
   ['a machine of a running attempt', {}, run(), undefined],
   ['a stack of a running attempt', { kind: 'stack' }, run(), undefined],
-  ['a machine that no run knows', {}, undefined, 'nobody knows it'],
-  ['a machine without our tags', { trainingId: undefined, attempt: undefined }, run(), 'nobody knows it'],
+  ['a machine that no run knows', {}, undefined, 'no run knows it'],
+  ['a machine without our tags', { trainingId: undefined, attempt: undefined }, run(), 'no run knows it'],
   ['a machine of an ended run', {}, run({ endedAt: longAgo }), 'its run has ended'],
   [
     'a disk of an attempt that is torn down',
@@ -48,14 +48,14 @@ const cases: readonly (readonly [
     'a key pair of 11 min that nobody knows',
     { kind: 'key-pair', createdAt: ago(11) },
     undefined,
-    'nobody knows it',
+    'no run knows it',
   ],
   ['a key pair that was made just now', { kind: 'key-pair', createdAt: justNow }, undefined, undefined],
   [
     'a group of unknown age that nobody knows',
     { kind: 'security-group', createdAt: undefined },
     undefined,
-    'nobody knows it',
+    'no run knows it',
   ],
   ['a stack of unknown age of a running attempt', { kind: 'stack', createdAt: undefined }, run(), undefined],
 ]

@@ -3,7 +3,7 @@
     python3 -B <this folder>
 
 Its job is the first line of stdin, as JSON, so that no URL is seen in a list of processes. Stdin stays
-open as long as somebody wants the result: when it ends, the helper stops. What happens is told on stdout,
+open as long as the worker wants the result: when it ends, the helper stops. What happens is told on stdout,
 one JSON object a line: `event` is `progress`, `content`, `file`, `part`, `notice`, and at last `done` or
 `failed` (with `reason` and `detail`).
 Python 3.10 (Ubuntu 22.04) must do.

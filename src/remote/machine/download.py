@@ -2,7 +2,7 @@
 
 Every file is a row of chunks; the chunks of all files, in order, are one queue that a few connections work
 off, so one large file and many small ones are both fast. A file is written as `<name>.part`, with the
-chunks that are done noted in `<name>.part.done`: whoever comes later goes on from there. The sum is
+chunks that are done noted in `<name>.part.done`: a later download resumes from there. The sum is
 computed while chunks arrive, over the part that is complete from the start. Then it is renamed.
 """
 
@@ -221,7 +221,7 @@ class Fetch:
                 return fcntl.flock(self.part, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if time.monotonic() > until:
-                    raise Trouble('internal', f'{self.path} is being fetched by somebody else') from error
+                    raise Trouble('internal', f'{self.path} is being fetched by another download') from error
                 time.sleep(0.2)
 
     def read_notes(self) -> None:

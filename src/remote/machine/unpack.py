@@ -3,7 +3,7 @@
 An archive is unpacked beside its folder and takes its place when it is complete. A stamp below `.staged`
 remembers it, so that a folder which the trainer has changed since is not put back.
 
-The trainer is another user than whoever unpacks. What it goes on writing to, its checkpoint, is opened to it.
+The trainer runs as another user than the helper. What it goes on writing to, its checkpoint, is opened to it.
 """
 
 import os
