@@ -8,7 +8,7 @@
  *   script        all else, once, at the end of the boot
  *
  * Money first: before anything that could fail, the machine gets its switch-off time. It counts from its own
- * start, since an order may wait long for a machine, and that time is not paid for. A loop outside of anybody's
+ * start, since an order may wait long for a machine, and that time is not paid for. A loop outside of any login
  * session powers it off at the deadline in /var/lib/bellows/deadline (seconds since 1970), which the worker
  * moves over SSH, and at the first one whatever that file says. The limit holds on two clocks, since a wall
  * clock can be set back. A reboot starts the loop again and moves no deadline.

@@ -1,5 +1,5 @@
 /**
- * One attempt's machine: its own key pair, a group that lets the workers in by SSH and nobody else, and the
+ * One attempt's machine: its own key pair, a group that lets the workers in by SSH and nothing else in, and the
  * instance. The worker runs this inline, one stack a machine; destroying the stack leaves nothing.
  *
  * The instance ends by itself too: a shutdown from inside terminates it, and a spot instance that is
@@ -30,7 +30,7 @@ export const gpuMachineInputs = z.strictObject({
   diskGb: z.int().min(8).max(16_384),
   /** OpenSSH's one-line form. */
   publicKey: z.string().startsWith('ssh-'),
-  /** Whoever takes the training up must reach the machine: all of them, not only the one that orders it. */
+  /** All workers, not only the one that orders the machine: any of them may take the training up and must reach it. */
   workerNetworks,
   /** As cloud-init.ts makes it. It holds the host's private key: a secret in the stack's state. */
   userData: z.string().startsWith('Content-Type: multipart/mixed;'),

@@ -45,13 +45,13 @@ export const stateBucket = storage.state
 export const cloudflareAccountId = accountId
 /** Of all the buckets; a part of their endpoint. */
 export const jurisdiction = storage.jurisdiction
-/** Where the models bucket is read by anybody; empty if it isn't. */
+/** The models bucket's public address; empty if it has none. */
 export const publicUrl = storage.publicUrl
 export const region = network.region
 export const vpcId = network.vpcId
 /** A public subnet for each zone: `{'us-east-1a': 'subnet-…'}`. */
 export const subnets = network.subnets
-/** Lets machines out, and nobody in. */
+/** Lets machines out, and nothing in. */
 export const securityGroupId = network.securityGroupId
 export const imageId = await machineImage()
 export const instanceProfile = profile.name

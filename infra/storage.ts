@@ -12,7 +12,7 @@ export type StorageOptions = {
   readonly prefix: string
   /** Names of buckets that are there already, and stay as they are. */
   readonly existing: { readonly datasets?: string | undefined; readonly models?: string | undefined }
-  /** Where R2 should rather keep them: a hint, for the first bucket of a name only. Default: near to whoever makes them. */
+  /** Where R2 should preferably keep them: a hint, for the first bucket of a name only. Default: near the caller. */
   readonly location?: string | undefined
   /** Where R2 must keep them. Nothing can be moved to another one later. Default `default`: anywhere. */
   readonly jurisdiction?: string | undefined

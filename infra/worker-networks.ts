@@ -1,7 +1,7 @@
 /** Where workers' SSH connections come from: pure, for the settings and for the program that opens the door. */
 import { z } from 'zod'
 
-/** Wider than any organisation's network: an entry such as 0.0.0.0/0 or 128.0.0.0/1 would let everybody in. */
+/** Wider than any organisation's network: an entry such as 0.0.0.0/0 or 128.0.0.0/1 would let the whole Internet in. */
 const widestPrefix = 8
 /** A security group takes 60 rules. */
 const mostNetworks = 60
