@@ -1,6 +1,6 @@
 /**
- * `npm run infra:check`: what `infra/` declares, before anybody pays for it. Its properties under mocks; its life on the
- * stand-in; and, where they can be had, the real AWS provider against moto. It ends with a table.
+ * `npm run infra:check`: what `infra/` declares, before it costs money. Its properties under mocks; its life on the
+ * stand-in; and, where available, the real AWS provider against moto. It ends with a table.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -18,7 +18,7 @@ const seconds: Readonly<Record<string, number>> = {
   'test/integration/private-images.test.ts': 20,
 }
 
-/** Begun first, the slow ones don't keep everybody waiting at the end, also where nothing has been measured yet. */
+/** Begun first, the slow ones don't hold up the end of the run, also where nothing has been measured yet. */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const secondsOf = ({ moduleId }: TestSpecification) =>

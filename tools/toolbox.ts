@@ -26,7 +26,7 @@ export type Toolbox = {
   readonly cache: string
   /** Pulumi's command. */
   readonly pulumi: string
-  /** Folder with `pulumi-language-nodejs`, to be put on the path of whoever runs Pulumi programs. */
+  /** Folder with `pulumi-language-nodejs`, to be put on the path of processes that run Pulumi programs. */
   readonly languageHost: string
   readonly mongo: Mongo
   /** The S3 server's binary. */
@@ -64,7 +64,7 @@ const imagesFolder = fileURLToPath(new URL('../images', import.meta.url))
  * Gets what is wanted of the toolbox: independent parts side by side, the ones that take longest first.
  *
  * @param report Takes one line of progress at a time; default: stderr
- * @throws SetupFailed with one sentence for each part that could not be had
+ * @throws SetupFailed with one sentence for each part that failed
  */
 export async function setUp<Name extends PartName = PartName>(
   wanted: readonly Name[] = everything as readonly PartName[] as readonly Name[],
@@ -145,7 +145,7 @@ const settled = async (part: Part<unknown> | undefined): Promise<void> => {
   await Promise.allSettled([part])
 }
 
-/** Without the parts that there is no recipe for. */
+/** Without the parts that have no recipe. */
 async function allOf<Key extends string>(
   parts: Readonly<Record<Key, Part<string> | undefined>>,
 ): Promise<Partial<Record<Key, string>>> {

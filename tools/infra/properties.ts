@@ -1,4 +1,4 @@
-/** What must hold for all that `infra/` declares, whichever resources those are: each promise with who breaks it. */
+/** What must hold for all that `infra/` declares, whatever the resources: each promise with what breaks it. */
 import type { Policy, Statement } from '../../infra/worker-rights.ts'
 import type { Declared } from './declared.ts'
 

@@ -1,5 +1,5 @@
 /**
- * Mutants that no test has to notice, each with its reason: they change nothing that anybody could see, or what they change
+ * Mutants that no test has to notice, each with its reason: they change nothing observable, or what they change
  * isn't promised. They don't count; an entry that matches nothing any more is an error.
  */
 export type Accepted = {

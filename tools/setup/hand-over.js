@@ -1,7 +1,7 @@
 /**
  * Runs a TypeScript file on Node 24 as if this process were it: arguments, output and exit code are the
  * child's. The child has a process group of its own, so that each signal reaches it through us and only
- * once: a terminal's Ctrl-C goes to everybody in the foreground, and npm passes it on again. And it does not outlive npm:
+ * once: a terminal's Ctrl-C goes to the whole foreground, and npm passes it on again. It does not outlive npm:
  * npm passes on neither SIGHUP nor, of course, SIGKILL, so its end is noticed here, and the child is told to stop.
  */
 import { spawn } from 'node:child_process'
@@ -40,7 +40,7 @@ export function handOver(root, argv) {
       last.set(signal, now)
     })
   }
-  // Whoever starts us without npm may want us to live on.
+  // A parent other than npm may want us to outlive it.
   if (process.env.npm_lifecycle_event) {
     onceParentIsGone(() => {
       if (!toStop.some((signal) => last.has(signal))) child.kill('SIGTERM')

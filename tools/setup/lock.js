@@ -1,6 +1,6 @@
 /**
  * One process at a time, on this computer. The lock is a listening socket with an abstract name: the kernel lets
- * go of it when its holder ends, however it ends, so that there is no stale lock to clear. Whoever comes
+ * go of it when its holder ends, however it ends, so that there is no stale lock to clear. A process that comes
  * second connects to the holder and waits for that connection to close.
  */
 import { createHash } from 'node:crypto'
@@ -12,7 +12,7 @@ import { setTimeout as pause } from 'node:timers/promises'
  * @template T
  * @param {string} name Anything; two locks of one name exclude each other.
  * @param {() => Promise<T>} work
- * @param {() => void} [onWait] Called once, when somebody else holds the lock.
+ * @param {() => void} [onWait] Called once, when another process holds the lock.
  * @returns {Promise<T>}
  */
 export async function withLock(name, work, onWait) {

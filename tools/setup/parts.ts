@@ -1,15 +1,15 @@
 /**
- * Parts of the set-up, started side by side. A part waits for those that it needs; when one of them can't be had it
+ * Parts of the set-up, started side by side. A part waits for those that it needs; when one of them fails, it
  * isn't tried. The others go on to their end all the same: what they get is kept for the next time.
  */
 import PQueue from 'p-queue'
 import type { Progress } from './progress.ts'
 
-/** What comes of a part: rejects when it can't be had. */
+/** The result of a part: rejects when it fails. */
 export type Part<T> = Promise<T>
 
 export type Work = {
-  /** What is going on, for whoever watches. A part that says nothing was there already. */
+  /** Progress, for the user who watches. A part that says nothing was there already. */
   say(doing: string): void
   /** Waits for its turn: at most two works that fill a core for minutes, as compilers do, go on at once. */
   heavy<T>(work: () => Promise<T>): Promise<T>
@@ -17,7 +17,7 @@ export type Work = {
 
 export type Setup = {
   part<T>(name: string, make: (work: Work) => Promise<T>, needs?: readonly Part<unknown>[]): Part<T>
-  /** @throws SetupFailed once all parts have ended, if one of them can't be had */
+  /** @throws SetupFailed once all parts have ended, if one of them failed */
   finish(): Promise<void>
 }
 
