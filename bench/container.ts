@@ -51,7 +51,7 @@ export function runArguments(
   { image, job, bench, base }: Place,
 ): readonly string[] {
   const memoryBytes = settings.trueSize ? Math.floor(totalmem() * 0.9) : 6 * 1024 ** 3
-  // The tiny models' crumbs of work go slower on two threads, whoever trains them.
+  // The tiny models' small kernels run slower on two threads, in every trainer.
   const environment: Readonly<Record<string, string>> = settings.trueSize ? {} : { OMP_NUM_THREADS: '1' }
   const here: Readonly<Record<string, readonly string[]>> = {
     '--detach': ['--entrypoint', 'python3'],

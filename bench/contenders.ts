@@ -48,7 +48,7 @@ export function contendersFor(settings: Settings, textLength: number): readonly 
   ]
 }
 
-/** Without what the scripts have not got: EMA, dropped captions; without samples and checkpoints, which neither needs. */
+/** Without what the scripts lack: EMA, dropped captions; without samples and checkpoints, which neither needs. */
 export function planFor(
   settings: Settings,
   base: { readonly name: string; readonly sha256: string },
