@@ -1,5 +1,5 @@
 /**
- * The models bucket's public domain on one computer: serves the objects of one bucket to anybody, as a
+ * The models bucket's public domain on one computer: serves the objects of one bucket to the public, as a
  * custom domain of R2 does, and nothing else: no listing, no writing, no other bucket.
  */
 import { once } from 'node:events'

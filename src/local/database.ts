@@ -1,6 +1,6 @@
 /**
  * The database on one computer: a MongoDB server as a process of our own, with a port and a folder of
- * its own, that outlives nobody: stopped by its own process id, and when this process exits.
+ * its own, that never outlives its owner: stopped by its own process id, and when this process exits.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'

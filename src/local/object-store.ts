@@ -47,7 +47,7 @@ export async function startObjectStore(
   await mkdir(dir, { recursive: true })
   await mendUploads(dir)
 
-  // A path that nobody else answers, so that another server on the port isn't taken for this one.
+  // A path that no other server answers, so that another server on the port isn't taken for this one.
   const health = `/health-${randomBytes(8).toString('hex')}`
   // No --keep-alive: with it a good part of streamed PUTs failed.
   const process = spawn(binary, ['--port', `${host}:${port}`, '--health', health, '--quiet', 'posix', dir], {

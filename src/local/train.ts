@@ -154,7 +154,7 @@ async function train(image: string, base: string, plan: Plan): Promise<void> {
   const memoryBytes = values.base ? Math.floor(totalmem() * 0.9) : 4 * 1024 ** 3
   const here: Readonly<Record<string, readonly string[]>> = {
     '--detach': ['--rm'],
-    // Whoever trains here owns the files, and may keep the weights to themselves.
+    // The user who trains here owns the files, and may keep the weights private.
     [trainerUser]: [`${process.getuid?.()}:${process.getgid?.()}`],
     '/job:/job': [`${job}:/job`, '--volume', `${base}:/job/base:ro`],
   }

@@ -87,7 +87,7 @@ export async function runDemo(
 
 const clipCaption = 'an early film, a cat that walks and then runs in front of a grid'
 
-/** Base models into their bucket; an account with points and somebody's dataset. */
+/** Base models into their bucket; an account with points and another user's dataset. */
 async function fill(
   toolbox: Toolbox,
   { ports }: Clients,

@@ -288,7 +288,7 @@ export class Instances {
       bootSeconds: slow?.seconds ?? 0,
       diskMegabytes: small?.megabytes,
     })
-    // Somebody may have terminated it meanwhile.
+    // It may have been terminated meanwhile.
     if (this.find(id)?.state !== 'pending') return removeMachine(id, volume.id)
     this.#running(id, await startMachine(id))
     this.#watch(id)
@@ -327,7 +327,7 @@ export class Instances {
     this.#timers.add(timer)
   }
 
-  /** One ending at a time for each instance: whoever comes second waits for the first. */
+  /** One ending at a time for each instance: a second one waits for the first. */
   #end(id: string, last: 'terminated' | 'stopped', reason: string | undefined): Promise<void> {
     const ending = this.#ending.get(id)
     if (ending !== undefined) return ending

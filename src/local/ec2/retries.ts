@@ -9,7 +9,7 @@ import { ApiError } from './api-error.ts'
 export type Retries = {
   /** Asked so often in all. */
   readonly attempts: number
-  /** Aborts when whoever asked has gone. */
+  /** Aborts when the client has gone. */
   readonly gone?: AbortSignal
 }
 

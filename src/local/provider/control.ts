@@ -1,4 +1,4 @@
-/** Troubles over HTTP, for whoever is not in this process: POST a fault, or what happens to an instance. */
+/** Faults over HTTP, for other processes: POST a fault, or what happens to an instance. */
 import { Hono } from 'hono'
 import { z } from 'zod'
 import type { LocalCloud } from './cloud.ts'

@@ -18,7 +18,7 @@ const step = {
   /** Pulumi's stack; every one where absent. */
   stack: z.string().optional(),
   operation: z.enum(['create', 'read', 'update', 'delete']),
-  /** `after`: it was done in the cloud, and nobody hears of it. */
+  /** `after`: it was done in the cloud, but the answer is lost. */
   moment: z.enum(['before', 'after']),
 }
 
@@ -78,7 +78,7 @@ export const faultSchema = z.discriminatedUnion('kind', [
   }),
   /** An instance that has ended loses its tags at once; EC2 takes them away some time within the hour in which it is shown. */
   z.strictObject({ kind: z.literal('drop-tags'), ...place, times }),
-  /** Doesn't answer until it is cleared, or whoever asked has gone. */
+  /** Doesn't answer until it is cleared, or the client has gone. */
   z.strictObject({ kind: z.literal('hang'), ...step, times }),
 ])
 
@@ -88,7 +88,7 @@ type Kind<K extends Fault['kind']> = Extract<Fault, { kind: K }>
 
 export class Faults {
   #staged: StagedFault[] = []
-  /** By id, for who waits for the end of it; also of those that have struck as often as they shall. */
+  /** By id, for callers that wait for its end; includes faults that have used up their count. */
   readonly #over = new Map<string, AbortController>()
 
   /** Returns the id by which it can be cleared. */

@@ -32,7 +32,7 @@ export type LocalProviderOptions = {
   readonly port?: number
   readonly ec2Port?: number
   readonly controlPort?: number
-  /** Told of what went wrong with a machine behind everybody's back. Default: stderr. */
+  /** Called with what went wrong with a machine outside of any request. Default: stderr. */
   readonly onTrouble?: (message: string, error: unknown) => void
 }
 

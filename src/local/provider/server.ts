@@ -4,7 +4,7 @@
  * several engines may at the same time. What a request means is the resource types' matter.
  *
  * A request whose asker is gone is not undone: as with the real clouds, what was ordered may exist all the
- * same, and nobody's state knows of it.
+ * same, and no state knows of it.
  */
 import grpc from '@grpc/grpc-js'
 import aws from '@pulumi/aws/package.json' with { type: 'json' }
@@ -185,7 +185,7 @@ const canonical = (value: unknown): string =>
 
 type Operation = Extract<Fault, { kind: 'fail' }>['operation']
 
-/** Does the work in the name of whoever asks, with the troubles that were staged for it. */
+/** Does the work on the caller's behalf, with the faults that were staged for it. */
 async function troubled<Result>(
   cloud: LocalCloud,
   urn: string,
