@@ -57,7 +57,7 @@ def main():
     file = job / "out" / f"{plan['name']}.safetensors"
     replace(file, fault.changed(lora.file(plan, plan_sha256)))
     draw_samples(plan, step)
-    # Written last: whoever finds it knows that all else is there.
+    # Written last: where it exists, all else does.
     write_result(plan, plan_sha256, file, began, step, seconds_per_step)
 
 

@@ -33,7 +33,7 @@ class Job:
 
     @property
     def finishing(self):
-        """Whether the steps that are done shall be all: the money is nearly used up."""
+        """Whether to stop at the steps that are done: the money is nearly used up."""
         return (self.folder / "finish").exists()
 
     @property
@@ -48,7 +48,7 @@ class Job:
         self.plan, self.plan_sha256 = plan.read(self.folder / "plan.json")
 
     def phase(self, name):
-        """What follows belongs to this phase; the clock on stderr is for whoever asks where time went."""
+        """What follows belongs to this phase; the clock on stderr shows where time went."""
         if self.leads:
             report.phase(name)
             os.write(2, f"{time.monotonic() - self.began:7.1f} s  {name}\n".encode())
