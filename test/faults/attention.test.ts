@@ -74,7 +74,7 @@ async function atStep(machine: SimulatedMachine, step: number, world: World): Pr
 
 const spot = (world: World) => ({ kind: 'spot', action: 'terminate', at: world.clock.now() }) as const
 
-test('a spot notice that comes after a dropped connection is heard, and costs no more steps than lie between checkpoints', async () => {
+test('a spot notice after a dropped connection is heard, and costs at most the steps between checkpoints', async () => {
   const job = await trained({
     async onMachine(machine, number, world) {
       if (number > 1) return
@@ -125,7 +125,7 @@ test.each<[string, (machine: SimulatedMachine, world: World) => void | Promise<v
   },
 )
 
-test('a GPU that was seen idle for as long as the first step may take ends the training, whatever its trainer says', async () => {
+test('a GPU that idles as long as the first step may take ends the training, whatever its trainer says', async () => {
   const job = await trained({
     async onMachine(machine, number, world) {
       if (number > 1) return

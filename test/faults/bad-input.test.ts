@@ -50,7 +50,7 @@ async function runBeside({ job = {}, dataset = {}, files = {}, world: options = 
   return { world, id: bad, archive: archives.get(bad) }
 }
 
-/** Words of ours, of libraries and of runtimes that mean nothing to whoever pressed the button. */
+/** Words of ours, of libraries and of runtimes that mean nothing to the user who pressed the button. */
 const internal = /\bat .+:\d+|Error:|zod|mongo|sharp|vips|undefined|null|\[object|stack|lease|prefix|src\//i
 
 async function expectRefused(bad: Bad, complaint: RegExp | string): Promise<void> {
@@ -117,17 +117,13 @@ test('a text in a wrong place is shown on one line and cut short', () =>
   ))
 
 test.each<[string, Fields, RegExp]>([
-  [
-    'base model that nobody knows',
-    { baseModel: 'SD9' },
-    /no base model "SD9"; choose one of SDXL, FLUX, WAN/,
-  ],
+  ['unknown base model', { baseModel: 'SD9' }, /no base model "SD9"; choose one of SDXL, FLUX, WAN/],
   [
     'base model named with quotes and newlines',
     { baseModel: '"\n<b>' },
     /no base model "" <b>"; choose one of/,
   ],
-  ['offering that nobody sells', { offeringId: 'gold' }, /no offering "gold"; choose one of sdxl-lora/],
+  ['unknown offering', { offeringId: 'gold' }, /no offering "gold"; choose one of sdxl-lora/],
   ["offering named as an object's own member", { offeringId: '__proto__' }, /no offering "__proto__"/],
   ['base model that the offering does not train', { baseModel: 'FLUX' }, /"sdxl-lora" trains SDXL, not FLUX/],
 ])('a job with a %s is refused', (_, job, complaint) => expectRefused({ job }, complaint))
@@ -147,7 +143,7 @@ test.each<[string, Fields, RegExp]>([
   ],
   ['of a visibility that is no text', { visibility: 3 }, /belongs to another account/],
   [
-    'private and shared with somebody else',
+    'private and shared with another user',
     { visibility: 'private', accessControl: [new ObjectId()] },
     /has not shared it/,
   ],
@@ -171,7 +167,7 @@ test('a private dataset trains for an account that it is shared with', async () 
   })
 })
 
-test.each(['unlisted', 'public'])('a dataset that is %s trains for anybody', async (visibility) => {
+test.each(['unlisted', 'public'])('a dataset that is %s trains for any user', async (visibility) => {
   await expectTrained({ dataset: { visibility } })
 })
 
@@ -301,7 +297,7 @@ test.each<[string, string]>([
   for (const { key } of await world.store.list('models', '')) expect(key).toMatch(/^loras\/[\w/.-]+$/)
 })
 
-test('a trigger word that is too long is refused: one that was cut is not what anybody types', () =>
+test('a trigger word that is too long is refused, not cut: users would not type what is left', () =>
   expectRefused(
     { job: { triggerWord: 'kite'.repeat(75) } },
     /triggerWord has 300 characters, but may have at most 64/,
@@ -321,11 +317,7 @@ test.each<[string, Fields, RegExp]>([
   ['a negative rank', { rank: -4 }, /rank is -4, but must be a whole number from 1 to 128/],
   ['a rank that is a text', { rank: 'high' }, /rank is the text "high", but must be/],
   ['a learning rate beyond reason', { learningRate: 1e9 }, /learningRate is 1000000000, but must be/],
-  [
-    'an optimizer that nobody has',
-    { optimizer: 'magic\n' },
-    /optimizer is the text "magic", but must be one of/,
-  ],
+  ['an unknown optimizer', { optimizer: 'magic\n' }, /optimizer is the text "magic", but must be one of/],
   [
     'a wall of sample prompts',
     { samplePrompts: Array(9).fill('kite') },

@@ -49,7 +49,7 @@ const nothing = (world: World) => {
   world.machines.drought('on-demand', true)
 }
 
-test('in a drought of spot machines, one on demand is had in the same round, after three refusals', async () => {
+test('without spot capacity, the same round gets a machine on demand after three refusals', async () => {
   const { world, id } = await queued()
   world.machines.drought('spot', true)
   const { run } = await ended(world, id)
@@ -58,7 +58,7 @@ test('in a drought of spot machines, one on demand is had in the same round, aft
   expect(world.events.some(({ kind }) => kind === 'held')).toBe(false)
 })
 
-test('a quota of 0 is asked once a round, and the other market is had at once', async () => {
+test('a quota of 0 is asked once a round, and the other market is tried at once', async () => {
   const { world, id } = await queued()
   world.machines.quota(quotaOf(l4), 0)
   const { run } = await ended(world, id)
@@ -74,7 +74,7 @@ test('a deployment with a quota for one family only trains on that', async () =>
   expect(run?.attempts.map(({ offer }) => offer.gpu)).toEqual(['L4', 'L4', 'H100'])
 })
 
-test('where nothing can be had the job waits in the queue, and trains when there is capacity', async () => {
+test('where there is no capacity the job waits in the queue, and trains when there is some', async () => {
   const { world, id } = await queued({ settings: { maxAttempts: 2 } })
   for (const market of ['spot', 'on-demand'] as const) world.machines.quota(quotaOf({ ...l4, market }), 0)
   const waiting = await untilHeld(world, id)

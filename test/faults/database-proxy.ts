@@ -1,6 +1,6 @@
 /**
  * A proxy in front of a real MongoDB server, to be told of troubles that a healthy server can't be talked into: it
- * steps down, its connections are cut, its answers are lost. Whoever connects through it sees the server's replica
+ * steps down, its connections are cut, its answers are lost. Its clients see the server's replica
  * set with one member, whose address is the proxy's.
  *
  *     primary → stepping down (what is under way is interrupted, though it was applied) → secondary → primary
@@ -148,7 +148,7 @@ export async function startDatabaseProxy(databaseUrl: string): Promise<DatabaseP
 
 const isHello = (command: Document): boolean => ['hello', 'isMaster', 'ismaster'].includes(nameOf(command))
 
-/** Without `directConnection`, under which a driver would not look whether the server is a primary. */
+/** Without `directConnection`, under which a driver would not check that the server is a primary. */
 function throughProxy(target: URL, address: string): string {
   const url = new URL(target)
   url.host = address

@@ -45,7 +45,7 @@ const keysOf = async (world: World, id: string) => (await world.ledger.movements
 const said = (world: World, text: RegExp) => world.events.some(({ message }) => text.test(message))
 
 test.each(['FAILED', 'CANCELLED'])(
-  'a job that ended %s and is queued again is another run: charged again under a key of its own, its story kept',
+  'a job that ended %s and is requeued is a new run, charged under a key of its own; history stays',
   async (status) => {
     let isBad = true
     const world = createWorld({ trainer: trainer(() => isBad), turnMs: () => 3000 })
@@ -101,7 +101,7 @@ test.each([
   ['FAILED', 2],
   ['COMPLETED', 1],
 ])(
-  'a job that is queued again while its end as %s is carried out, and is claimed by another worker at once, is not left RUNNING',
+  'a job that is requeued and claimed while its end as %s is applied is not left RUNNING',
   async (status, runs) => {
     let isBad = status === 'FAILED'
     const world = createWorld({ trainer: trainer(() => isBad) })
@@ -192,7 +192,7 @@ test.each<[string, (world: World, id: string) => void]>([
   ['is deleted', (world, id) => world.trainings.remove(id)],
   ['is set to FAILED', (world, id) => world.trainings.set(id, { status: 'FAILED' })],
   ['is set to COMPLETED', (world, id) => world.trainings.set(id, { status: 'COMPLETED' })],
-  ['gets a status that nobody knows', (world, id) => world.trainings.set(id, { status: 'PAUSED' })],
+  ['gets an unknown status', (world, id) => world.trainings.set(id, { status: 'PAUSED' })],
 ])('a job whose document %s in training is wound down as a cancelled one is', async (_, edit) => {
   const world = createWorld({ turnMs: () => 3000 })
   await world.install()
@@ -302,7 +302,7 @@ test('what another system left RUNNING is never charged or trained, and one aler
   expect(world.alerts.said.map(({ kind }) => kind)).toEqual(['raised', 'over'])
 })
 
-test('documents that nobody understands are left alone, and one alert names them', async () => {
+test('documents that make no sense are left alone, and one alert names them', async () => {
   const world = createWorld()
   await world.install()
   await insertJob(world, { _id: { a: 1 } })
@@ -399,7 +399,7 @@ test('after three trainings in a row that wasted a machine, an account’s next 
   expect(world.clock.elapsed - before).toBeLessThan(60 * second)
 })
 
-test('trainings that cost no machine make nobody wait, however many of an account fail', async () => {
+test('trainings that cost no machine delay no job, however many of an account fail', async () => {
   const world = createWorld()
   await world.install()
   world.startWorker('worker')
@@ -416,7 +416,7 @@ test('trainings that cost no machine make nobody wait, however many of an accoun
   expect(world.clock.elapsed - before).toBeLessThan(60 * second)
 })
 
-test('a base that is missing makes the job wait, uncharged, and tells an operator; it goes on when the base is there', async () => {
+test('a job whose base is missing waits uncharged, tells an operator, and goes on when the base is there', async () => {
   const world = createWorld()
   const id = await insertJob(world)
   world.startWorker('worker')

@@ -242,7 +242,7 @@ test('after a spot notice the next machine goes on where the first one stopped',
   expectReport(job.failures[0] as TimelineEvent, 'machine-lost', 'training')
 })
 
-test('after a machine is lost without notice, no more steps are trained twice than lie between checkpoints', async () => {
+test('after a machine is lost without notice, at most the steps since its checkpoint are trained twice', async () => {
   const job = await runJob({
     async fault(world) {
       const name = await trained(world, 11)
@@ -258,7 +258,7 @@ test('after a machine is lost without notice, no more steps are trained twice th
   expect(second.at(-1)).toBe(12)
 })
 
-/** Happens to the newest machine: its connections freeze, as they do when nobody is left to close them. */
+/** Happens to the newest machine: its connections freeze, as they do when the peer is gone without closing them. */
 function loseSilently(world: World): Date {
   const name = world.machines.made().at(-1)?.name ?? ''
   world.inside(name)?.freeze()
@@ -368,7 +368,7 @@ test('a machine lost too often ends the job after six', async () => {
   expect(job.balance).toBe(0)
 })
 
-test('where nobody has capacity, the reason lists what was tried', async () => {
+test('where there is no capacity, the reason lists what was tried', async () => {
   const job = await runJob({
     options: {
       moment({ verb, point, offer }) {
@@ -434,7 +434,7 @@ test.each([
   },
 )
 
-test('a machine that is lost leaves what it wrote to its console; a cloud that keeps silent about it is not waited for', async () => {
+test('a lost machine leaves its console output; the job does not wait for a cloud that keeps silent', async () => {
   const lost = (moment?: WorldOptions['moment']) =>
     runJob({
       options: { turnMs: () => 1000, ...(moment && { moment }) },
@@ -537,7 +537,7 @@ test('a job that is cancelled while its dataset is prepared is never charged', a
   expect(world.machines.made()).toEqual([])
 })
 
-test('a job that is cancelled while its machine is ordered gets every point back but what the machine cost', async () => {
+test('a job that is cancelled while its machine is ordered gets all points back but the machine’s cost', async () => {
   let begun = false
   const { promise: answered, resolve: answer } = Promise.withResolvers<void>()
   const job = await cancelWhen(
@@ -605,7 +605,7 @@ test('a job that reaches its deadline delivers the model as it is, for the steps
   expect(attempt?.tornDownAt?.getTime()).toBeLessThan(attempt?.deadline.getTime() ?? 0)
 })
 
-test('a trainer that is deaf to that is stopped before its machine goes, and its checkpoint is kept', async () => {
+test('a trainer that ignores its deadline is stopped before its machine goes, and its checkpoint is kept', async () => {
   const endless: TrainerScript = (view) => {
     const plan = JSON.parse(view.files.get('plan.json')?.toString() ?? '{}')
     const files = new Map([
@@ -627,7 +627,7 @@ test('a trainer that is deaf to that is stopped before its machine goes, and its
   expect(kept.some((key) => key.includes('dataset'))).toBe(false)
 })
 
-test('a machine that will not go is a suspected leak until it is gone: told once, and once when it is over', async () => {
+test('a machine that will not go is a suspected leak: told once, and once more when it is gone', async () => {
   let stubborn = true
   const job = await runJob({
     options: {
@@ -655,7 +655,7 @@ test('a machine that will not go is a suspected leak until it is gone: told once
   expect(await brokenPromises(world, [id])).toEqual([])
 })
 
-test('a teardown that fails once is tried again, and nobody is woken', async () => {
+test('a teardown that fails once is tried again, and no operator is woken', async () => {
   let failures = 1
   const job = await runJob({
     options: {
@@ -704,7 +704,7 @@ test('a charge that arrives after its job has ended moves no point', async () =>
   expect(movements.reduce((sum, { points }) => sum + points, 0)).toBe(0)
 })
 
-test('an error that nobody foresaw is told with its causes and its place, and its job tried again', async () => {
+test('an unforeseen error is reported with its causes and its place, and its job is tried again', async () => {
   const world = createWorld()
   await world.install()
   const id = await insertJob(world)
@@ -728,7 +728,7 @@ test('an error that nobody foresaw is told with its causes and its place, and it
     expect(time - (times[index] ?? 0)).toBeGreaterThanOrEqual(1000) // not at once: what is away needs time to come back
 })
 
-test('a machine image that is missing lets a job wait however often it is tried, and it trains once there is one', async () => {
+test('a job whose machine image is missing waits, however often it is tried, and trains once there is one', async () => {
   const detail = 'the machine image ami-1 (BELLOWS_AMI) does not exist in us-east-1'
   let orders = 0
   const world: World = createWorld({
@@ -769,7 +769,7 @@ async function pulling(failure: Failure, times = Number.POSITIVE_INFINITY, field
   return { id, failures, document, alerts, pulls, machines: world.machines.made().length }
 }
 
-test('a trainer image that its registry refuses ends the job at the first machine, and the operator is told', async () => {
+test('a trainer image that its registry refuses ends the job at its first machine and tells the operator', async () => {
   const detail = 'ghcr.io has no image ghcr.io/lab/trainer:1 for this machine: manifest unknown'
   const job = await pulling(new Failure('image-refused', detail))
   expect(job).toMatchObject({ pulls: 1, machines: 1, alerts: [`job:${job.id}`] })
@@ -780,7 +780,7 @@ test('a trainer image that its registry refuses ends the job at the first machin
   expect(job.failures[0]?.message).toBe(`attempt 1 failed: ${detail}`)
 })
 
-test('a trainer image that a job has named and nobody has costs its owner the machine, and no operator is woken', async () => {
+test('a job that names a missing trainer image costs its owner the machine, and wakes no operator', async () => {
   const named = { trainerImage: 'registry.example/lab/none:1' }
   const refused = new Failure('image-refused', 'registry.example has no image registry.example/lab/none:1')
   const job = await pulling(refused, Number.POSITIVE_INFINITY, named)
@@ -917,7 +917,7 @@ test('an outcome that was decided stays, though the answer to its write was lost
   expect(world.trainings.document(id)?.status).toBe('COMPLETED')
 })
 
-test('a model waits for a ComfyUI that is away, without a machine, and nobody is refunded', async () => {
+test('a model waits for a ComfyUI that is away, without a machine or a refund', async () => {
   const world = createWorld()
   await world.install()
   const id = await insertJob(world)

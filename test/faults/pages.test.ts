@@ -56,7 +56,7 @@ test('a job that was trained shows all nine', async () => {
   expect([lit.length, lit[0], lit.at(-1)]).toEqual([9, 'claimed', 'torn down'])
 })
 
-test('each of two workers shows the other’s job as that worker’s, and a dead one’s as waiting for a worker', async () => {
+test('each of two workers shows the other’s job as the other’s, and a dead one’s as awaiting a worker', async () => {
   const world = createWorld()
   await world.install()
   const id = await insertJob(world)

@@ -135,7 +135,7 @@ export async function brokenPromises(
   return broken
 }
 
-/** Whoever reads the timeline knows of every machine, and how it failed; of one that was refused, only that it is gone. */
+/** The timeline names every machine and how it failed; of one that was refused, only that it is gone. */
 function untold(attempts: readonly Attempt[], timeline: readonly TimelineEvent[]): readonly string[] {
   return attempts.filter(launched).flatMap(({ name, number, failure, tornDownAt }) => {
     const ofIt = timeline.filter(({ kind, data }) => kind === 'attempt' && data?.number === number)

@@ -25,7 +25,7 @@ const manifestOf = async (world: World, id: string) =>
 const keysOf = async (world: World, bucket: ObjectRef['bucket']) =>
   (await world.store.list(bucket, '')).map(({ key }) => key)
 
-test('every public key has a part that nobody can guess, and the manifest with the prompts is not public', async () => {
+test('every public key has a part that can’t be guessed, and the manifest with the prompts is not public', async () => {
   const [first, second] = [await trained(), await trained()]
   const folders = await Promise.all(
     [first, second].map(async ({ world, id }) => {
@@ -86,7 +86,7 @@ test('a worker that dies while it publishes leaves the folder known, and the nex
 })
 
 test.each(['copy', 'writeOnce'])(
-  'a worker that stood still before its %s comes back after another machine has trained: one manifest, and what it lists is there',
+  'a worker that froze before its %s and returns late leaves one manifest, and what it lists is there',
   async (verb) => {
     const world = createWorld({
       trainer: (attempt) =>

@@ -32,7 +32,7 @@ type Point = {
 const wishes = { steps: 150 }
 const ended = (event: Event) => event.event === 'released' && event.data?.ended === true
 
-test('a real worker may die before, in or after each of its calls: another goes on, and every promise is kept', {
+test('a real worker may die before, in or after any call: another goes on, and every promise is kept', {
   timeout: chosen === 'all' ? 180 * minute : 3 * minute + Number(chosen) * minute,
 }, async ({ task }) => {
   const points = await findPoints()
@@ -62,7 +62,7 @@ test('a real worker may die before, in or after each of its calls: another goes 
   expect(died.length).toBeGreaterThan(sample.length * 0.8)
 })
 
-/** Those of a run that nobody disturbs. */
+/** Those of an undisturbed run. */
 async function findPoints(): Promise<readonly Point[]> {
   const worker = deployment.startWorker('undisturbed', [program])
   const id = await deployment.insertJob(wishes)

@@ -18,7 +18,7 @@ beforeAll(async () => {
 
 afterAll(() => deployment?.stop(), 2 * minute)
 
-test(`two workers fight for ${jobs} jobs, one is killed and comes back: each job is done and paid for once`, {
+test(`two workers fight for ${jobs} jobs, one is killed and returns: each job is done and paid for once`, {
   timeout: minute + jobs * minute,
 }, async ({ task }) => {
   const began = Date.now()

@@ -113,7 +113,7 @@ describe.concurrent('a primary that steps down in training, and again later', ()
 
 describe.concurrent('a database', () => {
   test.runIf(long)(
-    'that nobody reaches for longer than a lease lasts: the training goes on, and is attached to again',
+    'that is unreachable for longer than a lease lasts: the training goes on, and is attached to again',
     {
       timeout: 4 * minute,
     },

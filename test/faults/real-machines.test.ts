@@ -51,7 +51,7 @@ async function reasonsOf(room: Room, id: string): Promise<readonly (string | und
   return run?.attempts.map(({ failure }) => failure?.reason) ?? []
 }
 
-/** Everybody stops; what then is not as promised. */
+/** Stops everything; returns the promises that are broken then. */
 async function afterwards(room: Room, id: string) {
   await room.stopWorkers()
   const { broken, figures } = await verdictOn(room, [id])
@@ -70,13 +70,13 @@ function lostSteps(events: readonly Event[]): number {
   )
 }
 
-/** Ports that somebody is connected to the machine's sshd from. */
+/** Source ports of the connections to the machine's sshd. */
 const sshPeers = async (instance: string) =>
   (await docker(['exec', instance, 'ss', '-tnH', 'state', 'established', 'sport = :22']))
     .split('\n')
     .map((line) => line.trim().split(/\s+/).at(-1))
 
-/** The keepalives notice that nobody answers within 24 s; local workers then try for 8 s more unless told otherwise. */
+/** The keepalives notice within 24 s that no answer comes; local workers then try for 8 s more by default. */
 describe.concurrent('a cable that is cut in training', () => {
   test('for longer than the keepalives last, then mended: the same training is attached to again', {
     timeout: 6 * minute,
@@ -88,7 +88,7 @@ describe.concurrent('a cable that is cut in training', () => {
     const instance = await instanceOf(room, id)
     const before = await sshPeers(instance)
     await deployment.trouble(`/instances/${instance}/network`, { reachable: false })
-    await new Promise((resolve) => setTimeout(resolve, 30_000)) // the fault itself: so long nobody answers
+    await new Promise((resolve) => setTimeout(resolve, 30_000)) // the fault itself: no answer for so long
     const last = room.events.findLast(({ event }) => event === 'step')?.data?.step
     await deployment.trouble(`/instances/${instance}/network`, { reachable: true })
     await worker.next(stepAfter(Number(last)))
@@ -288,10 +288,10 @@ describe.concurrent('a clock that jumps an hour ahead', () => {
   }
 })
 
-/** Not beside the others: what hangs is the stand-in, whoever asks. */
+/** Not beside the others: the stand-in hangs for every client. */
 describe('the engine', () => {
   test.runIf(long)(
-    'is never told that its machine is made: the order is given up, and the machine that nobody heard of is gone',
+    'never hears that its machine is made: the order is given up, and the unheard-of machine is gone',
     {
       timeout: 5 * minute,
     },

@@ -78,7 +78,7 @@ function complain(request: IncomingMessage, response: ServerResponse) {
 const ended = (id: string) => (event: Event) =>
   event.event === 'released' && event.job === id && event.data?.ended === true
 
-test('no secret is written anywhere: not in a log, the database, the store, a state, a page, or on a machine', {
+test('no secret is written to a log, the database, the store, a state, a page or a machine', {
   timeout: 6 * minute,
 }, async ({ task }) => {
   expect(secretSettings.length).toBeGreaterThan(8)
@@ -173,7 +173,7 @@ async function onMachine(id: string, wanted: Needles): Promise<readonly string[]
   return [...searchText('what Docker tells of the machine', told.join('\n'), wanted), ...searched.flat()]
 }
 
-/** Everybody on this computer can read them. */
+/** Every user of this computer can read them. */
 async function onCommandLines(): Promise<readonly string[]> {
   const lines = await Promise.all(
     (await readdir('/proc'))

@@ -85,7 +85,7 @@ async function afterwards(room: Room, id: string) {
 
 describe.concurrent('a machine whose teardown', () => {
   test.runIf(long)(
-    'hangs in the engine is terminated all the same; the job ends, and the reaper removes the rest when it can',
+    'hangs in the engine is terminated all the same; the job ends, and the reaper removes the rest',
     { timeout: 5 * minute },
     async ({ task, expect }) => {
       const { room, leak, close } = await roomWithInbox('hang', 'us-east-1a', {
@@ -126,7 +126,7 @@ describe.concurrent('a machine whose teardown', () => {
   )
 
   test.runIf(long)(
-    'EC2 refuses goes on costing money, and somebody is told; the reaper ends it when it may',
+    'EC2 refuses goes on costing money, and an operator is told; the reaper ends it when it may',
     { timeout: 5 * minute },
     async ({ task, expect }) => {
       const zone = 'us-east-1b'
@@ -150,7 +150,7 @@ describe.concurrent('a machine whose teardown', () => {
   )
 
   test.runIf(long)(
-    'EC2 is too busy for is asked for again, and nobody is woken',
+    'EC2 is too busy for is asked for again, and no operator is woken',
     { timeout: 4 * minute },
     async ({ task, expect }) => {
       const zone = 'us-east-1c'

@@ -136,7 +136,7 @@ describe('on real parts', () => {
     },
   )
 
-  test('a job that its owner cancels in training is gone from its machine within 30 s, and refunded pro rata', async () => {
+  test('a job that is cancelled in training is gone from its machine within 30 s, and refunded pro rata', async () => {
     const worker = deployment.startWorker('seventh')
     const id = await deployment.insertJob()
     await worker.next(stepOf(id, 100))

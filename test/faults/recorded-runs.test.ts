@@ -80,7 +80,7 @@ test.each(versions)('a run that %s ended is left as it is', async (version) => {
 
 const foreign: Readonly<Record<string, (plan: Plan) => unknown>> = {
   'of a version to come': (plan) => ({ ...plan, version: 2 }),
-  'with a field that nobody knows here': (plan) => ({ ...plan, noise: 'pink' }),
+  'with an unknown field': (plan) => ({ ...plan, noise: 'pink' }),
   'of before there were clips': ({ clipFrames: _, dataset: { clips: __, ...dataset }, ...plan }) => ({
     ...plan,
     dataset,

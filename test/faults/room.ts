@@ -97,7 +97,7 @@ export async function openRoom({ cloud, deployment, name, images, settings = {} 
     return started
   }
 
-  /** As the UI does: an account of its own, somebody else's dataset, a job. */
+  /** As the UI does: an account of its own, another user's dataset, a job. */
   async function insertJob(fields: Readonly<Record<string, unknown>> = {}): Promise<string> {
     const [owner, datasetId] = [new ObjectId(), new ObjectId()]
     const now = new Date()

@@ -44,7 +44,7 @@ function start() {
   return { child, lines, said, exited: once(child, 'close').then(([code]) => code) }
 }
 
-test('a worker whose teardown hangs is gone within its shutdown time and 20 s, fails, and says what is left', async () => {
+test('a worker whose teardown hangs fails within its shutdown time and 20 s, saying what is left', async () => {
   const worker = start()
   await worker.said('tearing down')
   const told = performance.now()

@@ -24,7 +24,7 @@ async function trained(world: World, fields: object = {}, dataset: object = {}) 
   return { document: world.trainings.document(id), model: world.models.all()[0] }
 }
 
-test('the model names the caption set that it was trained on, though a newer one has come since, and its sample prompts', async () => {
+test('the model names its sample prompts and the caption set that trained it, though a newer one exists', async () => {
   const world = createWorld()
   await world.install()
   const id = await insertJob(world, { triggerWord: 'redkite' }, { captionSets })

@@ -1,11 +1,11 @@
 /**
- * Time for simulations: it passes when nobody has anything left to do now. Sleepers wake one at a time in the
+ * Time for simulations: it passes when no task has anything left to do now. Sleepers wake one at a time in the
  * order of their times, so that a run depends on nothing but its seed.
  */
 import type { Clock } from '../../src/pipeline/ports.ts'
 
 export type VirtualClock = Clock & {
-  /** Lets time pass until `done`, or throws when `limitMs` have passed or nobody waits for anything. */
+  /** Lets time pass until `done`, or throws when `limitMs` have passed or nothing waits. */
   runUntil(done: () => boolean, limitMs: number): Promise<void>
   /** Time stands still until this work, which is done for real, is done. */
   standStill<T>(work: Promise<T>): Promise<T>

@@ -61,7 +61,7 @@ test('a job trains in the image that it names, where its offering allows that, a
   expect(await imageOf(usual)).toBe('trainer')
 })
 
-test('the trainer finds the list of its weights, as sha256sum prints it, under the sum that its plan names', async () => {
+test('the trainer finds the list of its weights, as sha256sum prints it, under the sum in its plan', async () => {
   let staged: ReadonlyMap<string, Buffer> = new Map()
   const world = createWorld({
     trainer: () => (view) => {
@@ -97,7 +97,7 @@ test('weights that were replaced since the job was planned are not staged', asyn
   )
 })
 
-test('after a slow run the next one has more time and money than after a quick one, by the recipe’s own estimate', async () => {
+test('after a slow run the next has more time and money than after a quick one, by the recipe’s estimate', async () => {
   const [slow, quick] = [await twoRuns(50_000), await twoRuns(100)]
   expect(slow.first).toEqual(quick.first)
   expect(slow.next.seconds).toBeGreaterThan(quick.next.seconds * 1.1)
