@@ -251,7 +251,7 @@ test('a missing Pulumi is this worker’s fault, and told as that', async () => 
   expect(workerFault(failed)).toBe('the command /nowhere/bin/pulumi was not found on this worker')
 })
 
-test('a temporary folder that can’t be had is this worker’s fault', async () => {
+test('a temporary folder that can’t be made is this worker’s fault', async () => {
   using real = engine({ temporaryFolder: '/dev/null/nothing' })
   const failed = await real.stacks.list().catch((error) => error)
   expect(workerFault(failed)).toContain('this worker')

@@ -32,7 +32,7 @@ afterAll(async () => {
   await server?.remove()
 })
 
-it('large weights go from the hub to the store in parts side by side, each asked for once, whole and checked', async () => {
+it('large weights go from hub to store in parallel parts, each asked for once, whole and checked', async () => {
   const repository = await openRepository(
     { name: 'wind/kite' },
     { hubUrl: hub.url, retry: { firstDelayMs: 1 } },

@@ -138,7 +138,7 @@ describe('a machine', () => {
     await Promise.all([standIn.stacks.destroy(early), standIn.stacks.destroy(greedy)])
   })
 
-  test('whose first boot breaks says so on its console, also when it has ended; one that is well says that it is done', {
+  test('whose first boot breaks says so on its console, even once it has ended; a good boot says it is done', {
     timeout: 60_000,
   }, async () => {
     const [broken, well] = ['bellows-broken-1', 'bellows-well-1'] as const
@@ -166,7 +166,7 @@ describe('a machine', () => {
     expect(await consoleOf(one?.instanceId)).toMatch(failed)
   })
 
-  test('lets in every worker, and nobody else', { timeout: 60_000 }, async () => {
+  test('lets in every worker, and nothing else', { timeout: 60_000 }, async () => {
     const here = `${standIn.provider.gateway}/32`
     const up = async (machine: string, workerNetworks: readonly string[]) =>
       (await standIn.up(standIn.inputs(machine, { workerNetworks }))) as { host: string }

@@ -112,7 +112,7 @@ async function putPart(url: string, body: Buffer, index: number): Promise<string
 }
 
 describe('the local CDN', () => {
-  it('serves one bucket to anybody, ranges too, and nothing else', async () => {
+  it('serves one bucket to the public, ranges too, and nothing else', async () => {
     const cdn = await startCdn({ store: server, bucket: buckets.models })
     try {
       await store.write(

@@ -59,7 +59,7 @@ test('the environment names the deployment, and a pause needs no reason', async 
   expect(await (await queueOf()).paused()).toBeUndefined()
 }, 60_000)
 
-test('a misspelt deployment is refused with those that there are, and none is made', async () => {
+test('a misspelt deployment is refused with the names that exist, and none is made', async () => {
   await queueOf()
   await queueOf('production')
   const { exitCode, stdout, stderr } = await bellows(['pause'], { BELLOWS_DEPLOYMENT: 'stdio' })

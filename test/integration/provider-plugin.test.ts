@@ -24,7 +24,7 @@ test('a plugin that is missing is downloaded by the proxy, and what is in the wa
   )
 })
 
-test('for one of its version that is there nobody is asked, not even Pulumi’s registry', async () => {
+test('for an installed one of its version no server is asked, not even Pulumi’s registry', async () => {
   const folder = path.join(pulumiHome, 'plugins', `resource-aws-v${manifest.version}`)
   mkdirSync(folder, { recursive: true })
   const program = path.join(folder, 'pulumi-resource-aws')

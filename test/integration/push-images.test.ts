@@ -53,7 +53,7 @@ test('the image is built, pushed, and named by the digest that the registry has'
   await execa('docker', ['pull', `${registry.host}/${sdxl}`])
 })
 
-test('whoever is not logged in is told how; whoever is may push, and has the setting in a file in place of the old one', async () => {
+test('a user who isn’t logged in is told how; one who is may push, and the setting in a file is replaced', async () => {
   const login = { user: 'somebody', password: 'a password' }
   await using registry = await startRegistry({ login })
   const { host } = registry
@@ -72,7 +72,7 @@ test('whoever is not logged in is told how; whoever is may push, and has the set
   )
 })
 
-test('a repository that there is not is told', async () => {
+test('a missing repository is reported', async () => {
   await using registry = await startRegistry({ repositories: ['other/trainer-sdxl'] })
   const { stderr, exitCode } = await push(`${registry.host}/bellows`)
   expect(exitCode).toBe(1)

@@ -85,7 +85,7 @@ const replaced = (command: string): string =>
     .replace('stabilityai/stable-diffusion-xl-base-1.0', toolbox.bases.SDXL ?? '')
     .replace('--variant fp16', '--licence none')
 
-/** Where the stand-in differs from the clouds: addresses, and that nobody is asked. */
+/** Where the stand-in differs from the clouds: addresses, and that it asks no questions. */
 const addresses = () => ({
   PULUMI_SKIP_CONFIRMATIONS: 'true',
   PULUMI_SKIP_UPDATE_CHECK: 'true',
@@ -98,7 +98,7 @@ const addresses = () => ({
   BELLOWS_PORT: '0',
 })
 
-/** Whoever sets up the base is logged in somewhere; its passphrase is not the worker's. */
+/** The operator who sets up the base is logged in somewhere; its passphrase is not the worker's. */
 const operator = () => ({
   PULUMI_BACKEND_URL: `file://${join(folder, 'state')}`,
   PULUMI_CONFIG_PASSPHRASE: 'the operator’s own',

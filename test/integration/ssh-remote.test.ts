@@ -157,13 +157,13 @@ test('lines are cut and cleaned, and a listener that throws ends its command alo
   })
 })
 
-test('another host key than the pinned one is refused before anybody logs in', async () => {
+test('another host key than the pinned one is refused before the login', async () => {
   const keys = { ...target.keys, hostPublicKey: machineKeys(new Secret('x'), 'x').hostPublicKey }
   const refused = openSsh({ ...target, keys }, never)
   await expect(refused).rejects.toMatchObject({ reason: 'machine-broken', message: /another host key/ })
 })
 
-test('a login key that the machine does not know is told of, and tried until the signal says that it is enough', async () => {
+test('a login key that the machine does not know is reported, and tried until the signal aborts', async () => {
   const keys = { ...machineKeys(new Secret('x'), 'x'), hostPublicKey: target.keys.hostPublicKey }
   const enough = new AbortController()
   const heard = vi.fn(() => enough.abort(new Error('enough')))
@@ -190,7 +190,7 @@ test('nothing but the key is offered: no password, not even none', async () => {
   expect(new Set(methods)).toEqual(new Set(['publickey']))
 })
 
-test('nobody there is asked until the signal says that it is enough', async () => {
+test('a machine that can’t be reached is given up when the signal aborts', async () => {
   const reason = new Error('enough')
   const abort = new AbortController()
   const session = openSession({ target: { ...target, port: 1 } }, abort.signal)
@@ -322,7 +322,7 @@ test('a spot notice reaches the worker, with the GPU’s load and the disk’s r
   expect(heard.get('gpu')).toMatchObject({ utilisationPercent: expect.any(Number) })
 }, 20_000)
 
-test('an image that the machine has is not pulled, and one that nobody has ends in a sentence', async () => {
+test('an image that the machine has is not pulled, and one that no registry has ends in a sentence', async () => {
   const messages: string[] = []
   await host.pull(shellImage, (message) => messages.push(message), never)
   expect(messages).toEqual([])

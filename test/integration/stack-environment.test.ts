@@ -140,7 +140,7 @@ const files = (own: string) => {
   writeFileSync(path.join(folder, 'own'), own)
 }
 
-/** As ECS and EKS answer; whoever asks for anything else, or without the token, is refused. */
+/** As ECS and EKS answer; any other request, or one without the token, is refused. */
 async function startContainerCredentials() {
   const server = createServer(({ url, headers }: IncomingMessage, answer) => {
     const known = url === '/role' && headers.authorization === 'the token'

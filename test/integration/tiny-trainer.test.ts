@@ -255,7 +255,7 @@ describe('a fault on request', { timeout: 60_000 }, () => {
     expect(stepsOf(lines).at(-1)).toBe(10)
   })
 
-  it('fault-garbage says what no one understands, and the file is good', async () => {
+  it('fault-garbage prints garbage, and the file is good', async () => {
     const job = stagedJob({ triggerWord: 'fault-garbage' })
     const { exitCode, lines } = await job.run()
     expect(exitCode).toBe(0)

@@ -1,4 +1,4 @@
-/** `npm run train`: the trainer without the pipeline, as somebody who tunes a recipe starts it. */
+/** `npm run train`: the trainer without the pipeline, as a user who tunes a recipe starts it. */
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -82,7 +82,7 @@ test('a machine whose tags EC2 shows late is ordered once, paid from its launch,
   expect((await standIn.describe(instanceId))?.State?.Name).toBe('terminated')
 })
 
-test('a machine that EC2 does not know yet is had all the same', { timeout: 2 * minutes }, async () => {
+test('a machine that EC2 does not know yet is found all the same', { timeout: 2 * minutes }, async () => {
   const { faults } = standIn.provider
   const fault = faults.stage({ kind: 'late', what: 'instance', seconds: 600 })
   const wanted = newOrder()
