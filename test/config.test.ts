@@ -34,7 +34,7 @@ test.each([
   expect(problem).not.toContain(`"${value}"`)
 })
 
-test.each(['root', 'Ubuntu', 'a b', '-x'])('nobody logs in to a machine as "%s"', (name) => {
+test.each(['root', 'Ubuntu', 'a b', '-x'])('a login to machines as "%s" is refused', (name) => {
   expect(problemsOf({ BELLOWS_SSH_USER: name })).toEqual([
     'BELLOWS_SSH_USER: is not the name of a user other than root',
   ])

@@ -24,7 +24,7 @@ test('any other is asked without a login, as is every one where none is set', as
   expect(await registryLogins(readConfig(fewestSettings).BELLOWS_REGISTRY_LOGINS)('ghcr.io')).toBeUndefined()
 })
 
-test('a login that is set goes before one that would be had', async () => {
+test('a login that is set takes precedence over one that would be fetched', async () => {
   const other = async () => ({ user: 'other', password: new Secret('o') })
   expect((await firstOf(loginFor, other)('ghcr.io'))?.user).toBe('me')
   expect((await firstOf(loginFor, other)('quay.io'))?.user).toBe('other')

@@ -30,7 +30,7 @@ async function holder() {
   return { child, name: basename(folder.toString().trim()) }
 }
 
-test('a folder of a killed process is removed at the next start, and its contents; one of a living process is not', async () => {
+test('a killed process’s folder is removed at the next start with its contents; a living one’s is not', async () => {
   const [killed, living] = [await holder(), await holder()]
   const mine = basename(await makeTemporaryFolder('dataset', root))
   expect(await sweepTemporaryFolders(root)).toEqual([])

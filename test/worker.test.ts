@@ -19,7 +19,7 @@ function start(settings: Readonly<Record<string, string>>) {
   })
 }
 
-test('a worker without Pulumi, a temporary folder or a database says so, each in a sentence, and does not start', async () => {
+test('a worker without Pulumi, a temporary folder or a database says so in a sentence and does not start', async () => {
   const { exitCode, stderr, stdout } = await start({
     MONGODB_URL: 'mongodb://127.0.0.1:1/bellows?serverSelectionTimeoutMS=300',
     BELLOWS_IMAGE_SDXL: 'registry.example/sdxl:1',
@@ -45,7 +45,7 @@ test('wrong settings are named, and it does not start', async () => {
   expect(stderr).toMatch(/^These settings are missing or wrong.*\n {2}BELLOWS_SECRET: is too short/)
 })
 
-test('where the status page’s port is taken, it does not start, and no job is claimed before that is known', async () => {
+test('where the status page’s port is taken, it does not start, and claims no job before it knows', async () => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   const { port } = other.address() as AddressInfo

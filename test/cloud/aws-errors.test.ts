@@ -70,7 +70,7 @@ test('an order without capacity says what was asked for, where, and why not', ()
   expect(failure.evidence).toContain('RequestID: 0b7d')
 })
 
-test('an order that was refused for good is internal, and so is what nobody classified', () => {
+test('an order that was refused for good is internal, and so is an unclassified error', () => {
   expect(orderFailure(sdkError('UnauthorizedOperation'), offer()).reason).toBe('internal')
   expect(orderFailure(new Error('boom'), offer()).reason).toBe('internal')
 })

@@ -12,7 +12,7 @@ import { handDown, throughProxies } from '../../src/cloud/handed-down.ts'
 import { readConfig } from '../../src/config.ts'
 import { fewestSettings } from '../support/settings.ts'
 
-/** A proxy that writes down whom it is asked for, and reaches nobody. */
+/** A proxy that records the hosts that it is asked for, and connects to none. */
 const asked: string[] = []
 const proxy = createServer(({ method, url }, answer) => {
   asked.push(`${method} ${url}`)

@@ -43,16 +43,11 @@ const cases: readonly (readonly [
     run({ attempts: [attempt({ deadline: ago(16) })] }),
     'its deadline has passed',
   ],
-  ['a key pair of 9 min that nobody knows', { kind: 'key-pair', createdAt: ago(9) }, undefined, undefined],
-  [
-    'a key pair of 11 min that nobody knows',
-    { kind: 'key-pair', createdAt: ago(11) },
-    undefined,
-    'no run knows it',
-  ],
+  ['an unknown key pair of 9 min', { kind: 'key-pair', createdAt: ago(9) }, undefined, undefined],
+  ['an unknown key pair of 11 min', { kind: 'key-pair', createdAt: ago(11) }, undefined, 'no run knows it'],
   ['a key pair that was made just now', { kind: 'key-pair', createdAt: justNow }, undefined, undefined],
   [
-    'a group of unknown age that nobody knows',
+    'an unknown group of unknown age',
     { kind: 'security-group', createdAt: undefined },
     undefined,
     'no run knows it',
@@ -70,7 +65,7 @@ const knownId = '665f1c2ab7d4e8a1c0de0002'
 const knownName = `bellows-${knownId}-1`
 const minute = 60_000
 
-/** A machine that nobody knows, and one of a run that is under way; an hour old. */
+/** An unknown machine, and one of a run that is under way; an hour old. */
 async function cloudOf(change: Partial<Attempt> = {}) {
   const clock = manualClock()
   const runs = memoryRuns(clock.now)
@@ -181,7 +176,7 @@ async function reapedWhere(renew: (lease: Lease) => Promise<never>) {
   return { report: await reaping, told }
 }
 
-test('a reaper whose lease could not be renewed in time tells nobody that the machine is gone', async () => {
+test('a reaper whose lease could not be renewed in time does not report the machine as gone', async () => {
   const { report, told } = await reapedWhere(async () => {
     throw new Error('the database is away')
   })
@@ -189,7 +184,7 @@ test('a reaper whose lease could not be renewed in time tells nobody that the ma
   expect(told).toEqual([name])
 })
 
-test('one that learns that its lease is lost tells nobody that the machine is gone', async () => {
+test('one that learns that its lease is lost does not report the machine as gone', async () => {
   const { report, told } = await reapedWhere(async (lease) => {
     throw new LeaseLost(lease)
   })

@@ -69,7 +69,7 @@ describeBoth('alerts', (world) => {
     expect(one.heard.map((line) => line.split(':')[0])).toEqual(['raised', 'over', 'raised'])
   })
 
-  test('what has happened is told once, whoever reports it how often, and never stands', async () => {
+  test('a one-off event is told once, however often and from wherever it is reported, and never stands', async () => {
     const one = channel()
     await Promise.all(Array.from({ length: 10 }, () => book.report('job', leak)))
     expect(await book.standing()).toEqual([])
@@ -102,7 +102,7 @@ describeBoth('alerts', (world) => {
     expect(bad.heard).toEqual([])
   })
 
-  test('a message that nobody takes is given up in the end', async () => {
+  test('a message that is never accepted is given up in the end', async () => {
     await book.raise('leak', leak)
     const { problems } = await sendAlerts(book, [channel('dead', 1000)], { retryMs: 0, giveUpAfter: 3 })
     expect(problems).toHaveLength(3)

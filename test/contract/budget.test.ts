@@ -30,7 +30,7 @@ describeBoth('the budget', (world) => {
     expect(spokenFor(await budget.spending(december))).toEqual({ dayUsd: 0, monthUsd: 0 })
   })
 
-  test('what is left of a budget can be had to the cent, and no more', async () => {
+  test('what is left of a budget can be reserved to the cent, and no more', async () => {
     for (const key of ['a', 'b', 'c']) await budget.reserve({ key, usd: 3.3 }, limits, monday)
     expect(await budget.reserve({ key: 'd', usd: 0.11 }, limits, monday)).toEqual({
       granted: false,

@@ -191,7 +191,7 @@ describe('forgetting', () => {
     return JSON.stringify([documents, objects])
   }
 
-  test('a training that is forgotten leaves no object, event, evidence, alert or entry of a list, and its ledger', async () => {
+  test('a forgotten training leaves no object, event, evidence, alert or list entry, and its ledger', async () => {
     const id = await insertJob('COMPLETED')
     await leave(id, 'trained')
     await register(id)
@@ -444,7 +444,7 @@ describe('forgetting', () => {
       expect(JSON.stringify(await timeline().read(young))).toContain('Quagmire')
     })
 
-    test('what a failed job or a stale worker left in the store goes after a month, and a model keeps its files', async () => {
+    test('what a failed job or stale worker left in the store goes after a month; a model keeps its files', async () => {
       const [failed, recent, trained] = [
         await insertJob('FAILED'),
         await insertJob('FAILED'),

@@ -22,7 +22,7 @@ describeBoth('the ledger', (world) => {
     }
   })
 
-  test('an account that nobody has heard of has no points', async () => {
+  test('an unknown account has no points', async () => {
     expect(await ledger.balance(owner)).toBe(0)
   })
 

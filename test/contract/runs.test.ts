@@ -102,7 +102,7 @@ describeBoth('runs', (world) => {
     expect(await runs.read(id)).toEqual({ ...run, heldBy: 'one' })
   })
 
-  test('a lease that is held is nobody else’s, not even its owner’s again', async () => {
+  test('a lease that is held can’t be acquired, not even by its owner again', async () => {
     await acquire()
     expect(await runs.acquire(id, 'two', minute)).toBeUndefined()
     expect(await runs.acquire(id, 'one', minute)).toBeUndefined()
@@ -115,7 +115,7 @@ describeBoth('runs', (world) => {
     expect(answers.filter((answer) => answer !== undefined)).toHaveLength(1)
   })
 
-  test('an expired lease is anybody’s, and its old token writes nothing any more', async () => {
+  test('an expired lease is free to acquire, and its old token no longer writes anything', async () => {
     const { lease: stale } = await acquire('one', over)
     const { lease } = await acquire('two')
     expect(lease.token).toBe(2)
@@ -218,12 +218,12 @@ describeBoth('runs', (world) => {
     expect((await runs.read(id))?.lastEvent).toMatchObject({ number: 2 })
   })
 
-  test('changing an attempt that there is none of is an error, not a lost lease', async () => {
+  test('changing an attempt that does not exist is an error, not a lost lease', async () => {
     const { lease } = await acquire()
     await expect(runs.changeAttempt(lease, 3, { host: 'x' })).rejects.toThrow('has no attempt 3')
   })
 
-  test('a run that has not ended and that nobody holds is unfinished', async () => {
+  test('a run that has not ended and that no worker holds is unfinished', async () => {
     const { lease } = await acquire('one')
     expect(await runs.unfinished(10)).toEqual([])
     await runs.renew(lease, over)

@@ -65,7 +65,7 @@ describe.each(Object.entries(harnesses))('a store (%s)', (_, open) => {
     expect(Buffer.concat(chunks).toString()).toBe('hello, world')
   })
 
-  it('says that there is nothing where nothing is', async () => {
+  it('says that a missing object does not exist', async () => {
     const ref = fresh()
     expect(await store.info(ref)).toBeUndefined()
     await expect(store.read(ref)).rejects.toMatchObject({
@@ -109,7 +109,7 @@ describe.each(Object.entries(harnesses))('a store (%s)', (_, open) => {
     expect(store.publicUrl('a b/ü?.png')).toBe('https://models.example/a%20b/%C3%BC%3F.png')
   })
 
-  it('lets whoever has a presigned URL read or write that object, and nothing else', async () => {
+  it('lets the holder of a presigned URL read or write that object, and nothing else', async () => {
     const ref = fresh()
     const write = await store.presignWrite(ref, 60)
     const put = await harness.request(write, { method: 'PUT', body: Buffer.from('by url') })

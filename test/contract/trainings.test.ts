@@ -249,7 +249,7 @@ describeBoth('trainings', (world) => {
     expect((await documents.get(one._id))?.status).toBe('CANCELLED')
   })
 
-  test('nothing is claimed while claiming is paused, by whoever said so first', async () => {
+  test('nothing is claimed while claiming is paused, and the first to pause it is named', async () => {
     await documents.insert(job())
     await trainings.pause('an upgrade')
     await trainings.pause('another')
@@ -327,7 +327,7 @@ describeBoth('trainings', (world) => {
     expect(await trainings.orphans(10)).toHaveLength(1)
   })
 
-  test('a document of another environment is left alone; one without is everybody’s', async () => {
+  test('a document of another environment is left alone; one without is open to all', async () => {
     trainings = withOptions({ environment: 'production' })
     await documents.insert(job({ environment: 'development' }))
     await documents.insert(job({ environment: 'production' }))

@@ -33,7 +33,7 @@ test.for([
   `datasets/${id}/..%2fother/1.jpg`,
   `datasets/${id}/%252e%252e/other/1.jpg`,
   `datasets/${id}/..\\other\\1.jpg`,
-])('%s belongs to somebody else', (key) => {
+])('%s belongs to another user', (key) => {
   expect(belongsTo(key, dataset, defaultKeyPrefixes)).toBe(false)
 })
 

@@ -70,7 +70,7 @@ describe('the first boot', () => {
     expect(boothook + script).not.toContain('PRIVATE KEY')
   })
 
-  test('lets in whom the worker logs in as, and nobody else', () => {
+  test('lets in only the user that the worker logs in as', () => {
     const { script } = partsOfBoot({ ...boot, loginUser: 'ec2-user' })
     expect(script).toContain('\nAllowUsers ec2-user\n')
     expect(script).toContain('getent passwd ec2-user ')
@@ -88,7 +88,7 @@ describe('the first boot', () => {
     expect(Buffer.byteLength(userData)).toBeLessThan(16_384 / 2)
   })
 
-  test('refuses a machine where the trainer’s user is somebody, such as the login user', () => {
+  test('refuses a machine where the trainer’s user id is taken, such as by the login user', () => {
     const [user, group] = trainerUser.split(':')
     expect(group).toBe(user)
     const { script } = partsOfBoot()

@@ -34,7 +34,11 @@ const policy = (statement: object) => JSON.stringify({ Version: '2012-10-17', St
 const wrong: readonly (readonly [property: number, what: string, resources: () => readonly Declared[]])[] = [
   [0, 'a subnet without a tag', () => changed('Subnet', () => ({ tags: undefined }))],
   [0, 'a disk without a tag', () => changed('Instance', () => ({ volumeTags: {} }))],
-  [1, 'SSH for everybody', () => changed('SecurityGroupIngressRule', () => ({ cidrIpv4: '0.0.0.0/0' }))],
+  [
+    1,
+    'SSH for the whole Internet',
+    () => changed('SecurityGroupIngressRule', () => ({ cidrIpv4: '0.0.0.0/0' })),
+  ],
   [
     1,
     'SSH for half of the world',
@@ -65,7 +69,7 @@ const wrong: readonly (readonly [property: number, what: string, resources: () =
   ],
   [
     2,
-    'a role for everybody',
+    'a role for any principal',
     () =>
       changed('Role', () => ({
         assumeRolePolicy: policy({ Effect: 'Allow', Principal: { AWS: '*' }, Action: 'sts:AssumeRole' }),

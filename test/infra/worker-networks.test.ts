@@ -7,10 +7,10 @@ test('addresses and networks are taken, each once', () => {
 })
 
 test.each([
-  ['everybody', '0.0.0.0/0', /at least \/8/],
-  ['half of everybody', '128.0.0.0/1', /at least \/8/],
+  ['the whole Internet', '0.0.0.0/0', /at least \/8/],
+  ['half of the Internet', '128.0.0.0/1', /at least \/8/],
   ['a network that begins elsewhere', '203.0.113.17/28', /bits beyond its prefix/],
-  ['a prefix that there is not', '203.0.113.0/33', /no IPv4 network/],
+  ['a prefix that does not exist', '203.0.113.0/33', /no IPv4 network/],
   ['a name', 'worker.example.com', /no IPv4 network/],
   ['IPv6', '2001:db8::1', /no IPv4 network/],
   ['nothing', '', /no IPv4 network/],
@@ -20,7 +20,7 @@ test.each([
   expect(error?.issues[0]?.path).toEqual([1])
 })
 
-test('nobody at all, and more than a group takes, are refused', () => {
+test('an empty list, and more than a group takes, are refused', () => {
   expect(workerNetworks.safeParse([]).success).toBe(false)
   const many = Array.from({ length: 61 }, (_, last) => `198.51.100.${last}`)
   expect(workerNetworks.safeParse(many).success).toBe(false)

@@ -53,7 +53,7 @@ describe('a budget', () => {
   const limits = { dayUsd: 10, monthUsd: 25 }
   const spent = (day: number, month: number) => ({ day: day * 1e6, month: month * 1e6 })
 
-  test('can be had to the last millionth', () => {
+  test('can be reserved to the last millionth', () => {
     expect(shortPeriod(spent(4, 4), limits, 6)).toBeUndefined()
     expect(shortPeriod(spent(4, 4), limits, 6.000001)).toEqual({ period: 'day', leftUsd: 6 })
     expect(shortPeriod(spent(0, 24), limits, 1)).toBeUndefined()

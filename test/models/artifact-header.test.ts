@@ -22,7 +22,7 @@ test('a header that is longer than any LoRA has is not read', () => {
   expect(() => headerLength(start, 100_000_000)).toThrow('does not begin like')
 })
 
-test('escape sequences in the name of a tensor reach nobody', () => {
+test('escape sequences in the name of a tensor never get through', () => {
   const json = `{"a\\u001b[2Jb":${tensor}}`
   expect(() => parseHeader(Buffer.from(json), json.length + 12)).toThrow(/^[\x20-\x7e]*$/)
 })

@@ -128,7 +128,7 @@ describe('the artifact gate', () => {
       'has rank 8, but 4 was planned',
     ],
     [
-      'a dora_scale that nobody planned',
+      'an unplanned dora_scale',
       (t) => {
         t[`${first}.dora_scale`] = { dtype: 'F32', shape: [16], values: 1 }
       },

@@ -157,7 +157,7 @@ describe('the watch of the workers over each other', () => {
     expect(said()).toEqual([])
   })
 
-  test('is over when a worker that was missed comes back and stops before anybody looks', async () => {
+  test('is over when a worker that was missed comes back and stops before the next look', async () => {
     const { pass, said, workers } = watching()
     await pass(1, 'one', 'two')
     await pass(5, 'one')
@@ -181,7 +181,7 @@ describe('the watch of the workers over each other', () => {
     expect((await workers.all()).map(({ name }) => name)).toEqual(['one'])
   })
 
-  test('misses nobody after a time in which it was away itself, as when the database was', async () => {
+  test('misses no worker after a time in which it was away itself, as when the database was', async () => {
     const { look, pass, said } = watching()
     await pass(1, 'one', 'two')
     await pass(10)
@@ -191,7 +191,7 @@ describe('the watch of the workers over each other', () => {
     expect(said()).toEqual([])
   })
 
-  test('a lone worker misses nobody', async () => {
+  test('a lone worker misses no other', async () => {
     const { pass, said } = watching()
     await pass(300, 'one')
     expect(said()).toEqual([])

@@ -62,7 +62,7 @@ test('the plugin of the AWS provider is installed, in the version that the progr
   expect(environment.join()).not.toContain('CANARY')
 })
 
-test('a plugin that can’t be had is told with what was in the way, and nobody asks for one without Pulumi', async () => {
+test('a missing plugin is reported with what was in the way; without Pulumi none is asked for', async () => {
   const refusal =
     'echo "warning: Error downloading plugin: Get \\"https://get.pulumi.com/x\\": no such host" >&2'
   const pulumi = await withPlugins('refuses', `${refusal}; echo "error: failed all 5 attempts" >&2; exit 1`)

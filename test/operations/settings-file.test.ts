@@ -13,7 +13,7 @@ test('a setting goes where it stands, commented out or not, and only once', () =
   )
 })
 
-test('one that has no place is put at the end, also behind a line that nobody ended', () => {
+test('one that has no place is put at the end, also behind a line without a line break', () => {
   expect(withSettings('ONE=1', { TWO: '2' })).toBe('ONE=1\nTWO=2\n')
 })
 

@@ -42,7 +42,7 @@ test('all that a worker needs to know of the base is a setting', () => {
   })
 })
 
-test('the state of the machines is kept in the jurisdiction of the buckets, and models without an address in none', () => {
+test('the machines’ state is kept in the buckets’ jurisdiction, and models without an address in none', () => {
   const settings = stackSettings(
     parseOutputs(JSON.stringify({ ...outputs, jurisdiction: 'eu', publicUrl: '' })),
   )

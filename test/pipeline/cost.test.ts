@@ -45,7 +45,7 @@ test('no machine, no cost: however long an order was under way', () => {
   expect(attemptCost({ ...attempt, tornDownAt }, muchLater)).toBe(0)
 })
 
-test('a machine never costs more than was reserved for it, whoever looks later', () => {
+test('a machine never costs more than was reserved for it, however late it is checked', () => {
   expect(attemptCost({ ...attempt, launchedAt }, muchLater)).toBe(1.7)
 })
 

@@ -49,7 +49,7 @@ test('a bad dataset is worth no second machine, a full disk or a crash is worth 
   expect(worthAnotherMachine('machine-lost', 6)).toBe(false)
 })
 
-test('a job waits for money for up to 32 days, for our settings and its account for one, for a machine as long as is set, and is tried every ten minutes', () => {
+test('a job waits 32 days for money, 1 for settings or account, as set for a machine; tried each 10 min', () => {
   const minute = 60_000
   const holds = Object.entries(endings).flatMap(([name, { hold }]) => (hold ? [[name, hold]] : []))
   expect(Object.fromEntries(holds)).toEqual({

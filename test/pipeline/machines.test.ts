@@ -132,7 +132,7 @@ describe('an offer', () => {
     },
   )
 
-  test('that nobody has any more is told with what was tried', async () => {
+  test('that is out of stock is reported with what was tried', async () => {
     const refused = { attempts: [tried('no-capacity')], offers: [offer] }
     await expect(firstOf(refused)).rejects.toMatchObject({
       reason: 'no-capacity',

@@ -23,7 +23,7 @@ const ordered = (change: Partial<Attempt> = {}) =>
   })
 const at = (time: string) => new Date(`2026-11-23T${time}Z`)
 
-/** The attempt after its machine was had, which EC2 launches and answers for when `moment` lets it. */
+/** The attempt after its machine was obtained, which EC2 launches and answers for when `moment` lets it. */
 async function provisioned(point: 'asked' | 'instance', delayMs: number) {
   const until = Promise.withResolvers<void>()
   const opened = await openTestJob({
@@ -53,7 +53,7 @@ describe('what is paid for', () => {
     expect(known).toMatchObject({ launchedAt: at('12:00:00'), deadline: at('13:00:00') })
   })
 
-  test('ends when the machine has switched itself off, whoever looks later', async () => {
+  test('ends when the machine has switched itself off, however late it is checked', async () => {
     const { known, machines, clock, job } = await provisioned('asked', 4 * minute)
     await clock.advance(59 * minute)
     expect(machines.made()[0]?.running).toBe(true)
@@ -85,7 +85,7 @@ test('an attempt of an earlier release, paid from its order, keeps its deadline'
   expect(job.run.attempts[0]).toMatchObject({ deadline: at('13:00:00') })
 })
 
-test('a machine that was had and is gone is lost, and not ordered again', async () => {
+test('a machine that was obtained and is gone is lost, and not ordered again', async () => {
   const gone = ordered({ instanceId: 'i-1' })
   const { job, machines } = await openTestJob({ attempts: [gone] })
   await expect(provision(job, plan, gone)).rejects.toMatchObject({ reason: 'machine-lost' })
@@ -147,7 +147,7 @@ test('an order takes no longer than its limit', async () => {
 })
 
 describe('a boot', () => {
-  /** A machine that never lets anybody in, and says why when it is asked. */
+  /** A machine that never accepts a login, and says why when it is asked. */
   const unwilling = async () => {
     const opened = await openTestJob({ attempts: [ordered()] })
     const connect: Remote['connect'] = (_machine, signal, onWait) => {
@@ -158,7 +158,7 @@ describe('a boot', () => {
     return opened
   }
 
-  test('may take as long as its limit, whatever the machine answers meanwhile, and its failure says what that was', async () => {
+  test('may take its whole limit, whatever the machine answers meanwhile, and its failure says what it was', async () => {
     const { job, clock } = await unwilling()
     let ended: unknown
     provision(job, plan, ordered()).catch((error) => {
@@ -234,7 +234,7 @@ describe('a teardown', () => {
     })
   }
 
-  test('that AWS refuses twice works at the third try, and wakes nobody', async () => {
+  test('that AWS refuses twice works at the third try, and wakes no operator', async () => {
     const { job, clock, alerts } = await failing(2)
     const down = tearDown(job, job.run.attempts[0] as Attempt)
     await clock.advance(12_000)
@@ -270,7 +270,7 @@ describe('a teardown', () => {
     expect(job.run.attempts[0]).toMatchObject({ suspectedLeak: true })
   })
 
-  test('of an order that made a machine although nobody heard of it pays for that machine', async () => {
+  test('of an order whose answer was lost pays for the machine that it made', async () => {
     const { job, clock, machines, budget } = await openTestJob({ attempts: [ordered()] })
     await budget.reserve({ key: name, usd: 0.5 }, settings.budget, noon)
     const order = { name, trainingId, attempt: 1, offer: offer(), diskGb: 50, lifetimeSeconds: 3600 }

@@ -20,7 +20,7 @@ test('a trainer has ninety places, the worker ten more, and what finds none is c
   ])
 })
 
-test('what is in the timeline is not told again, by whoever follows the training next', async () => {
+test('what is in the timeline is not told again by the next worker that follows the training', async () => {
   const { job, timeline } = await openTestJob()
   for (const _ of [1, 2]) {
     const warnings = await openWarnings(job)

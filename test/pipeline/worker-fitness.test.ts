@@ -24,7 +24,7 @@ function fitness(probed: readonly string[] = ['no room']) {
   return { clock, stop, probes, told, worker, heal }
 }
 
-test('two faults in a row are chance, the third makes a worker unfit, and a job that goes well begins the count anew', () => {
+test('the third fault in a row makes a worker unfit, and a job that goes well resets the count', () => {
   const { worker, told } = fitness()
   for (const fault of ['one', 'two']) worker.isAtFault(fault)
   worker.isWell()

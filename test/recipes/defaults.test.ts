@@ -1,4 +1,4 @@
-/** What a trainer is told where nobody wished for anything, written out: a slip in a default changes every model. */
+/** What a trainer is told where nothing was wished for, written out: a slip in a default changes every model. */
 import { describe, expect, test } from 'vitest'
 import { planText } from '../../src/recipes/plan-text.ts'
 import type { PlanInput } from '../../src/recipes/recipe.ts'
@@ -181,7 +181,7 @@ describe('sample prompts', () => {
   })
 })
 
-test('the plan’s text is the same whichever way its fields came through a database, and is indented by two', () => {
+test('the plan’s text is the same in whatever order a database gave its fields, and is indented by two', () => {
   const plan = recipes.SDXL.plan(input)
   const turned = Object.fromEntries(Object.entries(plan).reverse()) as typeof plan
   expect(planText(turned)).toBe(planText(plan))

@@ -42,7 +42,7 @@ describe('an estimate', () => {
     expectSeconds('SDXL', plan('SDXL', sdxl), 60 + 1973 / 4, 605, 4)
   })
 
-  test('has a drawing at the end where there are none between, and drawings without guidance at half the work', () => {
+  test('has a drawing at the end where none come between, and drawings without guidance at half the work', () => {
     expectSeconds('SDXL', plan('SDXL', { ...sdxl, sampleEvery: 0 }), 60 + 1800 + 33.6 + 5, 605)
     expectSeconds('SDXL', plan('SDXL', { ...sdxl, sampleEvery: 0, guidance: 1 }), 60 + 1800 + 16.8 + 5, 605)
   })

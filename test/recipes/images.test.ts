@@ -8,7 +8,7 @@ import { trainerUser } from '../../src/remote/argv.ts'
 import { StartRefused, startWorker } from '../../src/worker.ts'
 import { fewestSettings } from '../support/settings.ts'
 
-test('no trainer image is taken from a namespace of others: the start is refused while an offering has none', async () => {
+test('no trainer image comes from a foreign namespace: an offering without an image refuses the start', async () => {
   const config = readConfig({ ...fewestSettings, BELLOWS_IMAGE_SDXL: 'registry.example/sdxl:1' })
   let connected = false
   const connect = async () => {

@@ -52,7 +52,7 @@ test('fields that an operator names as other systems’ are none of ours', () =>
   expect(misspelt({ step: 5, clip: true }, ['clip'])).toHaveLength(1)
 })
 
-test('a document of ten thousand fields is looked through in under half a second of processor time, and five are told', () => {
+test('a document of 10,000 fields is searched in under half a second of CPU time, and five are told', () => {
   const fields = Object.fromEntries(
     Array.from({ length: 10_000 }, (_, index) => [`learningRat${String.fromCodePoint(0x4e00 + index)}`, 0.1]),
   )

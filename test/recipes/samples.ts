@@ -1,6 +1,6 @@
 import type { PlanInput } from '../../src/recipes/recipe.ts'
 
-/** Nobody has wished for anything. */
+/** Without any wish. */
 export const planInput: PlanInput = {
   trainingId: '0123456789abcdef01234567',
   name: 'red-kite-234567',

@@ -84,7 +84,7 @@ test('what is refused is told on one line, and short', () => {
   expect(() => plan({ steps: { text: 'y'.repeat(200) } })).toThrow(`steps is {"text":"${'y'.repeat(51)}, but`)
 })
 
-test('a name is a wish if it is one of ours, and its value could be granted to somebody', () => {
+test('a name is a wish if it is one of ours, and its value could be granted to some job', () => {
   expect(wishNames).toHaveLength(29)
   expect([isWishFor('rank', 256), isWishFor('rank', 257), isWishFor('constructor', 1)]).toEqual([
     true,

@@ -48,7 +48,7 @@ describe('a simulated machine', async () => {
   hostContract(() => under)
 })
 
-test('a machine that is lost fails whoever waits on it, and whoever comes later', async () => {
+test('a machine that is lost fails every call that waits on it, and every later one', async () => {
   const { host, attach, simulated } = await setUp()
   const container = containerOf('any', 'waits')
   await host.startTrainer(container, signal)
@@ -57,7 +57,7 @@ test('a machine that is lost fails whoever waits on it, and whoever comes later'
   await expect(attach()).rejects.toMatchObject({ reason: 'machine-lost' })
 })
 
-test('a machine that freezes answers nobody, until the caller gives up', async () => {
+test('a machine that freezes answers no call, until the caller gives up', async () => {
   const { host, simulated } = await setUp()
   simulated.freeze()
   const caller = new AbortController()

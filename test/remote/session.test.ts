@@ -10,7 +10,7 @@ const keys = machineKeys(new Secret('a deployment’s secret'), 'machine')
 const strange = machineKeys(new Secret('another secret'), 'machine')
 const never = new AbortController().signal
 
-/** An sshd that lets everybody in, under that host key. Port 0: any that is free. */
+/** An sshd that accepts every login, under that host key. Port 0: any that is free. */
 async function listen(hostKey: Secret, port = 0) {
   const server = new ssh2.Server({ hostKeys: [hostKey.reveal()] }, (client) => {
     client.on('error', () => {})

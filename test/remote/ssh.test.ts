@@ -16,7 +16,7 @@ afterEach(() => {
 
 type Behaviour = 'no channel' | 'no answer' | 'no end'
 
-/** Lets everybody in and answers as it is told; `begun` settles when a channel is wanted, `asked` with a command. */
+/** Accepts every login and answers as it is told; `begun` settles when a channel is wanted, `asked` with a command. */
 async function startServer(behaviour: Behaviour) {
   const begun = Promise.withResolvers<void>()
   const asked = Promise.withResolvers<() => ServerChannel>()

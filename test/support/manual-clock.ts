@@ -3,7 +3,7 @@ import type { Clock } from '../../src/pipeline/ports.ts'
 /** A clock that stands still until it is told to go on; sleepers wake in the order of their times. */
 export type ManualClock = Clock & {
   advance(milliseconds: number): Promise<void>
-  /** Moves the wall clock only, as an administrator would: nobody's wait gets shorter. */
+  /** Moves the wall clock only, as an administrator would: no wait gets shorter. */
   jump(milliseconds: number): void
   readonly sleepers: number
 }

@@ -1,4 +1,4 @@
-/** Images as people upload them, and as nobody should. */
+/** Images as people upload them, good and bad. */
 import { crc32, deflateSync } from 'node:zlib'
 import sharp, { type Sharp } from 'sharp'
 

@@ -12,7 +12,7 @@ import { digestOf, type Image, manifestType } from './small-image.ts'
 export type RegistryOptions = {
   /** Default: loopback, where Docker speaks HTTP to a registry. */
   readonly address?: string
-  /** Demanded of everybody. */
+  /** Demanded of every client. */
   readonly login?: { readonly user: string; readonly password: string }
   /** How it is demanded. Default: Basic. */
   readonly challenge?: 'Basic' | 'Bearer'

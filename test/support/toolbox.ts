@@ -1,4 +1,4 @@
-/** What the set-up has got onto this computer, for tests on real parts (the project `real` of vitest.config.ts). */
+/** What the set-up has installed on this computer, for tests on real parts (the project `real` of vitest.config.ts). */
 import { inject } from 'vitest'
 import type { Toolbox } from '../../tools/toolbox.ts'
 

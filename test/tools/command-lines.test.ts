@@ -54,7 +54,7 @@ test('a misspelt option is named, with what there is, and nothing is begun', asy
   expect(other.stderr).toMatch(/It must be one of SDXL, FLUX, WAN\./)
 })
 
-test('a wish that there is not is refused by npm run train, with what was meant, and nothing is begun', async () => {
+test('npm run train refuses an unknown wish, says what was meant, and begins nothing', async () => {
   const { exitCode, stderr } = await start(
     scripts.train,
     ...['--data', home, '--out', home, '--wish', 'learning_rate=0.1'],

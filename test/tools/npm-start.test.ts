@@ -1,4 +1,4 @@
-/** `npm start` with the real npm: whoever stops it stops the worker, and it waits for that; its settings come from `.env`. */
+/** `npm start` with the real npm: stopping it stops the worker, and it waits for that; settings come from `.env`. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Checkout, makeCheckout } from './checkout.ts'
 

@@ -30,7 +30,7 @@ test.each([
   expect(whatToDo(words, registry)).toContain(words)
 })
 
-test('words that nobody knows are told as they are', () => {
+test('unknown words are told as they are', () => {
   expect(whatToDo('the moon is full', 'r.example')).toBe('the moon is full')
 })
 

@@ -171,7 +171,7 @@ describe('the JSON of a run', () => {
     })
   })
 
-  test('of a job that nobody knows is none', async () => {
+  test('does not exist for an unknown job', async () => {
     const { status } = await statusIn([run()])
     expect(await status.job('other')).toBeUndefined()
     expect(await status.job('job')).toEqual({ run: run(), events: [] })

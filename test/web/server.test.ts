@@ -102,7 +102,7 @@ test('a token that is set is demanded by every page, as bearer token or as a bro
   }
 })
 
-test('/healthz is open to whoever asks, by whatever name', async () => {
+test('/healthz is open to every client, by whatever name', async () => {
   const get = server({ statusToken: new Secret(statusToken) })
   const answer = await get('/healthz', { host: '10.42.0.7:8080' })
   expect([answer.status, await answer.json()]).toEqual([200, { healthy: true, active: 0 }])
@@ -117,7 +117,7 @@ test('the list for ComfyUI wants its own token, and not the page’s', async () 
 })
 
 test.each(['/', '/api/status', '/healthz', '/nothing'])(
-  '%s can be framed by nobody, and loads nothing of others',
+  '%s can’t be framed, and loads nothing of others',
   async (path) => {
     const { headers } = await server()(path)
     expect(headers.get('content-security-policy')).toBe(
