@@ -52,8 +52,6 @@ def tensors(plan):
         parts = {down: [rank, width], up: [width, rank]}
         if method == "lokr":
             parts = {"lokr_w1": [4, 4], "lokr_w2": [4, 4]}
-        if method == "dora":
-            parts["dora_scale"] = [width, 1]
         for part, shape in parts.items():
             draw = random.Random(f"{plan['seed']} {module} {part}")
             yield f"{module}.{part}", shape, [draw.gauss(0, 0.02) for _ in range(math.prod(shape))]

@@ -40,9 +40,11 @@ export function checkLayers(tensors: readonly Tensor[], plan: Plan): readonly La
 }
 
 function groupByLayer(tensors: readonly Tensor[], family: Family): readonly Layer[] {
-  const roles = [...pairs[family], 'alpha', 'dora_scale', ...kronecker]
+  const roles = [...pairs[family], 'alpha', ...kronecker]
   const layers = new Map<string, Map<string, Tensor>>()
   for (const tensor of tensors) {
+    if (tensor.name.endsWith('.dora_scale'))
+      throw bad(`${cut(tensor.name, 120)} is DoRA, which no two programs load alike`)
     const role = roles.find((each) => tensor.name.endsWith(`.${each}`))
     const name = role && tensor.name.slice(0, -role.length - 1)
     if (!role || !name || !modules[family].test(name)) {
@@ -63,18 +65,13 @@ function checkPair({ name, parts }: Layer, { family, adapter }: Plan): void {
   for (const rank of ranks) {
     if (rank !== adapter.rank) throw bad(`${name} has rank ${rank}, but ${adapter.rank} was planned`)
   }
-  if (parts.has('dora_scale') !== (adapter.method === 'dora')) {
-    throw bad(
-      `${name} has ${parts.has('dora_scale') ? 'a' : 'no'} dora_scale, but ${adapter.method} was planned`,
-    )
-  }
   const foreign = kronecker.find((role) => parts.has(role))
   if (foreign) throw bad(`${name} has a ${foreign}, but ${adapter.method} was planned`)
 }
 
 /** Each of the two factors is there as a whole, or as a product of the planned rank. */
 function checkKronecker({ name, parts }: Layer, { family, adapter }: Plan): void {
-  const foreign = [...pairs[family], 'dora_scale'].find((role) => parts.has(role))
+  const foreign = pairs[family].find((role) => parts.has(role))
   if (foreign) throw bad(`${name} has a ${foreign}, but lokr was planned`)
   for (const factor of ['lokr_w1', 'lokr_w2']) {
     if (parts.has(factor)) continue

@@ -47,6 +47,8 @@ const manifestSchema = z.object({
   shippedAt: dateSchema,
   /** Base model and dataset, with their sums, are in it. */
   plan: planSchema,
+  /** Programs that load the models as they were trained: diffusers has no loader for these families' LoKr. Absent before 0.2. */
+  loadedBy: z.array(z.enum(['ComfyUI', 'diffusers'])).optional(),
   /** The container image that trained it. */
   image: z.string().min(1),
   /** `sha256:…` that its tag led to. */
@@ -123,6 +125,7 @@ export function buildManifest(input: ManifestInput): Manifest {
     training: { steps, seconds, finalLoss, finishedAt },
     shippedAt,
     plan,
+    loadedBy: plan.adapter.method === 'lokr' ? ['ComfyUI'] : ['ComfyUI', 'diffusers'],
     image,
     ...(imageDigest && { imageDigest }),
   })

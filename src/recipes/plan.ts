@@ -45,7 +45,7 @@ export const planSchema = z.strictObject({
   /** Most frames of a clip to train, at the family's own rate; 1 where there is none. */
   clipFrames: clipFramesSchema,
   adapter: z.strictObject({
-    method: z.enum(['lora', 'dora', 'lokr']),
+    method: z.enum(['lora', 'lokr']),
     rank: z.int().min(1).max(256),
     alpha: z.number().positive(),
     /** `attention` is q, k, v and out of every attention; `all-linear` adds the feed-forward layers. */

@@ -38,6 +38,15 @@ describe('the manifest', () => {
     expect(manifestRef(plan.trainingId)).toEqual({ bucket: 'work', key })
   })
 
+  it.each([
+    ['lora', ['ComfyUI', 'diffusers']],
+    ['lokr', ['ComfyUI']],
+  ])('of a %s says that it is loaded by %j', (method, loadedBy) => {
+    const made = recipes.SDXL.plan({ ...planInput, name: 'kite-234567', captions: [], wishes: { method } })
+    const rest = { image: 'trainer:1', result, models: [shipped], samples: [], shippedAt, fewestSteps: 1 }
+    expect(buildManifest({ plan: made, ...rest }).loadedBy).toEqual(loadedBy)
+  })
+
   it('is not made of a training that stopped early, unless it was asked to', () => {
     const input = {
       plan,

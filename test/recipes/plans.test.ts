@@ -57,7 +57,7 @@ describe.each(families)('the %s recipe', (family) => {
     ['rank', '16', 'rank is the text "16", but must be a whole number from 1 to 128'],
     ['resolution', 64, 'resolution is 64, but must be a whole number from 256 to'],
     ['resolutions', [], 'resolutions is [], but must be a list of 1 to 5'],
-    ['method', 'lo\nha', 'method is the text "lo ha", but must be one of lora, dora, lokr'],
+    ['method', 'lo\nha', 'method is the text "lo ha", but must be one of lora, lokr'],
     ['learningRate', 11, 'learningRate is 11, but must be a number from 1e-7 to 10'],
     ['seed', -1, 'seed is -1'],
     ['flip', 'yes', 'flip is the text "yes", but must be true or false'],

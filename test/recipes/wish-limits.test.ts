@@ -38,7 +38,7 @@ test.each<[string, string, number, number, number, number]>([
 })
 
 test.each([
-  ['method', 'adapter.method', ['lora', 'dora', 'lokr'], 'loha'],
+  ['method', 'adapter.method', ['lora', 'lokr'], 'dora'],
   ['targets', 'adapter.targets', ['attention', 'all-linear'], 'all'],
   ['optimizer', 'optimizer.name', ['adamw', 'adamw8bit', 'prodigy'], 'sgd'],
   ['schedule', 'schedule.name', ['constant', 'cosine'], 'linear'],

@@ -46,7 +46,6 @@ export function loraTensors(plan: Plan, dtype: NumberType = 'F32'): TestTensors 
     }
     tensors[`${layer}.${down}.weight`] = { dtype, shape: [rank, 16], values: 0.5 }
     tensors[`${layer}.${up}.weight`] = { dtype, shape: [16, rank], values: -0.25 }
-    if (method === 'dora') tensors[`${layer}.dora_scale`] = { dtype, shape: [16], values: 1 }
   }
   return tensors
 }

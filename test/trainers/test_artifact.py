@@ -7,6 +7,7 @@ import pytest
 import torch
 from bellows_trainer import data, finish
 from bellows_trainer.job import Job
+from diffusers import DiffusionPipeline
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -114,10 +115,9 @@ def test_a_tiny_base_is_the_same_every_time(first_base, tmp_path):
     assert jobs.tiny_base(jobs.bases[0], tmp_path / "again") == first_base[1]
 
 
-@pytest.mark.parametrize("method", ["dora", "lokr"])
-def test_other_methods_mean_to_comfyui_what_was_trained(method, first_base, train, tmp_path, monkeypatch):
+def test_lokr_means_to_comfyui_what_was_trained_and_diffusers_refuses_it(first_base, train, tmp_path, monkeypatch):
     folder, digest = first_base
-    adapter = {"method": method, "rank": 4, "alpha": 2, "targets": "all-linear"}
+    adapter = {"method": "lokr", "rank": 4, "alpha": 2, "targets": "all-linear"}
     made = jobs.make(tmp_path / "job", folder, jobs.plan_for(digest, **changes | {"steps": 8, "adapter": adapter}))
     trained = Trained(made, train, monkeypatch)
     model = models_of(folder, train)[0]
@@ -125,6 +125,9 @@ def test_other_methods_mean_to_comfyui_what_was_trained(method, first_base, trai
     merge_as_comfyui(model, load_file(trained.files[0]), train.comfy_name)
     assert (output(model) - without).abs().max().item() > 1e-3
     torch.testing.assert_close(output(model), output(trained.models[0]), rtol=1e-4, atol=1e-4)
+    pipeline = DiffusionPipeline.from_pretrained(folder)
+    with pytest.raises((ValueError, KeyError)):
+        pipeline.load_lora_weights(str(trained.files[0]))
 
 
 def models_of(folder, train):
@@ -213,22 +216,15 @@ def load_with_diffusers(model, file, base):
 
 
 def merge_as_comfyui(model, tensors, comfy_name):
-    """What ComfyUI's loader does with DoRA and LoKr keys, in a few lines: weights changed in place."""
+    """What ComfyUI's loader does with LoKr keys, in a few lines: weights changed in place."""
     for name, module in model.named_modules():
         alpha = tensors.get(f"{comfy_name(name)}.alpha")
         if alpha is None or not isinstance(module, torch.nn.Linear):
             continue
         part = {key.rsplit(f"{comfy_name(name)}.", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{comfy_name(name)}.")}
         weight = module.weight.data
-        if "lokr_w1" in part or "lokr_w1_a" in part:
-            whole = "lokr_w2" in part and "lokr_w1" in part
-            rank = 1 if whole else part["lokr_w2_b" if "lokr_w2_b" in part else "lokr_w1_b"].shape[0]
-            first = part["lokr_w1"] if "lokr_w1" in part else part["lokr_w1_a"] @ part["lokr_w1_b"]
-            second = part["lokr_w2"] if "lokr_w2" in part else part["lokr_w2_a"] @ part["lokr_w2_b"]
-            weight += torch.kron(first, second).reshape(weight.shape) * (1 if whole else alpha / rank)
-            continue
-        down, up = (part[key] for key in (("lora_down.weight", "lora_up.weight") if "lora_down.weight" in part else ("lora_A.weight", "lora_B.weight")))
-        changed = weight + up @ down * (alpha / down.shape[0])
-        if "dora_scale" in part:
-            changed *= part["dora_scale"] / changed.norm(dim=1, keepdim=True)
-        module.weight.data = changed
+        whole = "lokr_w2" in part and "lokr_w1" in part
+        rank = 1 if whole else part["lokr_w2_b" if "lokr_w2_b" in part else "lokr_w1_b"].shape[0]
+        first = part["lokr_w1"] if "lokr_w1" in part else part["lokr_w1_a"] @ part["lokr_w1_b"]
+        second = part["lokr_w2"] if "lokr_w2" in part else part["lokr_w2_a"] @ part["lokr_w2_b"]
+        weight += torch.kron(first, second).reshape(weight.shape) * (1 if whole else alpha / rank)

@@ -36,7 +36,7 @@ def without_gpu():
 
 @pytest.mark.parametrize(
     ("quantization", "method"),
-    [("int8", "lora"), ("int8", "dora"), ("int8", "lokr"), ("nf4", "lora"), ("nf4", "dora")],
+    [("int8", "lora"), ("int8", "lokr"), ("nf4", "lora")],
 )
 def test_what_was_learned_on_a_quantised_base_is_true_of_the_whole_one(quantization, method, first_base, train, tmp_path):
     folder, digest = first_base

@@ -1,4 +1,4 @@
-"""The trainable part: peft's LoRA, DoRA or LoKr on the linear layers that a family names."""
+"""The trainable part: peft's LoRA or LoKr on the linear layers that a family names."""
 
 import torch
 from diffusers.training_utils import cast_training_params
@@ -16,8 +16,7 @@ def add(model, plan, targets):
             r=chosen.rank,
             lora_alpha=chosen.alpha,
             target_modules=pattern,
-            use_dora=chosen.method == "dora",
-            init_lora_weights="gaussian" if chosen.method == "lora" else True,
+            init_lora_weights="gaussian",
         )
     model.add_adapter(config)
     cast_training_params(model, torch.float32)

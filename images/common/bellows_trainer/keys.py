@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from . import data
 from .failures import NanLoss
 
-_parameter = re.compile(r"(?P<module>.+)\.(?P<part>lora_A|lora_B|lora_magnitude_vector|lokr_\w+)\.default(\.weight)?")
+_parameter = re.compile(r"(?P<module>.+)\.(?P<part>lora_A|lora_B|lokr_\w+)\.default(\.weight)?")
 
-peft_parts = {"lora_A": "lora_A.weight", "lora_B": "lora_B.weight", "lora_magnitude_vector": "dora_scale"}
-kohya_parts = {"lora_A": "lora_down.weight", "lora_B": "lora_up.weight", "lora_magnitude_vector": "dora_scale"}
+peft_parts = {"lora_A": "lora_A.weight", "lora_B": "lora_B.weight"}
+kohya_parts = {"lora_A": "lora_down.weight", "lora_B": "lora_up.weight"}
 
 
 def tensors(model, plan, rename, parts):
@@ -36,8 +36,7 @@ def tensors(model, plan, rename, parts):
         for part, weight in weights.items():
             if not torch.isfinite(weight).all():
                 raise NanLoss("The trained weights are not finite numbers: the learning rate is too high.")
-            column = part == "lora_magnitude_vector"
-            written[f"{rename(module)}.{parts.get(part, part)}"] = weight.reshape(-1, 1) if column else weight
+            written[f"{rename(module)}.{parts.get(part, part)}"] = weight
         written[f"{rename(module)}.alpha"] = torch.tensor(float(plan.adapter.alpha))
     return written
 
@@ -62,12 +61,11 @@ def metadata(job, facts, pairs, architecture):
     plan = job.plan
     side = max(plan.resolutions)
     lokr = plan.adapter.method == "lokr"
-    algorithm = {"lokr": {"algo": "lokr"}, "dora": {"dora_wd": "True"}}.get(plan.adapter.method, {})
     values = {
         "ss_network_module": "lycoris.kohya" if lokr else "networks.lora",
         "ss_network_dim": plan.adapter.rank,
         "ss_network_alpha": plan.adapter.alpha,
-        "ss_network_args": json.dumps(algorithm),
+        "ss_network_args": json.dumps({"algo": "lokr"} if lokr else {}),
         "ss_base_model_version": architecture["kohya"],
         "ss_sd_model_name": plan.baseModel.name,
         "ss_output_name": plan.name,

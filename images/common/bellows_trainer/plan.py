@@ -24,7 +24,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Adapter:
-    method: Literal["lora", "dora", "lokr"]
+    method: Literal["lora", "lokr"]
     rank: int
     alpha: float
     targets: Literal["attention", "all-linear"]
