@@ -27,9 +27,9 @@ const teardownSeconds = 90
 export function estimateSeconds(plan: Plan, speed: GpuSpeed, effort: Effort): Estimate {
   const { clips, images } = plan.dataset
   const areas = plan.resolutions.map((side) => side ** 2)
-  const stillSamples = (images - clips) * areas.length
+  // An epoch has each picture once, in one of the resolutions, and each clip once, in the smallest.
   const clipArea = Math.min(...areas) * latentFrames(plan)
-  const area = (stillSamples * mean(areas) + clips * clipArea) / (stillSamples + clips)
+  const area = ((images - clips) * mean(areas) + clips * clipArea) / images
   const sampleSeconds = effort.sampleSeconds * (area / 1024 ** 2)
   const stepSeconds = sampleSeconds * plan.batchSize * plan.gradientAccumulation
 
@@ -41,7 +41,7 @@ export function estimateSeconds(plan: Plan, speed: GpuSpeed, effort: Effort): Es
     (effort.sampleSeconds * (plan.samples.size / 1024) ** 2) *
     (plan.samples.guidance > 1 && plan.family !== 'FLUX' ? 2 / 3 : 1 / 3)
 
-  const cacheSeconds = (stillSamples + clips * latentFrames(plan)) * cacheSecondsPerFrame
+  const cacheSeconds = ((images - clips) * areas.length + clips * latentFrames(plan)) * cacheSecondsPerFrame
   const onGpu = plan.steps * stepSeconds + draws * drawSeconds + cacheSeconds
   const trainSeconds = loadSeconds + onGpu / speed.timesL4
   const aroundSeconds =

@@ -40,7 +40,7 @@ export const planSchema = z.strictObject({
   steps: z.int().positive(),
   batchSize: z.int().positive(),
   gradientAccumulation: z.int().positive(),
-  /** Areas to bucket by, as the side of the square in pixels; each image goes into every one it fills. */
+  /** Areas to bucket by, as the side of the square in pixels. An epoch has each image in one of them, or in its own if that is less. */
   resolutions: z.array(z.int().min(32).max(2048)).min(1),
   /** Most frames of a clip to train, at the family's own rate; 1 where there is none. */
   clipFrames: clipFramesSchema,

@@ -64,10 +64,10 @@ describe('an estimate', () => {
     expectSeconds('WAN', plan('WAN', { steps: 1000, resolution: 512 }), 2231.67, 1200)
   })
 
-  // 6 images in 2 sizes of mean area 0.625, and 4 clips of 9 frames in the smaller, of 0.25: (7.5 + 9) ÷ 16 of 1024²
+  // 6 images in 2 sizes of mean area 0.625, and 4 clips of 9 frames in the smaller, of 0.25, each once an epoch: (3.75 + 9) ÷ 10 of 1024²
   test('with clips counts the frames that the encoder makes, in the smallest resolution', () => {
     const wishes = { steps: 1000, resolutions: [512, 1024], sampleEvery: 0 }
-    expectSeconds('WAN', plan('WAN', wishes, 4), 60 + 8250 + 133.33 + 24, 1200)
+    expectSeconds('WAN', plan('WAN', wishes, 4), 60 + 10_200 + 133.33 + 24, 1200)
   })
 
   test('is less for a smaller base: half the parameters, half the work', () => {

@@ -131,7 +131,7 @@ def test_a_checkpoint_that_cannot_be_used_is_named_and_the_training_starts_over(
         (folder / "plan.json").write_text(json.dumps(plan | {"seed": 8}))
     code, lines = jobs.run(folder)
     assert code == 0
-    assert "step-000002 can't be used" in jobs.of_type(lines, "warning")[0]["message"]
+    assert "step-000002 can't be used" in jobs.of_type(lines, "warning")[-1]["message"]
     assert jobs.of_type(lines, "step")[0]["step"] == 1
 
 

@@ -1,6 +1,7 @@
 """The dataset: pairs of an image (or a clip) and a caption, cut to buckets, and the order in which a training sees them."""
 
 import os
+from bisect import bisect_right
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,10 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from diffusers.training_utils import find_nearest_bucket, generate_aspect_ratio_buckets
 from PIL import Image, ImageOps
 
-from . import clips, report
+from . import buckets, clips, report
 from .failures import InputFault
 
 most_pixels = 150_000_000
@@ -80,15 +80,18 @@ def with_trigger(caption, trigger):
 
 
 def samples(pairs, plan, multiple):
-    """Each image in every resolution that it fills, or else in the smallest one, as each clip is; sides are multiples of `multiple`."""
-    ladders = [generate_aspect_ratio_buckets(side, divisibility=multiple) for side in sorted(plan.resolutions)]
+    """The ways in which each image may be trained: in every resolution, or its own size where that is less; a clip in the smallest.
+
+    Sides are multiples of `multiple`.
+    """
+    resolutions = sorted(plan.resolutions)
     chosen = []
     for pair in pairs:
-        fitting = [buckets[find_nearest_bucket(pair.height, pair.width, buckets)] for buckets in ladders]
-        filled = [(height, width) for height, width in fitting if pair.height >= height and pair.width >= width]
-        for height, width in (filled if pair.frames == 1 else []) or fitting[:1]:
+        usable = resolutions if pair.frames == 1 else resolutions[:1]
+        for height, width in buckets.growing(pair.height, pair.width, usable, multiple):
             for mirrored in (False, True) if plan.flip else (False,):
                 chosen.append(Sample(pair, height, width, mirrored))
+    buckets.warn_of_losses(chosen)
     return chosen
 
 
@@ -110,26 +113,37 @@ def decode(chosen):
 class Batches:
     """The endless, shuffled sequence of micro-batches. What the n-th holds depends on the seed and n alone,
 
-    so a run that goes on from a checkpoint sees what it would have seen. A batch is from one bucket; each epoch
-    has every sample once.
+    so a run that goes on from a checkpoint sees what it would have seen. A batch is from one bucket, and may be a partial
+    one. Each epoch has every image once, in one of its ways; as many epochs as it has ways have each of them once.
     """
 
     def __init__(self, chosen, batch_size, seed):
-        self.buckets = {}
+        self.ways, self.shapes = {}, [sample.shape for sample in chosen]
         for index, sample in enumerate(chosen):
-            self.buckets.setdefault(sample.shape, []).append(index)
+            self.ways.setdefault(sample.pair.file, []).append(index)
         self.batch_size, self.seed = batch_size, seed
-        self.per_epoch = sum(-(-len(indices) // batch_size) for indices in self.buckets.values())
+        self.starts = [0]
         self._epoch = lru_cache(maxsize=2)(self._shuffled)
 
     def __getitem__(self, number):
-        epoch, position = divmod(number, self.per_epoch)
-        return self._epoch(epoch)[position]
+        while self.starts[-1] <= number:
+            self.starts.append(self.starts[-1] + len(self._epoch(len(self.starts) - 1)))
+        epoch = bisect_right(self.starts, number) - 1
+        return self._epoch(epoch)[number - self.starts[epoch]]
+
+    def share(self, number):
+        """Of a whole batch: what the loss of the n-th counts, so that each image in it counts the same."""
+        return len(self[number]) / self.batch_size
 
     def _shuffled(self, epoch):
         generator = seeded(self.seed, 1, epoch)
+        shapes = {}
+        for image, ways in enumerate(self.ways.values()):
+            order = torch.randperm(len(ways), generator=seeded(self.seed, 4, image, epoch // len(ways))).tolist()
+            index = ways[order[epoch % len(ways)]]
+            shapes.setdefault(self.shapes[index], []).append(index)
         batches = []
-        for indices in self.buckets.values():
+        for indices in shapes.values():
             order = [indices[index] for index in torch.randperm(len(indices), generator=generator).tolist()]
             batches += [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
         return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]

@@ -61,14 +61,15 @@ def train(job, accelerator, models, batches, loss_of, sample):
 
     done = start
     for step in range(start, plan.steps):
-        total = 0.0
+        total, shares = 0.0, 0.0
         for micro in range(micro_batches):
             number = (step * micro_batches + micro) * job.world + job.rank
             with accelerator.autocast():
-                loss = loss_of(batches[number], data.seeded(plan.seed, 2, number), step) / micro_batches
+                share = batches.share(number) / micro_batches
+                loss = loss_of(batches[number], data.seeded(plan.seed, 2, number), step) * share
             loss.backward()
-            total += loss.detach()
-        norm, loss = _reduced(accelerator, trainable, total, plan.optimizer.maxGradientNorm)
+            total, shares = total + loss.detach(), shares + share
+        norm, loss = _reduced(accelerator, trainable, total / shares, plan.optimizer.maxGradientNorm)
         if not norm < float("inf") or not abs(loss) < float("inf"):
             raise NanLoss(f"The loss became infinite or no number at step {step + 1}: the learning rate is too high.")
         optimizer.step()
