@@ -11,6 +11,7 @@ import torch
 from bellows_trainer import base as bases
 from bellows_trainer import data, plan
 from PIL import Image
+from safetensors.torch import load_file
 
 
 def complaint(folder, before=lambda: None):
@@ -146,16 +147,40 @@ def test_a_plan_that_cannot_be_followed_is_refused(changes, sentence, job, train
     assert (code, kind) == (64, "bad-input") and sentence in message
 
 
-def test_a_loss_that_is_no_number_ends_the_training(job, train, monkeypatch):
-    """The base's own numbers do it, as a broken download or too high a learning rate would."""
+def spoil(train, steps):
+    """The loss of these steps, counted from 1, is no number: as of a broken picture, or of too high a learning rate."""
+    real, calls = train.loss, []
 
-    def spoil():
-        real, calls = train.loss, []
-        train.loss = lambda *given: real(*given) * (float("nan") if len(calls) == 2 else (calls.append(1), 1)[1])
+    def spoiled(*given):
+        calls.append(1)
+        return real(*given) * (float("nan") if len(calls) in steps else 1)
 
-    code, kind, sentence = complaint(job(), spoil)
+    train.loss = spoiled
+
+
+def test_losses_that_are_no_number_end_the_training_at_the_third_in_a_row(job, train):
+    code, kind, sentence = complaint(job(steps=9), lambda: spoil(train, [2, 4, 5, 6]))
     assert (code, kind) == (65, "nan-loss")
-    assert sentence == "The loss became infinite or no number at step 3: the learning rate is too high."
+    assert sentence == "The loss became infinite or no number in 3 steps in a row, the last of them step 6: the learning rate is too high."
+
+
+def test_one_loss_that_is_no_number_is_skipped_counted_and_said(job, train):
+    folder = job(steps=6, ema=0.9)
+    code, lines = jobs.run(folder, lambda: spoil(train, [3, 5]))
+    assert code == 0
+    said = [line["message"] for line in jobs.of_type(lines, "warning") if "skipped" in line["message"]]
+    assert said == [f"Step {step} was skipped, as its loss was infinite or no number." for step in (3, 5)]
+    steps = jobs.of_type(lines, "step")
+    assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
+    assert [line["loss"] is None for line in steps] == [False, False, True, False, True, False]
+    result = jobs.result(folder)
+    assert result["steps"] == 6 and result["skippedSteps"] == 2 and result["finalLoss"] > 0
+    (file, *_) = (folder / "out").glob("*.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in load_file(file).values())
+
+
+def test_a_training_whose_every_step_was_skipped_has_trained_nothing(job, train):
+    assert complaint(job(steps=2), lambda: spoil(train, [1, 2]))[:2] == (65, "nan-loss")
 
 
 def test_too_little_gpu_memory_has_a_code_of_its_own(job, train):

@@ -40,6 +40,7 @@ def write_result(job, trained, names):
         "files": files,
         "samples": sorted(file.relative_to(job.out).as_posix() for file in job.out.glob("samples/*.png")),
         "steps": trained.steps,
+        "skippedSteps": trained.skipped_steps,
         "finalLoss": trained.final_loss,
         "secondsPerStep": trained.seconds_per_step,
         "seconds": trained.train_seconds,

@@ -18,11 +18,13 @@ from . import adapter, checkpoint, data, report
 from .failures import Interrupted, NanLoss, OutOfMemory, classify
 
 remembered_losses = 50
+most_skipped_in_a_row = 3
 
 
 @dataclass(frozen=True)
 class Trained:
     steps: int
+    skipped_steps: int
     final_loss: float
     seconds_per_step: float
     train_seconds: float
@@ -40,6 +42,7 @@ def train(job, accelerator, models, batches, loss_of, sample):
     ema = EMAModel(trainable, decay=plan.ema, foreach=True) if plan.ema else None
     start, progress = checkpoint.load(job, trainable, optimizer, schedule, ema)
     losses = deque(progress.get("losses", []), maxlen=remembered_losses)
+    skipped, in_a_row = progress.get("skipped", 0), progress.get("inARow", 0)
     spent, durations = progress.get("trainSeconds", 0.0), deque(maxlen=remembered_losses)
     micro_batches = -(-plan.gradientAccumulation // job.world)
     if micro_batches * job.world != plan.gradientAccumulation and job.leads:
@@ -50,7 +53,8 @@ def train(job, accelerator, models, batches, loss_of, sample):
 
     def save_checkpoint(done):
         if job.leads:
-            kept = {"losses": list(losses), "trainSeconds": spent + time.monotonic() - resumed}
+            seconds = spent + time.monotonic() - resumed
+            kept = {"losses": list(losses), "trainSeconds": seconds, "skipped": skipped, "inARow": in_a_row}
             checkpoint.save(job, done, trainable, optimizer, schedule, ema, kept)
 
     def show(done):
@@ -70,18 +74,22 @@ def train(job, accelerator, models, batches, loss_of, sample):
             loss.backward()
             total, shares = total + loss.detach(), shares + share
         norm, loss = _reduced(accelerator, trainable, total / shares, plan.optimizer.maxGradientNorm)
-        if not norm < float("inf") or not abs(loss) < float("inf"):
-            raise NanLoss(f"The loss became infinite or no number at step {step + 1}: the learning rate is too high.")
-        optimizer.step()
+        finite = norm < float("inf") and abs(loss) < float("inf")
+        if finite:
+            optimizer.step()
+            losses.append(loss)
+            in_a_row = 0
+        else:
+            skipped, in_a_row = skipped + 1, in_a_row + 1
+            _skip(job, step + 1, in_a_row)
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        if ema:
+        if ema and finite:
             ema.step(trainable)
 
         done, now = step + 1, time.monotonic()
         durations.append(now - began)
-        losses.append(loss)
-        report.step(done, plan.steps, loss, _typical(durations), _learning_rate(optimizer))
+        report.step(done, plan.steps, loss if finite else None, _typical(durations), _learning_rate(optimizer))
         last = done == plan.steps or _any(accelerator, job.finishing)
         saved = not last and done % plan.checkpointEvery == 0
         if saved:
@@ -97,9 +105,22 @@ def train(job, accelerator, models, batches, loss_of, sample):
         began = time.monotonic()
 
     spent += time.monotonic() - resumed
+    if not losses:
+        raise NanLoss("The loss was infinite or no number at every step: the learning rate is too high.")
     if ema:
         ema.copy_to(trainable)
-    return Trained(done, sum(losses) / len(losses), _typical(durations) if durations else 0.0, spent)
+    return Trained(done, skipped, sum(losses) / len(losses), _typical(durations) if durations else 0.0, spent)
+
+
+def _skip(job, step, in_a_row):
+    """One bad step, as of one odd picture, costs that step; more in a row, and the training diverges."""
+    if in_a_row == most_skipped_in_a_row:
+        raise NanLoss(
+            f"The loss became infinite or no number in {in_a_row} steps in a row, the last of them step {step}: "
+            "the learning rate is too high."
+        )
+    if job.leads:
+        report.warning(f"Step {step} was skipped, as its loss was infinite or no number.")
 
 
 def _show(job, models, trainable, ema, sample, done):

@@ -21,11 +21,12 @@ def phase(name):
 
 
 def step(step, total, loss, seconds_per_step, learning_rate):
+    """`loss` is None of a step that was skipped."""
     _say(
         type="step",
         step=step,
         total=total,
-        loss=round(loss, 6),
+        loss=None if loss is None else round(loss, 6),
         secondsPerStep=round(seconds_per_step, 4),
         learningRate=learning_rate,
     )
