@@ -1,6 +1,6 @@
 /**
- * FLUX.1-dev and its kin. Defaults: rank 16, learning rate, three resolutions, EMA 0.99 and checkpoints
- * every 250 steps as in ai-toolkit's example for 24 GB; 1,000–2,000 steps as Replicate's and Civitai's
+ * FLUX.1-dev and its kin. Defaults: rank and alpha 16, 1e-4 with 8-bit AdamW, caption dropout, three
+ * resolutions, EMA 0.99 and checkpoints every 250 steps as in ai-toolkit's example for 24 GB; 1,000–2,000 steps as Replicate's and Civitai's
  * trainers (November 2026).
  */
 import { diskGb, relativeSize, weightsGb } from './base-size.ts'

@@ -1,6 +1,6 @@
 /**
- * SDXL and its kin. Defaults: learning rate as in diffusers' `train_dreambooth_lora_sdxl.py`; rank 32 with
- * half of it as alpha, and min-SNR 5, as Civitai's trainer offers them (all November 2026).
+ * SDXL and its kin. Defaults: rank 32, half of it as alpha and 1e-4 go together in the example of kohya's
+ * sd-scripts (docs/sdxl_train_network.md); min-SNR 5 as Civitai's trainer offers it (November 2026).
  */
 import { diskGb } from './base-size.ts'
 import { estimateSeconds } from './estimate.ts'

@@ -1,7 +1,7 @@
 /**
  * WAN 2.1 and 2.2 text-to-video, trained on images as single frames, and on the beginning of short clips: 33
  * frames at WAN's 16 a second, in the smallest resolution, as movement needs frames more than pixels. Defaults:
- * rank 32 and the learning rate as in musubi-tuner's and ai-toolkit's examples (November 2026). WAN 2.2 has two
+ * rank and alpha 32, 1e-4 with 8-bit AdamW as in ai-toolkit's examples for WAN 2.1 and 2.2 (November 2026). WAN 2.2 has two
  * experts: a batch belongs to one, so it gets the same number of steps for both together.
  */
 import { type BaseSize, diskGb, relativeSize, weightsGb } from './base-size.ts'

@@ -6,17 +6,21 @@ from peft import LoKrConfig, LoraConfig
 
 
 def add(model, plan, targets):
-    """Puts the adapter into `model`, in float32 and seeded; `targets` maps the plan's choice to a pattern of names."""
+    """Puts the adapter into `model`, in float32 and seeded; `targets` maps the plan's choice to a pattern of names.
+
+    It begins as in the trainers that the recipes' rates come from (kohya's sd-scripts, ai-toolkit): what is not zero is drawn as
+    torch draws a linear layer, whatever the rank, not from a deviation of 1/rank as diffusers' scripts do.
+    """
     torch.manual_seed(plan.seed)
     pattern, chosen = targets[plan.adapter.targets], plan.adapter
     if chosen.method == "lokr":
-        config = LoKrConfig(r=chosen.rank, alpha=chosen.alpha, target_modules=pattern, init_weights=True)
+        config = LoKrConfig(r=chosen.rank, alpha=chosen.alpha, target_modules=pattern, init_weights="lycoris")
     else:
         config = LoraConfig(
             r=chosen.rank,
             lora_alpha=chosen.alpha,
             target_modules=pattern,
-            init_lora_weights="gaussian",
+            init_lora_weights=True,
         )
     model.add_adapter(config)
     cast_training_params(model, torch.float32)
