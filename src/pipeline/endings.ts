@@ -137,6 +137,7 @@ export const endings: Readonly<Record<EndingName, Ending>> = {
   },
   'out-of-memory': {
     ...failed,
+    anotherMachine: 1, // a larger one, from the checkpoint
     refund: refunds.lessSpent,
     sentence: (detail) =>
       `The training ran out of memory (${detail}). A lower resolution or rank needs less.`,

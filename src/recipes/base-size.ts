@@ -26,9 +26,13 @@ export function sizeOf({ files, parameters }: Base): BaseSize | undefined {
  * GB of GPU memory that so many frozen parameters take, with the parts that stay in bf16. Blocks of FLUX's true width
  * took 1.002 bytes a parameter in int8 and 0.516 in nf4 (November 2026).
  */
-export function weightsGb(trained: readonly number[], quantization: Plan['quantization']): number {
+export function weightsGb(
+  trained: readonly number[],
+  { quantization, precision }: Pick<Plan, 'quantization' | 'precision'>,
+): number {
   const parameters = trained.reduce((sum, each) => sum + each, 0)
-  return Math.ceil((parameters * { none: 2, int8: 1.03, nf4: 0.53 }[quantization]) / 1e9)
+  const whole = precision === 'fp32' ? 4 : 2
+  return (parameters * { none: whole, int8: 1.03, nf4: 0.53 }[quantization]) / 1e9
 }
 
 /** How much work a step is: one of the experts is trained at a time. */

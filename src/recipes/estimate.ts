@@ -2,12 +2,15 @@
  * How long a job takes on a machine. The phases around the training are what machines of AWS were
  * seen to need; seconds a step are a family's, and finished runs put them right (speed.ts).
  */
+import { latentFrames } from './memory.ts'
 import type { Plan } from './plan.ts'
 import type { Estimate, GpuSpeed } from './recipe.ts'
 
 export type Effort = {
   /** Seconds of one sample (batch of 1) at 1024 × 1024 on an L4, forward and backward. */
   readonly sampleSeconds: number
+  /** Tokens of 16 × 16 pixels of which attention takes as long as all else, as it grows with their square. Default: none are so many. */
+  readonly tokensOfEqualAttention?: number
   /** Bytes of the base's weights, as they are staged. */
   readonly baseBytes: number
 }
@@ -27,10 +30,11 @@ const teardownSeconds = 90
 export function estimateSeconds(plan: Plan, speed: GpuSpeed, effort: Effort): Estimate {
   const { clips, images } = plan.dataset
   const areas = plan.resolutions.map((side) => side ** 2)
+  const seconds = (area: number) => effort.sampleSeconds * relativeWork(area, effort)
   // An epoch has each picture once, in one of the resolutions, and each clip once, in the smallest.
-  const clipArea = Math.min(...areas) * latentFrames(plan)
-  const area = ((images - clips) * mean(areas) + clips * clipArea) / images
-  const sampleSeconds = effort.sampleSeconds * (area / 1024 ** 2)
+  const stillSeconds = mean(areas.map(seconds))
+  const clipSeconds = seconds(Math.min(...areas) * latentFrames(plan))
+  const sampleSeconds = ((images - clips) * stillSeconds + clips * clipSeconds) / images
   const stepSeconds = sampleSeconds * plan.batchSize * plan.gradientAccumulation
 
   // Drawing needs the forward pass only, a third of the work, but twice where there is guidance.
@@ -38,7 +42,7 @@ export function estimateSeconds(plan: Plan, speed: GpuSpeed, effort: Effort): Es
   const drawSeconds =
     plan.samples.prompts.length *
     plan.samples.inferenceSteps *
-    (effort.sampleSeconds * (plan.samples.size / 1024) ** 2) *
+    seconds(plan.samples.size ** 2) *
     (plan.samples.guidance > 1 && plan.family !== 'FLUX' ? 2 / 3 : 1 / 3)
 
   const cacheSeconds = ((images - clips) * areas.length + clips * latentFrames(plan)) * cacheSecondsPerFrame
@@ -49,9 +53,13 @@ export function estimateSeconds(plan: Plan, speed: GpuSpeed, effort: Effort): Es
   return { totalSeconds: Math.ceil(aroundSeconds + trainSeconds), trainSeconds: Math.ceil(trainSeconds) }
 }
 
-/** Frames that the VAE makes of a clip: one of the first, one more of each four. Each costs what an image does. */
-export function latentFrames(plan: Plan): number {
-  return (plan.clipFrames - 1) / 4 + 1
+/** What so many pixels take, of all frames that the VAE makes, in parts of 1024 × 1024. */
+export function relativeWork(
+  area: number,
+  { tokensOfEqualAttention = Infinity }: Pick<Effort, 'tokensOfEqualAttention'>,
+): number {
+  const work = (tokens: number) => tokens * (1 + tokens / tokensOfEqualAttention)
+  return work(area / 16 ** 2) / work(64 ** 2)
 }
 
 function mean(values: readonly number[]): number {

@@ -3,9 +3,10 @@
  * resolutions, EMA 0.99 and checkpoints every 250 steps as in ai-toolkit's example for 24 GB; 1,000–2,000 steps as Replicate's and Civitai's
  * trainers (November 2026).
  */
-import { diskGb, relativeSize, weightsGb } from './base-size.ts'
+import { diskGb, relativeSize } from './base-size.ts'
 import { estimateSeconds } from './estimate.ts'
 import { makePlan } from './make-plan.ts'
+import { type Architecture, memoryGb } from './memory.ts'
 import type { Recipe } from './recipe.ts'
 import { stepsFor } from './steps.ts'
 import { defaultEma } from './wishes.ts'
@@ -21,10 +22,18 @@ const limits = {
 
 /** FLUX.1-dev: 24 GB in bf16, 13 GB in int8, 7 GB in nf4. */
 const usual = { bytes: 34e9, trained: [11.9e9] }
-/** Activations and adapter need 5–8 GB. */
-const besidesGb = 8
-/** The text encoder, alone in memory before, takes 10 GB. */
-const leastGb = 16
+/** 19 blocks with eight projections of 3,072 × 3,072 in their attentions, 38 with three; T5 XXL and CLIP. */
+const architecture: Architecture = {
+  stages: [{ pixels: 16, width: 3072, blocks: 57 }],
+  textTokens: 512,
+  adapted: {
+    attention: { ofRank1: 1.63e6, layers: 2.5e9 },
+    'all-linear': { ofRank1: 4.08e6, layers: 8.6e9 },
+  },
+  encoders: 4.9e9,
+}
+/** A block multiplies a token by 12 × width² weights, and 2 × width with each other token. */
+const tokensOfEqualAttention = 6 * 3072
 
 export const flux: Recipe = {
   family: 'FLUX',
@@ -52,13 +61,14 @@ export const flux: Recipe = {
       input,
     ),
   need: (plan, base = usual) => ({
-    gpuMemoryGb: Math.max(leastGb, weightsGb(base.trained, plan.quantization) + besidesGb),
+    gpuMemoryGb: memoryGb(plan, base, architecture),
     gpus: 1,
     diskGb: diskGb(base),
   }),
   estimate: (plan, speed, base = usual) =>
     estimateSeconds(plan, speed, {
       sampleSeconds: 7.5 * relativeSize(base, usual),
+      tokensOfEqualAttention,
       baseBytes: base.bytes,
     }),
 }

@@ -38,6 +38,7 @@ export function makePlan(family: Family, limits: WishLimits, defaults: Defaults,
   const optimizer = wished.optimizer ?? 'adamw8bit'
   const steps = wished.steps ?? defaults.steps(input.dataset.images)
   const clips = input.dataset.clips ?? 0
+  const checkpointing = wished.gradientCheckpointing ?? true
   const resolutions = [...new Set(wished.resolutions ?? defaults.resolutions)].sort((a, b) => a - b)
 
   const plan: Plan = {
@@ -74,8 +75,8 @@ export function makePlan(family: Family, limits: WishLimits, defaults: Defaults,
     captionDropout: wished.captionDropout ?? defaults.captionDropout,
     flip: wished.flip ?? false,
     precision: wished.precision ?? 'bf16',
-    quantization: wished.quantization ?? defaults.quantization,
-    gradientCheckpointing: wished.gradientCheckpointing ?? true,
+    quantization: wished.quantization ?? (checkpointing ? defaults.quantization : 'none'),
+    gradientCheckpointing: checkpointing,
     minSnrGamma: family === 'SDXL' ? (wished.minSnrGamma ?? defaults.minSnrGamma) : null,
     ema: wished.ema === undefined ? defaults.ema : wished.ema,
     samples: {
@@ -88,6 +89,7 @@ export function makePlan(family: Family, limits: WishLimits, defaults: Defaults,
     checkpointEvery: wished.checkpointEvery ?? 250,
   }
   refuseLokrOnNf4(plan)
+  refuseInt8Unpacked(plan)
   return freeze(planSchema.parse(plan))
 }
 
@@ -95,6 +97,15 @@ export function makePlan(family: Family, limits: WishLimits, defaults: Defaults,
 function refuseLokrOnNf4({ adapter, quantization }: Plan): void {
   if (adapter.method !== 'lokr' || quantization !== 'nf4') return
   throw new Failure('bad-request', "LoKr can't be trained on a base in nf4; choose int8 or none, or LoRA")
+}
+
+/** The way back keeps each layer's unpacked weight, unless a checkpointed block unpacks it anew. nf4 unpacks again by itself. */
+function refuseInt8Unpacked({ quantization, gradientCheckpointing }: Plan): void {
+  if (quantization !== 'int8' || gradientCheckpointing) return
+  throw new Failure(
+    'bad-request',
+    'a base in int8 saves no memory without gradientCheckpointing; leave one of the two out',
+  )
 }
 
 /** The same training gets the same seed, whoever plans it. */

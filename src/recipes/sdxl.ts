@@ -5,6 +5,7 @@
 import { diskGb } from './base-size.ts'
 import { estimateSeconds } from './estimate.ts'
 import { makePlan } from './make-plan.ts'
+import { type Architecture, memoryGb } from './memory.ts'
 import type { Recipe } from './recipe.ts'
 import { stepsFor } from './steps.ts'
 
@@ -19,6 +20,21 @@ const limits = {
 
 /** In half precision. */
 const usual = { bytes: 7e9, trained: [2.6e9] }
+
+/** The UNet's ResNets at its three scales, and the transformers at two of them. */
+const architecture: Architecture = {
+  stages: [
+    { pixels: 8, width: 320, blocks: 5 },
+    { pixels: 16, width: 640, blocks: 16 },
+    { pixels: 32, width: 1280, blocks: 67 },
+  ],
+  textTokens: 0,
+  adapted: {
+    attention: { ofRank1: 1.45e6, layers: 1e9 },
+    'all-linear': { ofRank1: 2.65e6, layers: 2e9 },
+  },
+  encoders: 0.82e9,
+}
 
 export const sdxl: Recipe = {
   family: 'SDXL',
@@ -45,9 +61,8 @@ export const sdxl: Recipe = {
       },
       input,
     ),
-  // 2.6 B weights in bf16 are 5 GB; activations of a batch of 4 at 1024² with checkpointing stay below 10.
   need: (plan, base = usual) => ({
-    gpuMemoryGb: plan.batchSize * plan.adapter.rank > 512 ? 24 : 16,
+    gpuMemoryGb: memoryGb(plan, base, architecture),
     gpus: 1,
     diskGb: diskGb(base),
   }),

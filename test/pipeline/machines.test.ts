@@ -27,6 +27,36 @@ const offering = (maxCostUsd: number) => ({
   offerings: { 'sdxl-lora': { family: 'SDXL', base: 'tiny', pricePoints: 1, maxCostUsd } },
 })
 
+describe('a training that ran out of memory', () => {
+  const [l4, l40s] = [offer, offers.find(({ gpu }) => gpu === 'L40S')]
+  const full = attempt({
+    offer: l4,
+    failure: { reason: 'out-of-memory', detail: 'container exited with 66' },
+  })
+
+  test('gets the next larger GPU, though the same is cheaper', async () => {
+    const { given } = await firstOf({
+      offers,
+      run: { capUsd: 50 },
+      attempts: [{ ...full, tornDownAt: new Date() }],
+    })
+    expect(given.offer).toEqual(l40s)
+  })
+
+  test('ends where no larger one is offered, with its own reason', async () => {
+    const largest = { ...full, offer: { ...l4, gpu: 'H100', gpuMemoryGb: 80 }, tornDownAt: new Date() }
+    await expect(firstOf({ attempts: [largest] })).rejects.toMatchObject({
+      reason: 'out-of-memory',
+      message: 'container exited with 66; no larger GPU than an H100 is offered',
+    })
+    const cheap = { offers, run: { capUsd: 0.1 }, attempts: [{ ...full, tornDownAt: new Date() }] }
+    await expect(firstOf(cheap)).rejects.toMatchObject({
+      reason: 'out-of-memory',
+      message: expect.stringContaining('no larger GPU than an L4 costs as little as this training may'),
+    })
+  })
+})
+
 describe('what a job’s machines may cost', () => {
   test('is its estimate’s cost times the factor, and a machine is reserved for the whole of its time', async () => {
     const { given, run, clock } = await firstOf({})

@@ -144,7 +144,7 @@ describe('a plan for clips', () => {
     expect(seconds(clips(5))).toBeGreaterThan(seconds(clips(0)))
     expect(seconds(clips(5, { clipFrames: 81 }))).toBeGreaterThan(seconds(clips(5)))
     const memory = (count: number, wishes = {}) => recipes.WAN.need(clips(count, wishes)).gpuMemoryGb
-    expect(memory(5)).toBe(memory(0))
+    expect(memory(5)).toBeGreaterThan(memory(0))
     expect(memory(5, { resolution: 768 })).toBeGreaterThan(memory(0, { resolution: 768 }))
   })
 })

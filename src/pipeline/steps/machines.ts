@@ -62,7 +62,10 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
   const { attempts } = job.run
   const need = recipes[plan.family].need(plan, job.run.base)
   const offers = await machines.offers(need)
-  const left = offers.filter((each) => !isSpoiled(each, job.run))
+  const outOfMemory = attempts.findLast(({ failure }) => failure?.reason === 'out-of-memory')
+  const large = offers.filter(({ gpuMemoryGb }) => gpuMemoryGb > (outOfMemory?.offer.gpuMemoryGb ?? 0))
+  if (outOfMemory && large.length === 0) throw nothingLarger(outOfMemory, 'is offered')
+  const left = large.filter((each) => !isSpoiled(each, job.run))
   const [cheapest] = left
   const had = attempts.filter((each) => !wasRefused(each))
   if (had.length >= job.settings.maxAttempts) throw tooManyMachines(had)
@@ -77,6 +80,7 @@ async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
     .filter(({ needed, paid }) => needed <= paid)
   const affordable = inTurn(payable, job.run)
   if (!affordable) {
+    if (outOfMemory) throw nothingLarger(outOfMemory, 'costs as little as this training may')
     const { needed } = timesOn(cheapest, estimates(cheapest), trained / plan.steps, leftUsd)
     throw tooDear(job, needed, cheapest, leftUsd, capUsd)
   }
@@ -164,6 +168,11 @@ function noCapacity(offers: readonly Offer[], job: Job, memoryGb: number): Failu
   if (refusalsOf(run).length > 0) return roundOver(job)
   const why = 'those that are offered were faulty or taken away'
   return new Failure('no-capacity', why, { evidence: list(run.attempts) })
+}
+
+function nothingLarger({ offer, failure }: Attempt, why: string): Failure {
+  const detail = failure?.detail ?? 'too little memory'
+  return new Failure('out-of-memory', `${detail}; no larger GPU than an ${offer.gpu} ${why}`)
 }
 
 /** No wait would help: the last machine's trouble ends the job. */
