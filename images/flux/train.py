@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, FluxPipeline, FluxTransformer2DModel
 from diffusers.training_utils import compute_density_for_timestep_sampling
 
-from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, sampling
+from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, sampling, times
 
 architecture = {"modelspec": "flux-1-dev", "kohya": "flux1"}
 attention = r"attn\.(to_q|to_k|to_v|to_out\.0|add_q_proj|add_k_proj|add_v_proj|to_add_out)"
@@ -36,7 +36,7 @@ def main(job):
     captions = dict(zip(texts, encoded))
 
     job.phase("loading")
-    transformer = machine.frozen(FluxTransformer2DModel, job, device, "transformer")
+    transformer = frozen(job, device, "transformer")
     adapter.add(transformer, plan, targets)
     batches = data.Batches(samples, plan.batchSize, plan.seed)
 
@@ -61,6 +61,23 @@ def main(job):
         finish.last_samples(job, [transformer], draw, trained.steps)
         finish.write_result(job, trained, [file.name])
     wait()
+
+
+def frozen(job, device, folder):
+    """The transformer itself rounds the time to the latents' type before it is embedded; here it gets it as it was drawn."""
+    guided = FluxTransformer2DModel.load_config(job.base, subfolder=folder)["guidance_embeds"]
+    names = ["timestep_embedder", "guidance_embedder"] if guided else ["timestep_embedder"]
+    transformer = machine.frozen(times.loaded_in_float32(FluxTransformer2DModel, names), job, device, folder)
+    drawn = {}
+
+    def keep_time(_module, given, named):
+        time = named["timestep"] if "timestep" in named else given[3]
+        drawn["time"] = time.float() * 1000
+
+    transformer.register_forward_pre_hook(keep_time, with_kwargs=True)
+    transformer.time_text_embed.register_forward_pre_hook(lambda _module, given: (drawn["time"], *given[1:]))
+    times.computed_in_float32(transformer, "time_text_embed.time_proj", [f"time_text_embed.{name}" for name in names])
+    return transformer
 
 
 def encode_images(folder, device, samples):

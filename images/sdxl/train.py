@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.training_utils import compute_snr
 
-from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, sampling
+from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, sampling, times
 
 architecture = {"modelspec": "stable-diffusion-xl-v1-base", "kohya": "sdxl_base_v1-0"}
 targets = {
@@ -34,7 +34,7 @@ def main(job):
     captions = dict(zip(texts, encoded))
 
     job.phase("loading")
-    unet = machine.frozen(UNet2DConditionModel, job, device, "unet")
+    unet = frozen(job, device, "unet")
     adapter.add(unet, plan, targets)
     noise_schedule = DDPMScheduler.from_pretrained(job.base, subfolder="scheduler")
     batches = data.Batches(samples, plan.batchSize, plan.seed)
@@ -61,6 +61,13 @@ def main(job):
         finish.last_samples(job, [unet], draw, trained.steps)
         finish.write_result(job, trained, [file.name])
     wait()
+
+
+def frozen(job, device, folder):
+    exact = times.loaded_in_float32(UNet2DConditionModel, ["time_embedding"])
+    unet = machine.frozen(exact, job, device, folder)
+    times.computed_in_float32(unet, "time_proj", ["time_embedding"])
+    return unet
 
 
 def encode_images(folder, device, samples):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
 from diffusers.training_utils import compute_density_for_timestep_sampling
 
-from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, sampling
+from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, sampling, times
 from bellows_trainer.failures import InputFault
 
 targets = {
@@ -42,7 +42,7 @@ def main(job):
     job.phase("loading")
     experts = {}
     for name, low, high in expert_ranges(index):
-        experts[name] = machine.frozen(WanTransformer3DModel, job, device, name)
+        experts[name] = frozen(job, device, name)
         experts[name].noise_range = (low, high)
         adapter.add(experts[name], plan, targets)
     models = list(experts.values())
@@ -83,6 +83,13 @@ def expert_ranges(index):
         return [("transformer", 0.0, 1.0)]
     boundary = index["boundary_ratio"]
     return [("transformer", boundary, 1.0), ("transformer_2", 0.0, boundary)]
+
+
+def frozen(job, device, folder):
+    exact = times.loaded_in_float32(WanTransformer3DModel, ["time_embedder"])
+    transformer = machine.frozen(exact, job, device, folder)
+    times.computed_in_float32(transformer, "condition_embedder.timesteps_proj", ["condition_embedder.time_embedder"])
+    return transformer
 
 
 def encode_images(folder, device, samples):
