@@ -17,6 +17,7 @@ import { cut, printable } from '../text.ts'
 import { bounds } from './bounds.ts'
 import { cleanCaptions } from './captions.ts'
 import { defaultKeyPrefixes } from './dataset-keys.ts'
+import { evidenceOf } from './evidence.ts'
 import { createInspector, type Inspected, type Inspector } from './inspector.ts'
 import { type Listed, listFiles, megabytes } from './list-files.ts'
 import { type DatasetsBucket, longestAddress } from './locate.ts'
@@ -64,9 +65,10 @@ export function datasetPreparer(options: PrepareOptions): PrepareDataset {
     try {
       const path = join(folder, 'dataset.tar')
       const told = [...warnings]
-      const packed = await packDataset(cleanImages(told, AbortSignal.any([signal, stop.signal])), path)
+      const names: string[] = []
+      const packed = await packDataset(cleanImages(told, names, AbortSignal.any([signal, stop.signal])), path)
       await store.writeFile(ref, path, 'application/x-tar')
-      const prepared: PreparedDataset = { ref, ...packed, warnings: told }
+      const prepared: PreparedDataset = { ref, ...packed, warnings: told, names }
       await store.write(evidenceOf(ref), JSON.stringify(prepared), 'application/json')
       return prepared
     } finally {
@@ -75,7 +77,7 @@ export function datasetPreparer(options: PrepareOptions): PrepareDataset {
     }
 
     /** Throws when all have been seen and one was not fit. */
-    async function* cleanImages(told: string[], signal: AbortSignal): AsyncGenerator<Entry> {
+    async function* cleanImages(told: string[], names: string[], signal: AbortSignal): AsyncGenerator<Entry> {
       const problems: string[] = []
       const leftOut: string[] = []
       let stopped = 0
@@ -84,7 +86,8 @@ export function datasetPreparer(options: PrepareOptions): PrepareDataset {
         'ref' in each ? fetchAndInspect(each.ref, join(folder, `${at}`), limits, signal) : each
       for await (const found of inOrder(listed, atOnce, async (each, at) => work(each, at))) {
         signal.throwIfAborted()
-        const name = nameOf(index, dataset.images[index] ?? '')
+        const own = ownName(dataset.images[index] ?? '')
+        const name = `image ${index + 1} (${own})`
         const caption = captions[index] ?? ''
         index++
         if ('stopped' in found) {
@@ -96,6 +99,7 @@ export function datasetPreparer(options: PrepareOptions): PrepareDataset {
         else if ('leftOut' in found) leftOut.push(`${name} ${found.leftOut}.`)
         else {
           told.push(...found.warnings.map((warning) => `${name} ${warning}.`))
+          names.push(own)
           if (problems.length === 0) yield { ...found, caption }
           await rm(found.path, { force: true })
         }
@@ -140,6 +144,8 @@ const preparedSchema = z.object({
   clips: z.int().min(0),
   captions: z.array(z.string()),
   warnings: z.array(z.string()),
+  /** None of a release that kept none. */
+  names: z.array(z.string()).default([]),
 })
 
 async function findPrepared(store: Store, ref: ObjectRef): Promise<PreparedDataset | undefined> {
@@ -147,10 +153,6 @@ async function findPrepared(store: Store, ref: ObjectRef): Promise<PreparedDatas
   const prepared = preparedSchema.parse(JSON.parse((await store.read(evidenceOf(ref))).toString()))
   const stored = await store.info(ref)
   return stored?.size === prepared.size ? prepared : undefined
-}
-
-function evidenceOf(archive: ObjectRef): ObjectRef {
-  return { ...archive, key: archive.key.replace(/\.tar$/, '.json') }
 }
 
 function checkCount(count: number, { min, max }: Recipe['limits']['images'], which = ''): void {
@@ -184,10 +186,10 @@ export async function* inOrder<T, R>(
   for (const result of underWay) yield await result
 }
 
-/** `image 3 (red-kite.jpg)`: people count from one, and know their files by name. */
-function nameOf(index: number, image: string): string {
+/** `red-kite.jpg`: people know their files by name. */
+function ownName(image: string): string {
   const path = cut(image, longestAddress).split(/[?#]/)[0] ?? ''
-  return `image ${index + 1} (${cut(printable(basename(path)).trim(), 60) || 'no name'})`
+  return cut(printable(basename(path)).trim(), 60) || 'no name'
 }
 
 function inOneSentence(problems: readonly string[]): string {

@@ -18,6 +18,7 @@ import { anyKey } from '../datasets/dataset-keys.ts'
 import { datasetPreparer } from '../datasets/prepare-dataset.ts'
 import { checkArtifact } from '../models/artifact.ts'
 import { parseResult } from '../models/manifest.ts'
+import { type WithFileNames, withFileNames } from '../pipeline/training/file-names.ts'
 import { sumOf, weightsIn } from '../recipes/bases.ts'
 import { unknownWish } from '../recipes/misspelt.ts'
 import { type Family, families, type Plan } from '../recipes/plan.ts'
@@ -92,7 +93,7 @@ async function main(): Promise<void> {
   await writeFile(join(job, 'plan.json'), planText(plan))
   for (const folder of ['out', 'checkpoint', 'base']) await mkdir(join(job, folder), { recursive: true })
 
-  await train(image, base, plan)
+  await train(image, base, plan, withFileNames(dataset.names))
   await collect(plan, values.out)
 }
 
@@ -149,7 +150,7 @@ async function prepareData(
 }
 
 /** In the container that a machine would run, in the foreground. */
-async function train(image: string, base: string, plan: Plan): Promise<void> {
+async function train(image: string, base: string, plan: Plan, named: WithFileNames): Promise<void> {
   const name = `bellows-train-${plan.trainingId}`
   const memoryBytes = values.base ? Math.floor(totalmem() * 0.9) : 4 * 1024 ** 3
   const here: Readonly<Record<string, readonly string[]>> = {
@@ -173,7 +174,7 @@ async function train(image: string, base: string, plan: Plan): Promise<void> {
         `${bar(line.step / line.total)} ${line.step}/${line.total}  loss ${line.loss?.toFixed(4)}${pace}`,
       )
     } else if (line?.type === 'phase') display.line(line.phase)
-    else if (line?.type === 'warning' || line?.type === 'error') display.line(line.message)
+    else if (line?.type === 'warning' || line?.type === 'error') display.line(named(line.message))
   }
   const { exitCode, stderr } = await container
   for (const signal of ends) process.off(signal, stop)

@@ -31,6 +31,8 @@ export type PreparedDataset = {
   readonly captions: readonly string[]
   /** What was cleaned or left out, in sentences for the user. */
   readonly warnings: readonly string[]
+  /** What its owner calls each file, in order. */
+  readonly names: readonly string[]
 }
 
 export type PrepareDataset = (

@@ -40,7 +40,12 @@ describe('preparing a dataset', () => {
       [await picture().jpeg().toBuffer(), await picture().png().toBuffer()],
       ['a', 'b'],
     )
-    expect(prepared).toMatchObject({ images: 2, captions: ['a', 'b'], warnings: [] })
+    expect(prepared).toMatchObject({
+      images: 2,
+      captions: ['a', 'b'],
+      warnings: [],
+      names: ['1.bin', '2.bin'],
+    })
     const archive = await store.read(prepared.ref)
     expect(archive.length).toBe(prepared.size)
     expect(createHash('sha256').update(archive).digest('hex')).toBe(prepared.sha256)

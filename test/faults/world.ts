@@ -142,7 +142,16 @@ export function createWorld(options: WorldOptions = {}) {
     await store.write(ref, body, 'application/x-tar')
     const sha256 = createHash('sha256').update(body).digest('hex')
     const { images, captions } = dataset
-    return { ref, size: body.length, sha256, images: images.length, clips: 0, captions, warnings: [] }
+    return {
+      ref,
+      size: body.length,
+      sha256,
+      images: images.length,
+      clips: 0,
+      captions,
+      warnings: [],
+      names: images,
+    }
   }
 
   function preparedForReal(): PrepareDataset {

@@ -76,14 +76,15 @@ def draw_dataset(folder, count, clips):
         image.save(folder / f"{number:04}.png")
 
 
-def draw_clip(file, colour="navy", count=24, rate=24, size=(128, 80), codec="libx264", turned=0):
+def draw_clip(file, colour="navy", count=24, rate=24, size=(128, 80), codec="libx264", turned=0, pixels="yuv420p", options=()):
     """`count` frames, `rate` of them a second, of a white square that goes from left to right."""
     from imageio_ffmpeg import get_ffmpeg_exe
 
     upright = file.with_stem(f"{file.stem}-upright") if turned else file
     raw = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}", "-framerate", str(rate)]
     quietly = [get_ffmpeg_exe(), "-loglevel", "error", "-y"]
-    with subprocess.Popen([*quietly, *raw, "-i", "pipe:0", "-c:v", codec, "-pix_fmt", "yuv420p", upright], stdin=subprocess.PIPE) as ffmpeg:
+    coded = ["-i", "pipe:0", *options, "-c:v", codec, "-pix_fmt", pixels, upright]
+    with subprocess.Popen([*quietly, *raw, *coded], stdin=subprocess.PIPE) as ffmpeg:
         for number in range(count):
             image = Image.new("RGB", size, colour)
             image.paste("white", (2 * number, 10, 2 * number + 20, 30))

@@ -178,6 +178,8 @@ def _pair(file, plan):
         raise InputFault(f"The caption of image {file.name} is not UTF-8 text.") from None
     if clips.is_clip(file):
         width, height, frames = clips.measure(file, plan.clipFrames)
+        if curve := clips.hdr(file):
+            report.warning(f"Clip {file.name} is in HDR ({curve}): its colours are trained as a common screen shows them.")
         if frames == 1 < plan.clipFrames:
             report.warning(f"Clip {file.name} is too short to show movement: only its first frame is trained.")
         return Pair(file, caption, width, height, frames)

@@ -18,6 +18,7 @@ import { saveCheckpoint } from '../steps/checkpoint.ts'
 import { type Complaint, explainExit } from '../steps/explain.ts'
 import { throttle } from '../throttle.ts'
 import { startWatchdog } from '../watchdog.ts'
+import { fileNames } from './file-names.ts'
 import { watchIdleGpu } from './gpu-idle.ts'
 import { hearNotices } from './notices.ts'
 import { finishBeforeDeadline, stopperOf } from './stopping.ts'
@@ -39,6 +40,7 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
   const following = new AbortController()
   const signal = AbortSignal.any([job.signal, following.signal])
   const warnings = await openWarnings(job)
+  const named = await fileNames(job)
   const beside: Beside = { clock, signal, say: warnings.say }
   const stopper = stopperOf(job, host, attempt.name, beside, (failure) => following.abort(failure))
   let complaint: Complaint | undefined
@@ -84,7 +86,7 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
     silence.feed(said.type === 'step' ? limits.stall : undefined)
     switch (said.type) {
       case 'error':
-        complaint = said
+        complaint = { ...said, message: named(said.message) }
         break
       case 'step':
         lastStep = Math.min(said.step, plan.steps)
@@ -99,7 +101,7 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
         job.show('activity', said.phase)
         break
       case 'warning':
-        warnings.fromTrainer(said.message)
+        warnings.fromTrainer(named(said.message))
         break
       case 'sample':
         job.show('sample', `sample of step ${said.step}`, { file: said.file })

@@ -1,0 +1,25 @@
+/**
+ * What people call the files that a trainer knows by number: it says `Clip 00003.mp4`, and its owner has a `beach.mov`.
+ * The names stay out of the container, as any trainer may be in it; they are put in where its words come out.
+ */
+import { z } from 'zod'
+import { evidenceOf } from '../../datasets/evidence.ts'
+import type { Job } from '../job.ts'
+import { datasetRef } from '../steps/prepared-dataset.ts'
+
+export type WithFileNames = (message: string) => string
+
+const evidenceSchema = z.object({ names: z.array(z.string()) })
+
+/** Numbers stay where the names are not to be had. */
+export async function fileNames(job: Job): Promise<WithFileNames> {
+  const read = async () => JSON.parse((await job.ports.store.read(evidenceOf(datasetRef(job)))).toString())
+  const found = evidenceSchema.safeParse(await read().catch(() => undefined))
+  return withFileNames(found.data?.names ?? [])
+}
+
+/** @param names Of the first file, the second … */
+export function withFileNames(names: readonly string[]): WithFileNames {
+  return (message) =>
+    message.replace(/\b(\d{5})\.(?:jpg|png|mp4|webm)\b/g, (file, number) => names[Number(number) - 1] ?? file)
+}

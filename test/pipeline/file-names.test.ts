@@ -1,0 +1,20 @@
+import { expect, test } from 'vitest'
+import { fileNames } from '../../src/pipeline/training/file-names.ts'
+import { trainingId } from '../cloud/samples.ts'
+import { openTestJob } from './open-job.ts'
+
+const said = 'Clip 00002.mp4 is too short; image 00001.png is animated; 00003.jpg and 200001.png are nobody.'
+
+test('a trainer says numbers, and its owner reads the names of the files', async () => {
+  const { job, store } = await openTestJob()
+  const ref = { bucket: 'work', key: `jobs/${trainingId}/dataset.json` } as const
+  await store.write(ref, JSON.stringify({ names: ['kite.gif', '$& beach.mov'] }), 'application/json')
+  expect((await fileNames(job))(said)).toBe(
+    'Clip $& beach.mov is too short; image kite.gif is animated; 00003.jpg and 200001.png are nobody.',
+  )
+})
+
+test('where the names were lost, the numbers stay', async () => {
+  const { job } = await openTestJob()
+  expect((await fileNames(job))(said)).toBe(said)
+})
