@@ -56,6 +56,7 @@ export const flux: Recipe = {
         quantization: 'int8',
         schedule: 'constant',
         sampleSteps: 20,
+        sampleMultiple: 16,
         guidance: 3.5,
       },
       input,

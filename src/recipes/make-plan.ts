@@ -22,6 +22,8 @@ export type Defaults = {
   readonly quantization: Plan['quantization']
   readonly schedule: Plan['schedule']['name']
   readonly sampleSteps: number
+  /** Sides that the family's pipeline takes: multiples of this. */
+  readonly sampleMultiple: number
   readonly guidance: number
   /** For families that are trained on clips too. */
   readonly clipFrames?: number
@@ -83,7 +85,7 @@ export function makePlan(family: Family, limits: WishLimits, defaults: Defaults,
       every: wished.sampleEvery ?? 250,
       prompts: wished.samplePrompts ?? promptsFrom(input.captions, input.triggerWord),
       inferenceSteps: wished.sampleSteps ?? defaults.sampleSteps,
-      size: wished.sampleSize ?? Math.max(...resolutions),
+      size: roundedDown(wished.sampleSize ?? Math.max(...resolutions), defaults.sampleMultiple),
       guidance: wished.guidance ?? defaults.guidance,
     },
     checkpointEvery: wished.checkpointEvery ?? 250,
@@ -91,6 +93,10 @@ export function makePlan(family: Family, limits: WishLimits, defaults: Defaults,
   refuseLokrOnNf4(plan)
   refuseInt8Unpacked(plan)
   return freeze(planSchema.parse(plan))
+}
+
+function roundedDown(side: number, multiple: number): number {
+  return Math.floor(side / multiple) * multiple
 }
 
 /** peft's LoKr takes the shape of a layer from its weight, and nf4 packs a weight into one column. */

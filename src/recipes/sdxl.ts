@@ -57,6 +57,7 @@ export const sdxl: Recipe = {
         quantization: 'none',
         schedule: 'cosine',
         sampleSteps: 28,
+        sampleMultiple: 8,
         guidance: 6,
       },
       input,

@@ -57,6 +57,7 @@ export const wan: Recipe = {
         quantization: 'int8',
         schedule: 'constant',
         sampleSteps: 25,
+        sampleMultiple: 16,
         guidance: 5,
         clipFrames: 33,
       },

@@ -29,6 +29,17 @@ describe.each(families)('the %s recipe', (family) => {
     expect(plan()).toEqual(made)
   })
 
+  // What diffusers' pipelines check or round: 8 × 1 for SDXL, 8 × 2 for the transformers.
+  const multiple = { SDXL: 8, FLUX: 16, WAN: 16 }[family]
+
+  it.each([
+    ['sampleSize', 1007],
+    ['resolution', 1007],
+    ['resolutions', [700, 1007]],
+  ])('settles a side of samples that its pipeline takes: %s %j', (wish, side) => {
+    expect(plan({ [wish]: side }).samples.size).toBe(1007 - (1007 % multiple))
+  })
+
   it('puts the job over the offering, and the offering over its own defaults', () => {
     const offering = { steps: 40, resolution: 64, rank: 4, precision: 'fp32', optimizer: 'adamw' }
     const made = plan(

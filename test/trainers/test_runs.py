@@ -91,6 +91,39 @@ def test_a_run_that_is_asked_to_finish_gives_the_lora_of_the_steps_it_has(job, t
     assert all(state for state in weights(folder).values())
 
 
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (ValueError("height must be a multiple of 8"), "ValueError: height must be a multiple of 8"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "there is too little memory for them"),
+        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
+    ],
+    ids=["refused", "memory", "disk"],
+)
+def test_a_sample_that_fails_is_a_warning_and_the_lora_is_that_of_a_run_without(failure, reason, job, train):
+    def spoil():
+        def fail(*_):
+            raise failure
+
+        train.sampling.draw = lambda *_, **__: fail()
+
+    samples = {"every": 2, "prompts": ["a shape"], "inferenceSteps": 1, "size": 64, "guidance": 3}
+    without, spoilt = job("without", steps=3), job("spoilt", steps=3, samples=samples)
+    assert jobs.run(without)[0] == 0
+    code, lines = jobs.run(spoilt, spoil)
+    assert code == 0 and jobs.result(spoilt)["samples"] == []
+    sentence = f"Sample images are missing, as they could not be drawn ({reason}). The LoRA is not affected."
+    assert [line["message"] for line in jobs.of_type(lines, "warning")] == [sentence] * 2
+    assert_equal(weights(spoilt), weights(without))
+
+
+@pytest.mark.skipif(jobs.family == "flux", reason="its pipeline rounds")
+def test_a_side_that_the_pipeline_refuses_loses_no_training(job, train):
+    samples = {"every": 0, "prompts": ["a shape"], "inferenceSteps": 1, "size": 76, "guidance": 3}
+    code, lines = jobs.run(job(steps=1, samples=samples))
+    assert code == 0 and "divisible" in jobs.of_type(lines, "warning")[0]["message"]
+
+
 def test_sigterm_before_the_first_step_leaves_at_once_with_75(job, train):
     folder = job()
     running = jobs.Fork(folder)

@@ -6,8 +6,8 @@ import os
 import time
 from datetime import datetime, timezone
 
-from . import cache, machine, report
-from .failures import Failure, Interrupted, OutOfMemory, classify
+from . import cache, machine, report, sampling
+from .failures import Failure, Interrupted
 
 
 def last_samples(job, models, sample, step):
@@ -22,9 +22,7 @@ def last_samples(job, models, sample, step):
     except Interrupted:
         report.warning("The last sample images are missing, as the training was asked to stop.")
     except Exception as error:
-        if not isinstance(classify(error, job.folder), OutOfMemory):
-            raise
-        report.warning("There is too little memory for sample images.")
+        sampling.warn_of(error, job)
 
 
 def write_result(job, trained, names):

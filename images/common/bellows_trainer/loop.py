@@ -14,8 +14,8 @@ import torch
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 
-from . import adapter, checkpoint, data, report
-from .failures import Interrupted, NanLoss, OutOfMemory, classify
+from . import adapter, checkpoint, data, report, sampling
+from .failures import Interrupted, NanLoss
 
 remembered_losses = 50
 most_skipped_in_a_row = 3
@@ -124,7 +124,7 @@ def _skip(job, step, in_a_row):
 
 
 def _show(job, models, trainable, ema, sample, done):
-    """Sample images with the weights as they would be saved now. Too little memory for them is no reason to stop."""
+    """Sample images with the weights as they would be saved now. Whatever is wrong with them is no reason to stop."""
     job.phase("sampling")
     if ema:
         ema.store(trainable)
@@ -137,9 +137,7 @@ def _show(job, models, trainable, ema, sample, done):
     except Interrupted:
         pass  # the loop saves a checkpoint, then leaves
     except Exception as error:
-        if not isinstance(classify(error, job.folder), OutOfMemory):
-            raise
-        report.warning("There is too little memory for sample images; the training goes on without.")
+        sampling.warn_of(error, job)
     finally:
         for model in models:
             model.train()

@@ -1,8 +1,12 @@
 """Sample images: each prompt with the same seed every time, so that two steps can be compared."""
 
 import os
+import traceback
+
+from diffusers.training_utils import free_memory
 
 from . import data, report
+from .failures import OutOfMemory, classify
 
 
 def prompts(plan):
@@ -33,3 +37,15 @@ def draw(job, pipeline, step, number, **conditions):
     image.save(part, format="PNG")
     os.replace(part, file)
     report.sample(step, file.relative_to(job.folder))
+
+
+def warn_of(error, job):
+    """For a sample that failed, of which the training is not to hear: the details go to stderr."""
+    traceback.print_exception(error)
+    if isinstance(classify(error, job.folder), OutOfMemory):
+        reason = "there is too little memory for them"
+    else:
+        reason = f"{type(error).__name__}: {error}"[:300]
+    report.warning(f"Sample images are missing, as they could not be drawn ({reason}). The LoRA is not affected.")
+    error.__traceback__ = None  # its frames hold the pipeline
+    free_memory()
