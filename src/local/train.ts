@@ -25,6 +25,7 @@ import { type Family, families, type Plan } from '../recipes/plan.ts'
 import { planText } from '../recipes/plan-text.ts'
 import { recipes } from '../recipes/registry.ts'
 import { parseTrainerLine } from '../recipes/trainer-line.ts'
+import { checkTriggerWord } from '../recipes/trigger-word.ts'
 import { runTrainer, trainerUser } from '../remote/argv.ts'
 import { memoryStore } from '../storage/memory-store.ts'
 import { makeTemporaryFolder } from '../temporary-folder.ts'
@@ -83,7 +84,7 @@ async function main(): Promise<void> {
   const plan = recipes[family].plan({
     trainingId,
     name: `${family.toLowerCase()}-${trainingId.slice(-6)}`,
-    triggerWord: values.trigger ?? null,
+    triggerWord: checkTriggerWord(values.trigger),
     baseModel: { name: basename(base), sha256: sumOf(await Array.fromAsync(weightsIn(base))) },
     dataset: { images: dataset.images, clips: dataset.clips, sha256: dataset.sha256 },
     captions: dataset.captions,

@@ -7,6 +7,7 @@ import { Failure } from '../failure.ts'
 import { cut } from '../text.ts'
 import { type Family, type Plan, planSchema } from './plan.ts'
 import type { PlanInput } from './recipe.ts'
+import { withTrigger } from './trigger-word.ts'
 import { operatorLimits, readWishes, type WishLimits } from './wishes.ts'
 
 export type Defaults = {
@@ -127,9 +128,7 @@ export function promptsFrom(captions: readonly string[], triggerWord: string | n
     { length: count },
     (_, index) => written[Math.floor((index * written.length) / count)] ?? '',
   )
-  const prompts = chosen.map((caption) =>
-    triggerWord === null || caption.includes(triggerWord) ? caption : `${triggerWord}, ${caption}`,
-  )
+  const prompts = chosen.map((caption) => withTrigger(caption, triggerWord)).filter(Boolean)
   const unique = [...new Set(prompts.map((prompt) => cut(prompt, longestPrompt)))]
   return unique.length > 0 ? unique : [triggerWord ?? 'a photograph']
 }

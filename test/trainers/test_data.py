@@ -1,25 +1,20 @@
 """The order of the data and what captions become; pure, so quick."""
 
+import json
 from pathlib import Path
 
 import jobs
 import pytest
-from bellows_trainer import data, plan, report
+from bellows_trainer import data, plan, report, trigger
 
 
-@pytest.mark.parametrize(
-    ("caption", "trigger", "expected"),
-    [
-        ("a dog", "sks", "sks, a dog"),
-        ("a SKS dog", "sks", "a SKS dog"),
-        ("a [trigger] dog", "sks", "a sks dog"),
-        ("", "sks", "sks"),
-        (" a dog\n", None, "a dog"),
-        ("[trigger] a dog", None, "a dog"),
-    ],
-)
-def test_a_caption_has_the_trigger_word_once(caption, trigger, expected):
-    assert data.with_trigger(caption, trigger) == expected
+# src/recipes/trigger-word.ts is held to the same cases.
+cases = json.loads((Path(__file__).parent / "trigger_words.json").read_text())
+
+
+@pytest.mark.parametrize("case", cases, ids=[case["why"] for case in cases])
+def test_a_caption_has_the_trigger_word_once(case):
+    assert trigger.put_in(case["caption"], case["trigger"]) == case["becomes"]
 
 
 def samples_of(sizes, multiple=32, **changes):

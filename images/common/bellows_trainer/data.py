@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageOps
 
-from . import buckets, clips, report
+from . import buckets, clips, report, trigger
 from .failures import InputFault
 
 most_pixels = 150_000_000
@@ -65,18 +65,6 @@ def read(folder, plan):
     if plan.triggerWord is None and not any(pair.caption for pair in pairs):
         report.warning("There is no trigger word and every caption is empty: the LoRA will be always on.")
     return pairs
-
-
-def with_trigger(caption, trigger):
-    """`caption` with the trigger word where it says `[trigger]`, as it is if it has the word, else behind the word."""
-    caption = caption.strip()
-    if trigger is None:
-        return caption.replace("[trigger]", "").strip()
-    if "[trigger]" in caption:
-        return caption.replace("[trigger]", trigger)
-    if trigger.lower() in caption.lower():
-        return caption
-    return f"{trigger}, {caption}" if caption else trigger
 
 
 def samples(pairs, plan, multiple):
@@ -171,7 +159,7 @@ def tag_frequency(pairs):
 def _pair(file, plan):
     text = file.with_suffix(".txt")
     try:
-        caption = with_trigger(text.read_text(encoding="utf-8"), plan.triggerWord)
+        caption = trigger.put_in(text.read_text(encoding="utf-8"), plan.triggerWord)
     except FileNotFoundError:
         raise InputFault(f"Image {file.name} has no caption.") from None
     except UnicodeDecodeError:

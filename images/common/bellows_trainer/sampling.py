@@ -5,13 +5,13 @@ import traceback
 
 from diffusers.training_utils import free_memory
 
-from . import data, report
+from . import data, report, trigger
 from .failures import OutOfMemory, classify
 
 
 def prompts(plan):
     """With the trigger word, as captions have it."""
-    return [data.with_trigger(prompt, plan.triggerWord) for prompt in plan.samples.prompts]
+    return [trigger.put_in(prompt, plan.triggerWord) for prompt in plan.samples.prompts]
 
 
 def draw(job, pipeline, step, number, **conditions):

@@ -11,14 +11,12 @@ import { misspelt } from '../../recipes/misspelt.ts'
 import { mayNameImage, type Offering, pricePoints } from '../../recipes/offerings.ts'
 import { type Family, families, type Plan, planSchema } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
+import { checkTriggerWord } from '../../recipes/trigger-word.ts'
 import { printable, quoted } from '../../text.ts'
 import type { Terms } from '../../trainings/runs.ts'
 import type { Progress } from '../../trainings/trainings.ts'
 import type { Job } from '../job.ts'
 import { accessible, checkDataset, discreetly } from './dataset-access.ts'
-
-/** As the plan has it. */
-const longestTriggerWord = 64
 
 export async function prepare(job: Job): Promise<Plan> {
   if (job.run.plan) return agreedPlan(job)
@@ -26,7 +24,7 @@ export async function prepare(job: Job): Promise<Plan> {
 
   checkFields(job)
   const { ownerAccountId, datasetId, offering, family } = checkRequest(job)
-  const triggerWord = triggerWordOf(job)
+  const triggerWord = checkTriggerWord(job.training.triggerWord)
   const image = chooseImage(job, offering, family)
   const recipe = recipes[family]
   const dataset = accessible(await datasets.read(datasetId), datasetId, ownerAccountId)
@@ -65,14 +63,6 @@ function checkFields({ training, settings }: Job): void {
   const fields = { ...wishes, offeringId, baseModel, modelName, triggerWord, steps }
   const complaints = [...problems, ...misspelt(fields, settings.foreignFields)]
   if (complaints.length > 0) throw new Failure('bad-request', complaints.map(printable).join('; '))
-}
-
-/** Refused where it is too long: a shorter one would be another word. */
-function triggerWordOf({ training }: Job): string | null {
-  const word = printable(training.triggerWord ?? '').trim()
-  if (word.length <= longestTriggerWord) return word || null
-  const detail = `triggerWord has ${word.length} characters, but may have at most ${longestTriggerWord}`
-  throw new Failure('bad-request', detail)
 }
 
 /** What an earlier run of the training has left in the document is not this one's. */
