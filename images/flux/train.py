@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, FluxPipeline, FluxTransformer2DModel
 from diffusers.training_utils import compute_density_for_timestep_sampling
 
-from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, sampling, times
+from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, report, sampling, times
 
 architecture = {"modelspec": "flux-1-dev", "kohya": "flux1"}
 attention = r"attn\.(to_q|to_k|to_v|to_out\.0|add_q_proj|add_k_proj|add_v_proj|to_add_out)"
@@ -31,13 +31,14 @@ def main(job):
     pairs = data.read(job.folder / "dataset", plan)
     samples = data.samples(pairs, plan, side_multiple)
     texts = sorted({"", *(pair.caption for pair in pairs), *sampling.prompts(plan)})
-    latents = cache.filled(job, "latents", samples, partial(encode_images, job.base, device), wait)
-    encoded = cache.filled(job, "texts", texts, partial(encode_texts, job.base, plan, device), wait)
+    latents = cache.filled(job, "images", samples, partial(encode_images, job.base, device), wait)
+    encoded = cache.filled(job, "captions", texts, partial(encode_texts, job.base, plan, device), wait)
     captions = dict(zip(texts, encoded))
 
     job.phase("loading")
     transformer = frozen(job, device, "transformer")
     adapter.add(transformer, plan, targets)
+    report.progress("loading models", 1, 1)
     batches = data.Batches(samples, plan.batchSize, plan.seed)
 
     def loss_of(indices, generator, _step):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.training_utils import compute_snr
 
-from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, sampling, times
+from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, report, sampling, times
 
 architecture = {"modelspec": "stable-diffusion-xl-v1-base", "kohya": "sdxl_base_v1-0"}
 targets = {
@@ -29,13 +29,14 @@ def main(job):
     pairs = data.read(job.folder / "dataset", plan)
     samples = data.samples(pairs, plan, side_multiple)
     texts = sorted({"", *(pair.caption for pair in pairs), *sampling.prompts(plan)})
-    latents = cache.filled(job, "latents", samples, partial(encode_images, job.base, device), wait)
-    encoded = cache.filled(job, "texts", texts, partial(encode_texts, job.base, plan, device), wait)
+    latents = cache.filled(job, "images", samples, partial(encode_images, job.base, device), wait)
+    encoded = cache.filled(job, "captions", texts, partial(encode_texts, job.base, plan, device), wait)
     captions = dict(zip(texts, encoded))
 
     job.phase("loading")
     unet = frozen(job, device, "unet")
     adapter.add(unet, plan, targets)
+    report.progress("loading models", 1, 1)
     noise_schedule = DDPMScheduler.from_pretrained(job.base, subfolder="scheduler")
     batches = data.Batches(samples, plan.batchSize, plan.seed)
 

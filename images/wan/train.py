@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanPipeline, WanTransformer3DModel
 from diffusers.training_utils import compute_density_for_timestep_sampling
 
-from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, sampling, times
+from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, report, sampling, times
 from bellows_trainer.failures import InputFault
 
 targets = {
@@ -35,16 +35,18 @@ def main(job):
     pairs = data.read(job.folder / "dataset", plan)
     samples = data.samples(pairs, plan, side_multiple)
     texts = sorted({"", *(pair.caption for pair in pairs), *sampling.prompts(plan)})
-    latents = cache.filled(job, "latents", samples, partial(encode_images, job.base, device), wait)
-    encoded = cache.filled(job, "texts", texts, partial(encode_texts, job.base, plan, device), wait)
+    latents = cache.filled(job, "images", samples, partial(encode_images, job.base, device), wait)
+    encoded = cache.filled(job, "captions", texts, partial(encode_texts, job.base, plan, device), wait)
     captions = dict(zip(texts, encoded))
 
     job.phase("loading")
     experts = {}
-    for name, low, high in expert_ranges(index):
+    ranges = expert_ranges(index)
+    for name, low, high in ranges:
         experts[name] = frozen(job, device, name)
         experts[name].noise_range = (low, high)
         adapter.add(experts[name], plan, targets)
+        report.progress("loading models", len(experts), len(ranges))
     models = list(experts.values())
     shift = UniPCMultistepScheduler.load_config(job.base, subfolder="scheduler").get("flow_shift", 1.0)
     batches = data.Batches(samples, plan.batchSize, plan.seed)

@@ -174,7 +174,8 @@ async function train(image: string, base: string, plan: Plan, named: WithFileNam
       display.activity(
         `${bar(line.step / line.total)} ${line.step}/${line.total}  loss ${line.loss?.toFixed(4)}${pace}`,
       )
-    } else if (line?.type === 'phase') display.line(line.phase)
+    } else if (line?.type === 'progress') display.activity(`${line.work}: ${line.done} of ${line.total}`)
+    else if (line?.type === 'phase') display.line(line.phase)
     else if (line?.type === 'warning' || line?.type === 'error') display.line(named(line.message))
   }
   const { exitCode, stderr } = await container

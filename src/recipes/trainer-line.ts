@@ -7,6 +7,7 @@ const count = z.int().min(0).max(10_000_000)
 
 const trainerLineSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('phase'), phase: text }),
+  z.object({ type: z.literal('progress'), work: text, done: count, total: count }),
   z.object({
     type: z.literal('step'),
     step: count,

@@ -13,6 +13,11 @@ test('a step line gives step, total, loss and pace', () => {
   })
 })
 
+test('a progress line gives the work, and how much of it is done', () => {
+  const line = '{"type":"progress","work":"caching images","done":12,"total":270}'
+  expect(parseTrainerLine(line)).toEqual({ type: 'progress', work: 'caching images', done: 12, total: 270 })
+})
+
 test.each(['NaN', 'Infinity', '-Infinity'])('a loss of %s loses the number, not the line', (loss) => {
   const line = `{"type":"step","step":3,"total":60,"loss":${loss},"secondsPerStep":NaN}`
   expect(parseTrainerLine(line)).toEqual({

@@ -52,6 +52,26 @@ def test_the_image_s_own_command_trains_samples_and_says_so_line_by_line(job):
     assert not (folder / "cache").exists()
 
 
+def test_long_work_says_how_much_of_it_is_done(job, train):
+    """Every part here; else at most one line in some seconds."""
+    samples = {"every": 0, "prompts": ["a shape", "a dog"], "inferenceSteps": 3, "size": 64, "guidance": 3}
+
+    def say_all(seconds=0):
+        train.report.seconds_between_progress = seconds
+
+    code, lines = jobs.run(job(steps=1, samples=samples), say_all)
+    assert code == 0
+    told = {}
+    for line in jobs.of_type(lines, "progress"):
+        told.setdefault(line["work"], []).append((line["done"], line["total"]))
+    every = lambda total: [(done + 1, total) for done in range(total)]
+    assert told["reading the dataset"] == told["caching images"] == every(6)
+    assert told["caching captions"] == every(9)  # six, the empty one, two prompts
+    assert told["loading models"] == every(len(told["loading models"])) and told["drawing samples"] == every(6)
+    _, lines = jobs.run(job("quiet", steps=1), lambda: say_all(seconds=1e9))
+    assert {line["done"] == line["total"] for line in jobs.of_type(lines, "progress")} == {True}
+
+
 def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(unstopped, tmp_path, train):
     (folder, digest), expected = unstopped
     made = jobs.make(tmp_path / "job", folder, jobs.plan_for(digest, **demanding))

@@ -11,6 +11,8 @@ from diffusers.training_utils import free_memory
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from . import report
+
 
 def filled(job, name, items, encode, wait):
     """A list with one dictionary of tensors for each of `items`.
@@ -22,8 +24,9 @@ def filled(job, name, items, encode, wait):
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}-{rank}-of-{job.world}.safetensors" for rank in range(job.world)]
     if _opened(files[job.rank]) is None:
-        tensors = {}
-        for index, encoded in enumerate(encode(items[job.rank :: job.world])):
+        tensors, share = {}, items[job.rank :: job.world]
+        for index, encoded in enumerate(encode(share)):
+            report.progress(f"caching {name}", index + 1, len(share))
             number = job.rank + index * job.world
             tensors.update({f"{number}.{key}": value.cpu().contiguous() for key, value in encoded.items()})
         part = files[job.rank].with_suffix(".part")

@@ -61,7 +61,10 @@ def read(folder, plan):
     if len(files) != plan.dataset.images:
         raise InputFault(f"The dataset has {len(files)} images where the plan says {plan.dataset.images}.")
     with ThreadPoolExecutor(threads) as pool:
-        pairs = list(pool.map(lambda file: _pair(file, plan), files))
+        pairs = []
+        for pair in pool.map(lambda file: _pair(file, plan), files):
+            pairs.append(pair)
+            report.progress("reading the dataset", len(pairs), len(files))
     if plan.triggerWord is None and not any(pair.caption for pair in pairs):
         report.warning("There is no trigger word and every caption is empty: the LoRA will be always on.")
     return pairs

@@ -3,8 +3,11 @@
 import json
 import os
 import sys
+import time
 
 _lines = None
+_told_at = 0.0
+seconds_between_progress = 5
 
 
 def open_stdout(silent=False):
@@ -18,6 +21,15 @@ def open_stdout(silent=False):
 def phase(name):
     """`loading`, `caching`, `training`, `sampling` or `saving`."""
     _say(type="phase", phase=name)
+
+
+def progress(work, done, total):
+    """How much of a long work is done; most of it isn't said, but its end always is."""
+    global _told_at
+    if done < total and time.monotonic() - _told_at < seconds_between_progress:
+        return
+    _told_at = time.monotonic()
+    _say(type="progress", work=work, done=done, total=total)
 
 
 def step(step, total, loss, seconds_per_step, learning_rate):

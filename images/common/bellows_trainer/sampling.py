@@ -20,14 +20,17 @@ def draw(job, pipeline, step, number, **conditions):
     file.parent.mkdir(parents=True, exist_ok=True)
     pipeline.set_progress_bar_config(disable=True)
 
-    def check(_pipeline, _step, _time, kept):
+    steps, drawings = job.plan.samples.inferenceSteps, len(job.plan.samples.prompts)
+
+    def check(_pipeline, index, _time, kept):
         job.stop_if_asked()
+        report.progress("drawing samples", number * steps + index + 1, drawings * steps)
         return kept
 
     drawn = pipeline(
         height=job.plan.samples.size,
         width=job.plan.samples.size,
-        num_inference_steps=job.plan.samples.inferenceSteps,
+        num_inference_steps=steps,
         generator=data.seeded(job.plan.seed, 3, number),
         callback_on_step_end=check,
         **conditions,

@@ -21,6 +21,7 @@ import { startWatchdog } from '../watchdog.ts'
 import { fileNames } from './file-names.ts'
 import { watchIdleGpu } from './gpu-idle.ts'
 import { hearNotices } from './notices.ts'
+import { startPace } from './pace.ts'
 import { finishBeforeDeadline, stopperOf } from './stopping.ts'
 import { openWarnings } from './warnings.ts'
 
@@ -48,6 +49,7 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
   let lastLoss: number | undefined
 
   const silence = startWatchdog(clock, limits.firstStep, (limit) => void judgeSilence(limit))
+  const pace = startPace(clock)
   const idleGpu = watchIdleGpu(clock, Math.max(limits.stall, limits.firstStep), (limit) => {
     if (gpu) stopper.stop(new Failure('trainer-hung', `the GPU was idle for ${duration(limit)}`))
   })
@@ -80,10 +82,17 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
     })
   })
 
+  /** Undefined: as long as before. */
+  function waitAfter(said: TrainerLine): number | undefined {
+    if (said.type === 'step') return pace('step', said.step, limits.stall)
+    const least = lastStep > 0 ? limits.stall : limits.firstStep
+    return said.type === 'progress' ? pace(said.work, said.done, least) : undefined
+  }
+
   function onLine(line: string): void {
     const said = parseTrainerLine(line)
     if (!said) return
-    silence.feed(said.type === 'step' ? limits.stall : undefined)
+    silence.feed(waitAfter(said))
     switch (said.type) {
       case 'error':
         complaint = { ...said, message: named(said.message) }
@@ -99,6 +108,9 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
         break
       case 'phase':
         job.show('activity', said.phase)
+        break
+      case 'progress':
+        job.show('activity', `${said.work}: ${said.done} of ${said.total}`)
         break
       case 'warning':
         warnings.fromTrainer(named(said.message))
