@@ -40,6 +40,9 @@ export type InspectedImage = CleanImage | { readonly problem: string }
 
 export async function inspectImage(bytes: Buffer, limits: ImageLimits): Promise<InspectedImage> {
   if (bytes.length === 0) return { problem: 'is empty' }
+  if (isHeic(bytes)) {
+    return { problem: 'is a HEIC picture, as phones take them, which can’t be read: export it as JPEG' }
+  }
   const image = sharp(bytes, {
     limitInputPixels: bounds.maxPixels,
     failOn: 'error',
@@ -60,6 +63,9 @@ export async function inspectImage(bytes: Buffer, limits: ImageLimits): Promise<
       problem: `is too small: ${width} × ${height} pixels, at least ${limits.minSide} a side are needed`,
     }
   }
+  if (unsettledDepths.has(metadata.depth) && !settledSpaces.has(metadata.space)) {
+    return { problem: 'has 32 bits a colour, and nothing says how bright they are: save it with 8 or 16' }
+  }
   try {
     const clean = image
       .timeout({ seconds: bounds.fileMs / 1000 })
@@ -67,22 +73,66 @@ export async function inspectImage(bytes: Buffer, limits: ImageLimits): Promise<
       .flatten({ background: 'white' })
       .resize({ width: limits.maxSide, height: limits.maxSide, fit: 'inside', withoutEnlargement: true })
       .toColourspace('srgb')
+    // Of a picture of 16 bits with a profile, sharp keeps the colours of P3 that it works in unless it is told where to go.
+    const inP3 = metadata.hasProfile && metadata.space === 'rgb16'
+    if (inP3) clean.withIccProfile('srgb', { attach: false })
     const jpeg = metadata.format === 'jpeg'
     const written = jpeg ? clean.jpeg({ quality: 95, chromaSubsampling: '4:4:4' }) : clean.png()
     return {
       bytes: await written.toBuffer(),
       extension: jpeg ? 'jpg' : 'png',
-      warnings: (metadata.pages ?? 1) > 1 ? ['is animated: only its first frame is used'] : [],
+      warnings: [
+        ...((metadata.pages ?? 1) > 1 ? ['is animated: only its first frame is used'] : []),
+        ...slenderness(width, height),
+      ],
     }
   } catch (error) {
     return { problem: whyUnreadable(error) }
   }
 }
 
+/** HEVC in HEIF: sharp's libheif has AV1 only, and libvips calls such a file broken. */
+function isHeic(bytes: Buffer): boolean {
+  if (bytes.toString('latin1', 4, 8) !== 'ftyp') return false
+  const brands = bytes.toString('latin1', 8, Math.min(bytes.readUInt32BE(0), 128)).match(/.{4}/gs) ?? []
+  return (
+    brands.some((brand) => /^he(ic|ix|vc|vx|im|is|vm|vs)$/.test(brand)) &&
+    !brands.some((brand) => brand === 'avif')
+  )
+}
+
+/** Of which libvips takes the numbers for 0 to 255, where many programs write 0 to 1 or 0 to 2³². */
+const unsettledDepths: ReadonlySet<string> = new Set([
+  'char',
+  'short',
+  'int',
+  'uint',
+  'float',
+  'double',
+  'complex',
+])
+const settledSpaces: ReadonlySet<string> = new Set(['scrgb', 'lab', 'labs', 'xyz'])
+
+/** Beyond these no bucket of a trainer has the shape, or nearly. */
+const [slender, sliver] = [1.96, 4]
+
+function slenderness(width: number, height: number): string[] {
+  const ratio = Math.max(width, height) / Math.min(width, height)
+  if (ratio <= slender) return []
+  const [long, short] = width > height ? ['wide', 'high'] : ['high', 'wide']
+  const shape = `is ${Number(ratio.toFixed(1))} times as ${long} as it is ${short}`
+  return [
+    ratio > sliver
+      ? `${shape}: only its middle is trained, and enlarged`
+      : `${shape}: its ends may be cut off in training`,
+  ]
+}
+
 /** libvips's messages, in words for whoever uploaded the file. */
 function whyUnreadable(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
   if (/pixel limit|exceeds|too large|dimensions/i.test(message)) return 'has more pixels than can be read'
+  if (/\blabq?\b/i.test(message)) return 'is in CIE Lab colours, which can’t be read: save it as sRGB'
   if (/timeout/i.test(message)) return `took longer than ${bounds.fileMs / 1000} s to read`
   if (/unsupported image format|blocked|operation/i.test(message)) {
     return 'is not a picture in JPEG, PNG, WebP, GIF, AVIF or TIFF format'
