@@ -1,13 +1,23 @@
 /** Text of strangers, made short and plain enough to store, send and show. */
 import { stripVTControlCharacters } from 'node:util'
 
+const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' })
+
+/** A character that is longer, of a heap of marks, is cut as if it were several. */
+const longestCharacter = 64
+
 /**
- * At most `limit` UTF-16 units of a text, never cut inside a character: half an emoji is a lone surrogate,
- * which BSON, JSON parsers and terminals refuse or mangle. Lone surrogates that the text already holds
- * become U+FFFD.
+ * At most `limit` UTF-16 units of a text, never cut inside what people see as a character (a family of emoji, a letter with
+ * its marks), and never inside a code point: half an emoji is a lone surrogate, which BSON, JSON parsers and terminals
+ * refuse or mangle. Lone surrogates that the text already holds become U+FFFD.
  */
 export function cut(text: string, limit: number): string {
   if (limit <= 0) return ''
+  if (text.length <= limit) return text.toWellFormed()
+  const from = Math.max(0, limit - 2 * longestCharacter)
+  const around = text.slice(from, limit + longestCharacter)
+  const at = from + (graphemes.segment(around).containing(limit - from)?.index ?? 0)
+  if (limit - at < longestCharacter) return text.slice(0, at).toWellFormed()
   const before = text.charCodeAt(limit - 1)
   const after = text.charCodeAt(limit)
   const inside = before >= 0xd800 && before <= 0xdbff && after >= 0xdc00 && after <= 0xdfff

@@ -12,6 +12,12 @@ test.for([
   ['a🐈b', 4, 'a🐈b'],
   ['🐈', 1, ''],
   ['\ud83dab', 2, '\ufffda'],
+  ['a👩‍👩‍👧b', 8, 'a'],
+  ['a👩‍👩‍👧b', 9, 'a👩‍👩‍👧'],
+  ['cafe\u0301s', 4, 'caf'],
+  ['cafe\u0301s', 5, 'cafe\u0301'],
+  ['🇫🇷🇩🇪', 6, '🇫🇷'],
+  [`a${'\u0301'.repeat(200)}`, 100, `a${'\u0301'.repeat(99)}`],
   ['ab\ude00', 3, 'ab\ufffd'],
 ] as const)(
   '%j cut at %i is %j: never inside a character, and always well formed',

@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 from diffusers.training_utils import compute_snr
+from transformers import CLIPTokenizer
 
-from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, report, sampling, times
+from bellows_trainer import adapter, base, cache, data, finish, keys, loop, machine, report, sampling
+from bellows_trainer import times, tokens
 
 architecture = {"modelspec": "stable-diffusion-xl-v1-base", "kohya": "sdxl_base_v1-0"}
 targets = {
@@ -16,6 +18,8 @@ targets = {
 }
 # The VAE halves three times and the UNet twice.
 side_multiple = 32
+# Of CLIP's 77, without those that begin and end a text.
+most_tokens = 75
 no_encoders = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
 
 
@@ -27,6 +31,7 @@ def main(job):
 
     job.phase("caching")
     pairs = data.read(job.folder / "dataset", plan)
+    tokens.warn_of_long_captions(pairs, CLIPTokenizer.from_pretrained(job.base, subfolder="tokenizer"), most_tokens, "SDXL")
     samples = data.samples(pairs, plan, side_multiple)
     texts = sorted({"", *(pair.caption for pair in pairs), *sampling.prompts(plan)})
     latents = cache.filled(job, "images", samples, partial(encode_images, job.base, device), wait)

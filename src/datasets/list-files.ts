@@ -29,6 +29,7 @@ export async function listFiles(
       const located = locateImage(image, bucket)
       if ('problem' in located) return located
       const { ref } = located
+      if (/(^|\/)\._[^/]*$/.test(ref.key)) return note
       if (!belongsTo(ref.key, dataset, keys)) return missing
       const before = first.get(ref.key)
       if (before !== undefined) return { leftOut: `is the same file as image ${before + 1}: it counts once` }
@@ -41,6 +42,8 @@ export async function listFiles(
     }),
   )
 }
+
+const note = { leftOut: 'is a note of macOS about another file: it is left out' } as const
 
 /** The same for a file of somebody else: whether there is one is nobody's business. */
 const missing = { problem: 'is missing: the file is not in the store' } as const

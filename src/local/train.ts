@@ -5,9 +5,9 @@
  * and random, and so are the defaults; `--wish steps=200 --wish rank=8` changes any of them. `--gpu` takes the image for CUDA.
  */
 import { randomBytes } from 'node:crypto'
-import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { totalmem } from 'node:os'
-import { basename, join, parse, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { InvalidArgumentError } from 'commander'
 import { execa } from 'execa'
@@ -32,6 +32,7 @@ import { makeTemporaryFolder } from '../temporary-folder.ts'
 import { complain } from '../terminal.ts'
 import { bar, createDisplay } from './demo/display.ts'
 import { tinyWishes } from './offerings.ts'
+import { readFolder } from './read-folder.ts'
 
 const values = commandLine(
   'npm run train --',
@@ -121,14 +122,10 @@ async function prepareData(
   limits: Parameters<ReturnType<typeof datasetPreparer>>[2],
 ) {
   const store = memoryStore()
-  const names = (await readdir(folder))
-    .filter((name) => /\.(jpe?g|png|webp|gif|avif|tiff?|mp4|m4v|mov|webm)$/i.test(name))
-    .sort()
-  const captions: string[] = []
-  for (const name of names) {
-    await store.writeFile({ bucket: 'datasets', key: name }, join(folder, name), 'image/*')
-    captions.push(await readFile(join(folder, `${parse(name).name}.txt`), 'utf8').catch(() => ''))
-  }
+  const { paths, captions, warnings } = await readFolder(folder)
+  for (const path of paths)
+    await store.writeFile({ bucket: 'datasets', key: path }, join(folder, path), 'image/*')
+  for (const warning of warnings) display.line(warning)
   const prepare = datasetPreparer({ store, bucket: { name: 'datasets' }, keys: [anyKey] })
   const dataset = {
     id: trainingId,
@@ -140,7 +137,8 @@ async function prepareData(
   }
   const prepared = await prepare(
     trainingId,
-    { ...dataset, images: names, captions, captionSetId: undefined },
+    // A name with a colon would be an address without the slash.
+    { ...dataset, images: paths.map((path) => `/${path}`), captions, captionSetId: undefined },
     limits,
     new AbortController().signal,
   )

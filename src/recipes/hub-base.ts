@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { Repository, RepositoryFile } from '../hub/repository.ts'
 import type { Store } from '../storage/store.ts'
-import { printable } from '../text.ts'
+import { cut, printable } from '../text.ts'
 import { type Base, type BaseFile, type BaseMeta, publishWeights, type Weights } from './bases.ts'
 import { type ChosenFile, filesToLoad } from './diffusers-files.ts'
 
@@ -29,12 +29,7 @@ export async function publishFromHub(
   repository: Repository,
   { name, family, licence: given, variant, onFile = () => {} }: HubBaseOptions,
 ): Promise<Base> {
-  const licence =
-    given ??
-    printable(repository.licence ?? '')
-      .trim()
-      .slice(0, 500)
-      .toWellFormed()
+  const licence = given ?? cut(printable(repository.licence ?? '').trim(), 500)
   if (!licence)
     throw new Error(`The model card of ${repository.name} names no licence: say it with --licence.`)
   const listed = new Map(repository.files.map((file) => [file.path, file]))

@@ -276,6 +276,22 @@ describe('clips in a dataset', () => {
     expect(clips).toEqual(files.slice(1))
   })
 
+  it('are left out where they are notes of macOS, and read whatever characters their names have', async () => {
+    const [note, odd] = [`datasets/${'d'.repeat(24)}/._kite.jpg`, `datasets/${'d'.repeat(24)}/a:b #1?.jfif`]
+    const jpeg = await picture().jpeg().toBuffer()
+    await store.write({ bucket: 'datasets', key: note }, Buffer.from('Mac OS X'), 'image/jpeg')
+    await store.write({ bucket: 'datasets', key: odd }, jpeg, 'image/jpeg')
+    const listed = { ...dataset(0, ['', 'a kite']), images: [note, `/${odd}`] }
+    expect(await datasetPreparer(options())(id, listed, limits, signal())).toMatchObject({
+      images: 1,
+      captions: ['a kite'],
+      warnings: [
+        expect.stringContaining('have no caption'),
+        'image 1 (._kite.jpg) is a note of macOS about another file: it is left out.',
+      ],
+    })
+  })
+
   it('are left out where the family learns from images, with their captions, and are named', async () => {
     const still = await picture().jpeg().toBuffer()
     const prepared = await prepare([mp4(), still], ['a', 'b'])

@@ -72,6 +72,20 @@ def test_long_work_says_how_much_of_it_is_done(job, train):
     assert {line["done"] == line["total"] for line in jobs.of_type(lines, "progress")} == {True}
 
 
+@pytest.mark.skipif(jobs.family != "sdxl", reason="the others read 512 tokens")
+def test_captions_that_are_not_read_to_their_end_are_named(job, train):
+    """Each letter is a token of the tiny base's own tokenizer, or fewer are."""
+    folder = job(steps=1, triggerWord=None)
+    tokenizer = train.CLIPTokenizer.from_pretrained(folder / "base", subfolder="tokenizer")
+    a = len(tokenizer("a a").input_ids) - len(tokenizer("a").input_ids)
+    for number, tokens in enumerate((75 // a, 75 // a + 1, 80)):
+        (folder / "dataset" / f"{number:04}.txt").write_text(" ".join("a" * tokens))
+    code, lines = jobs.run(folder)
+    assert code == 0
+    (said,) = [line["message"] for line in jobs.of_type(lines, "warning")]
+    assert "0000.png" not in said and f"0001.png ({a * (75 // a + 1)}), 0002.png ({80 * a})" in said
+
+
 def test_a_run_killed_in_the_middle_goes_on_to_the_same_weights(unstopped, tmp_path, train):
     (folder, digest), expected = unstopped
     made = jobs.make(tmp_path / "job", folder, jobs.plan_for(digest, **demanding))
