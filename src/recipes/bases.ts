@@ -6,12 +6,13 @@
  */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
-import { join, relative, sep } from 'node:path'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { basename, join, relative, sep } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
+import { checkKind, singleFile } from './base-kind.ts'
 import { countParameters } from './base-size.ts'
 import { safeWeights, smallFile, weightsFile } from './diffusers-files.ts'
 import { familySchema } from './plan.ts'
@@ -81,13 +82,17 @@ export async function readBase(store: Store, name: string): Promise<Base> {
   }
 }
 
-/** Copies a folder of weights into the bucket. */
+/** Copies a folder of weights into the bucket; throws where it is no base of that family, before anything is copied. */
 export async function publishBase(
   store: Store,
   folder: string,
   meta: BaseMeta,
   onFile: (file: BaseFile) => void = () => {},
 ): Promise<Base> {
+  if ((await stat(folder)).isFile()) throw singleFile(basename(folder))
+  const readJson = async (path: string) => JSON.parse(await readFile(join(folder, path), 'utf8')) as unknown
+  await checkKind(meta.family, await filesBelow(folder), readJson)
+
   async function* weights(): AsyncGenerator<Weights> {
     for await (const file of weightsIn(folder)) {
       const local = join(folder, file.path)

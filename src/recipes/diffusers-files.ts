@@ -79,7 +79,9 @@ async function weightsOf(
   const others = names.filter((name) => weightsFile.test(name))
   if (others.length === 0) return [] // a tokenizer, a scheduler
   const half = others.find((name) => /\.fp16\b.*\.safetensors$/.test(name))
-  const advice = half ? 'name its variant (--variant fp16)' : 'weights must be .safetensors'
+  const advice = half
+    ? 'name its variant (--variant fp16) on a hub, rename it without in a folder'
+    : 'weights must be .safetensors'
   throw new Error(`${component} has only ${others.slice(0, 3).join(', ')}: ${advice}.`)
 }
 

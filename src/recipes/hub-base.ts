@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import type { Repository, RepositoryFile } from '../hub/repository.ts'
 import type { Store } from '../storage/store.ts'
 import { cut, printable } from '../text.ts'
+import { checkKind } from './base-kind.ts'
 import { type Base, type BaseFile, type BaseMeta, publishWeights, type Weights } from './bases.ts'
 import { type ChosenFile, filesToLoad } from './diffusers-files.ts'
 
@@ -34,11 +35,10 @@ export async function publishFromHub(
     throw new Error(`The model card of ${repository.name} names no licence: say it with --licence.`)
   const listed = new Map(repository.files.map((file) => [file.path, file]))
   const wholeOf = (path: string) => readWhole(repository, fileOf(repository, listed, path))
-  const chosen = await filesToLoad(
-    [...listed.keys()],
-    async (path) => JSON.parse((await wholeOf(path)).toString()) as unknown,
-    variant,
-  )
+  const readJson = async (path: string) => JSON.parse((await wholeOf(path)).toString()) as unknown
+  const chosen = await filesToLoad([...listed.keys()], readJson, variant)
+  const from = new Map(chosen.map((file) => [file.to, file.from]))
+  await checkKind(family, [...from.keys()], (path) => readJson(from.get(path) ?? path))
 
   async function* weights(): AsyncGenerator<Weights> {
     for (const { from, to } of chosen) yield await weightsOf(fileOf(repository, listed, from), to)

@@ -17,9 +17,11 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
+const index = Buffer.from('{"_class_name":"WanPipeline"}')
+
 async function published(name: string, files: Readonly<Record<string, Buffer>>) {
   const store = memoryStore()
-  for (const [path, content] of Object.entries(files)) {
+  for (const [path, content] of Object.entries({ 'model_index.json': index, ...files })) {
     const file = join(folder, name, path)
     await mkdir(dirname(file), { recursive: true })
     await writeFile(file, content)
@@ -37,7 +39,7 @@ const tensors = (...shapes: number[][]) =>
 describe('the size of a base', () => {
   it('is the parameters of what is trained, over all shards, and the bytes of everything', async () => {
     const files = {
-      'model_index.json': Buffer.from('{}'),
+      'model_index.json': index,
       'text_encoder/model.safetensors': tensors([1000]),
       'transformer/diffusion_pytorch_model-00001-of-00002.safetensors': tensors([8, 4], [3]),
       'transformer/diffusion_pytorch_model-00002-of-00002.safetensors': tensors([5], []),

@@ -7,6 +7,7 @@ import { baseKey, publishBase, readBase } from '../../src/recipes/bases.ts'
 import { memoryStore } from '../../src/storage/memory-store.ts'
 
 const meta = { name: 'tiny-sdxl', family: 'SDXL', licence: 'CC0-1.0' } as const
+const index = '{"_class_name":"StableDiffusionXLPipeline"}'
 let folder: string
 
 beforeAll(async () => {
@@ -14,6 +15,7 @@ beforeAll(async () => {
   await mkdir(join(folder, 'unet'))
   await writeFile(join(folder, 'unet', 'model.safetensors'), 'weights')
   await writeFile(join(folder, 'Z.json'), '{}')
+  await writeFile(join(folder, 'model_index.json'), index)
   await writeFile(join(folder, '.hidden'), 'x')
   await symlink(join(folder, 'unet', 'model.safetensors'), join(folder, 'link.safetensors'))
 })
@@ -26,6 +28,7 @@ describe('a base model', () => {
     expect(base.files.map(({ path }) => path)).toEqual([
       'Z.json',
       'link.safetensors',
+      'model_index.json',
       'unet/model.safetensors',
     ])
     expect(await readBase(store, 'tiny-sdxl')).toEqual(base)
@@ -44,8 +47,10 @@ describe('a base model', () => {
       'vae/spiece.model',
     ]
     for (const name of names) await writeFile(join(other, name), '{}')
+    await writeFile(join(other, 'model_index.json'), index)
     const base = await publishBase(memoryStore(), other, meta)
     expect(base.files.map(({ path }) => path)).toEqual([
+      'model_index.json',
       'vae/config.json',
       'vae/model.safetensors',
       'vae/spiece.model',
@@ -57,7 +62,7 @@ describe('a base model', () => {
 
   it('has the sum that sha256sum finds', async () => {
     const { sha256 } = await publishBase(memoryStore(), folder, meta)
-    const command = 'sha256sum Z.json link.safetensors unet/model.safetensors | sha256sum'
+    const command = 'sha256sum Z.json link.safetensors model_index.json unet/model.safetensors | sha256sum'
     expect(execFileSync('sh', ['-c', command], { cwd: folder }).toString().slice(0, 64)).toBe(sha256)
   })
 
