@@ -14,6 +14,20 @@ test('a trainer says numbers, and its owner reads the names of the files', async
   )
 })
 
+test('the names in a dataset of somebody else are not told', async () => {
+  const terms = {
+    ownerAccountId: 'a',
+    creatorAccountId: 'b',
+    datasetId: 'd',
+    offeringId: 'o',
+    pricePoints: 1,
+  }
+  const { job, store } = await openTestJob({ run: { terms } })
+  const ref = { bucket: 'work', key: `jobs/${trainingId}/dataset.json` } as const
+  await store.write(ref, JSON.stringify({ names: ['kite.gif', 'beach.mov'] }), 'application/json')
+  expect((await fileNames(job))(said)).toBe(said)
+})
+
 test('where the names were lost, the numbers stay', async () => {
   const { job } = await openTestJob()
   expect((await fileNames(job))(said)).toBe(said)

@@ -11,8 +11,11 @@ export type WithFileNames = (message: string) => string
 
 const evidenceSchema = z.object({ names: z.array(z.string()) })
 
-/** Numbers stay where the names are not to be had. */
+/** Numbers stay where the names are not to be had, and in trainings of others than the dataset's owner, who keeps its names. */
 export async function fileNames(job: Job): Promise<WithFileNames> {
+  const { terms } = job.run
+  if (terms?.creatorAccountId !== undefined && terms.creatorAccountId !== terms.ownerAccountId)
+    return (message) => message
   const read = async () => JSON.parse((await job.ports.store.read(evidenceOf(datasetRef(job)))).toString())
   const found = evidenceSchema.safeParse(await read().catch(() => undefined))
   return withFileNames(found.data?.names ?? [])
