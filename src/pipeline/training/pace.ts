@@ -1,7 +1,7 @@
 import type { Clock } from '../ports.ts'
 
 /** A part may take so many times as long as the slowest before it. */
-const patience = 10
+const patience = 5
 
 /** No pace makes a silence of more than that a sign of life: the machine is paid for. */
 const longestMs = 3 * 60 * 60_000
