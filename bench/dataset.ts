@@ -2,7 +2,7 @@
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, parse } from 'node:path'
 import sharp from 'sharp'
-import type { Caption } from '../tools/setup/photographs.ts'
+import type { Caption } from '../local/setup/photographs.ts'
 
 /**
  * Writes the pictures in two layouts: `dataset` with a text beside each, and `captioned` with `metadata.jsonl`.

@@ -5,9 +5,9 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { cached } from '../local/setup/cache.ts'
+import { download } from '../local/setup/download.ts'
 import type { Family } from '../src/recipes/plan.ts'
-import { cached } from '../tools/setup/cache.ts'
-import { download } from '../tools/setup/download.ts'
 
 /**
  * The newest release whose files' sums were taken from the repository itself. The trainer's lock is ahead of it (0.42.1), and

@@ -3,9 +3,9 @@ import { chmod, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
-import { cached } from '../tools/setup/cache.ts'
-import { hashInputs } from '../tools/setup/inputs.ts'
-import { baseCommand } from '../tools/setup/tiny-base.ts'
+import { cached } from '../local/setup/cache.ts'
+import { hashInputs } from '../local/setup/inputs.ts'
+import { baseCommand } from '../local/setup/tiny-base.ts'
 import type { Settings } from './settings.ts'
 
 const script = fileURLToPath(new URL('true_base.py', import.meta.url))

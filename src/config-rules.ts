@@ -1,7 +1,8 @@
 /** Combinations of settings that are invalid; each broken rule is a sentence that names the settings. */
-import { unusableProxies } from './cloud/handed-down.ts'
+
+import { isLoopback } from './addresses.ts'
+import { unusableProxies } from './cloud/pulumi/handed-down.ts'
 import type { Config } from './config.ts'
-import { isLoopback } from './web/addresses.ts'
 
 export function brokenRules(config: Config): readonly string[] {
   return [

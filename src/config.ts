@@ -1,6 +1,6 @@
 /**
  * Every setting, once: its name in the environment, its type, its default and its purpose. Nothing else reads the
- * environment, except for AWS's and the network's variables: src/cloud/handed-down.ts. The README's table and
+ * environment, except for AWS's and the network's variables: src/cloud/pulumi/handed-down.ts. The README's table and
  * `.env.example` are printed from this schema (`npm run settings`).
  */
 import { readFileSync } from 'node:fs'
@@ -8,10 +8,10 @@ import { hostname } from 'node:os'
 import { z } from 'zod'
 import { jurisdictions } from '../infra/r2-places.ts'
 import { workerNetworks } from '../infra/worker-networks.ts'
-import { type HandedDown, handDown } from './cloud/handed-down.ts'
+import { type HandedDown, handDown } from './cloud/pulumi/handed-down.ts'
 import { brokenRules } from './config-rules.ts'
 import { defaultKeyPrefixes, wrongKeyPrefix } from './datasets/dataset-keys.ts'
-import { readRegistryLogins } from './registry-logins.ts'
+import { readRegistryLogins } from './registries/logins.ts'
 import { Secret } from './secret.ts'
 
 const secret = z

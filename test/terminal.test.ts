@@ -2,7 +2,7 @@
 import { Writable } from 'node:stream'
 import { execa } from 'execa'
 import { expect, test } from 'vitest'
-import { createDisplay } from '../src/local/demo/display.ts'
+import { createDisplay } from '../local/demo/display.ts'
 
 const hostile = 'red\u001b[2J\u009b2J\r\u2028\u202e\u061c\u007f\u2066 kite'
 const obeyed = /(?!\n)[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u

@@ -8,8 +8,8 @@
  * The scripts `exec` it: a shell in between would take the signals that npm passes on, and keep them to itself.
  */
 import { fileURLToPath } from 'node:url'
-import { handOver } from './setup/hand-over.js'
-import { installPackages, packagesAreInstalled } from './setup/packages.js'
+import { installPackages, packagesAreInstalled } from '../local/setup/packages.js'
+import { handOver } from '../local/setup/run-node.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 

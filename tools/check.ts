@@ -4,9 +4,9 @@
  */
 import { mkdir } from 'node:fs/promises'
 import { execa } from 'execa'
+import { duration } from '../local/setup/progress.ts'
 import { commandLine } from '../src/command-line.ts'
 import { atLeastOneFailed, type Count, nothing, sum } from './counting.ts'
-import { duration } from './setup/progress.ts'
 import { runVitest } from './vitest.ts'
 
 /** What the checks keep from one run to the next; npm removes it with the packages that it depends on. */

@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { z } from 'zod'
+import { duration } from '../local/setup/progress.ts'
 import { commandLine } from '../src/command-line.ts'
 import { figuresSchema, summed } from './fault-figures.ts'
-import { duration } from './setup/progress.ts'
 
 const values = commandLine(
   'npm run faults --',

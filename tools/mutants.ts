@@ -7,17 +7,22 @@ import { globSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { duration } from '../local/setup/progress.ts'
 import { commandLine, positive } from '../src/command-line.ts'
 import { candidates, outdated, reasonFor, sampled } from './mutants/choose.ts'
 import { openSession } from './mutants/session.ts'
 import { described, percent, rate, type Tried, table } from './mutants/table.ts'
-import { duration } from './setup/progress.ts'
 
 /** Of what a test reaches. */
 const aim = 0.85
 
-const folders = '{pipeline,ledger,trainings,cloud,recipes,models,storage,remote,notify}'
-const everything = [`src/${folders}/**/*.ts`, 'src/local/{ec2,provider}/**/*.ts']
+const folders =
+  '{pipeline,ledger,trainings,cloud,bases,recipes,models,storage,registries,remote,notify,operations}'
+const everything = [
+  `src/${folders}/**/*.ts`,
+  'local/emulator/{ec2,provider}/**/*.ts',
+  'test/fakes/{memory-*,simulated-machine}.ts',
+]
 
 const values = commandLine(
   'npm run mutants --',

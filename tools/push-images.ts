@@ -7,12 +7,12 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
+import { makeBaseImage } from '../local/setup/base-image.ts'
+import { cacheFolder } from '../local/setup/cache.ts'
+import { ask } from '../local/setup/command.ts'
+import { buildImage, type ImageRecipe, ownTrainerImage, trainerImage } from '../local/setup/images.ts'
+import { createPlace } from '../local/setup/place.ts'
 import type { Family } from '../src/recipes/plan.ts'
-import { makeBaseImage } from './setup/base-image.ts'
-import { cacheFolder } from './setup/cache.ts'
-import { ask } from './setup/command.ts'
-import { buildImage, type ImageRecipe, ownTrainerImage, trainerImage } from './setup/images.ts'
-import { createPlace } from './setup/place.ts'
 
 const imagesFolder = fileURLToPath(new URL('../images', import.meta.url))
 

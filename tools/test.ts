@@ -4,11 +4,11 @@
  * everything else together: `-- --all` adds them, as `.ci/run` does.
  */
 import { execa } from 'execa'
+import { setUp } from '../local/setup/dev-environment.ts'
+import { duration } from '../local/setup/progress.ts'
 import { commandLine } from '../src/command-line.ts'
 import { check } from './check.ts'
 import { type Count, nothing, sum, verdict } from './counting.ts'
-import { duration } from './setup/progress.ts'
-import { setUp } from './toolbox.ts'
 import { runTrainerTests } from './trainer-tests.ts'
 import { runVitest } from './vitest.ts'
 
@@ -41,8 +41,10 @@ async function testEverything(): Promise<Count> {
 /** A sample of `npm run mutants` where money is counted, always the same one, as one test; shown only when it fails. */
 async function tryMutants(): Promise<Count> {
   const files = [
-    'src/ledger/{memory-*,months,points,budget,ledger}.ts',
-    'src/pipeline/{endings,limits,cost}.ts',
+    'src/ledger/{months,points,budget,ledger}.ts',
+    'test/fakes/memory-{budget,ledger}.ts',
+    'src/pipeline/{endings,limits}.ts',
+    'src/trainings/cost.ts',
   ]
   const started = performance.now()
   const { failed, all } = await execa(

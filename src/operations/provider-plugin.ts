@@ -7,7 +7,7 @@ import { homedir } from 'node:os'
 import manifest from '@pulumi/aws/package.json' with { type: 'json' }
 import { execa } from 'execa'
 import { z } from 'zod'
-import type { HandedDown } from '../cloud/handed-down.ts'
+import type { HandedDown } from '../cloud/pulumi/handed-down.ts'
 
 export type ProviderPlugin = {
   /** Below whose `plugins` it lies. */

@@ -1,12 +1,12 @@
 /** What a training takes on each GPU: its recipe's estimate, and that one put right by finished runs. */
-import { timesL4 } from '../cloud/gpu-types.ts'
+import { timesL4 } from '../cloud/aws/gpu-types.ts'
 import type { Offer } from '../cloud/machines.ts'
 import type { Plan } from '../recipes/plan.ts'
 import type { Estimate } from '../recipes/recipe.ts'
 import { recipes } from '../recipes/registry.ts'
 import { correct, newest, type Observed } from '../recipes/speed.ts'
+import { launchOf } from '../trainings/cost.ts'
 import type { Run } from '../trainings/runs.ts'
-import { launchOf } from './cost.ts'
 import type { Job } from './job.ts'
 
 export type Estimates = {

@@ -1,7 +1,7 @@
 /** What an operator needs to know of a failure; it goes into the timeline with the `failure` event. */
 import type { Failure } from '../failure.ts'
+import { costSoFar } from '../trainings/cost.ts'
 import type { Attempt } from '../trainings/runs.ts'
-import { costSoFar } from './cost.ts'
 import type { EventData } from './events.ts'
 import type { Job } from './job.ts'
 

@@ -3,13 +3,13 @@
  * resolutions, EMA 0.99 and checkpoints every 250 steps as in ai-toolkit's example for 24 GB; 1,000–2,000 steps as Replicate's and Civitai's
  * trainers (November 2026).
  */
-import { diskGb, relativeSize } from './base-size.ts'
+import { diskGb, relativeSize } from '../bases/base-size.ts'
 import { estimateSeconds } from './estimate.ts'
 import { makePlan } from './make-plan.ts'
 import { type Architecture, memoryGb } from './memory.ts'
+import { defaultEma } from './overrides.ts'
 import type { Recipe } from './recipe.ts'
 import { stepsFor } from './steps.ts'
-import { defaultEma } from './wishes.ts'
 
 const limits = {
   images: { min: 3, max: 500 },

@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto'
 import { Failure } from '../failure.ts'
 import { cut } from '../text.ts'
+import { operatorLimits, readWishes, type WishLimits } from './overrides.ts'
 import { type Family, type Plan, planSchema } from './plan.ts'
 import type { PlanInput } from './recipe.ts'
 import { withTrigger } from './trigger-word.ts'
-import { operatorLimits, readWishes, type WishLimits } from './wishes.ts'
 
 export type Defaults = {
   readonly steps: (images: number) => number

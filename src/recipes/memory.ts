@@ -6,7 +6,7 @@
  * block keeps 34 bytes a token and channel in 16 bits where attention keeps no scores, half as much again here, as autocast keeps norms and
  * the adapter's inputs in 32 bits. With checkpointing a block keeps its input, and one block at a time all of it, and its gradients.
  */
-import { type BaseSize, weightsGb } from './base-size.ts'
+import { type BaseSize, weightsGb } from '../bases/base-size.ts'
 import type { Plan } from './plan.ts'
 
 /** Blocks of one width that see the picture at one scale. */

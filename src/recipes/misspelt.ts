@@ -7,7 +7,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { cut, printable } from '../text.ts'
-import { isWishFor, wishNames } from './wishes.ts'
+import { isWishFor, wishNames } from './overrides.ts'
 
 const text = z.string().min(1)
 

@@ -4,8 +4,8 @@
  */
 import { z } from 'zod'
 import { unknownWish } from './misspelt.ts'
+import { operatorLimits, readWishes } from './overrides.ts'
 import { familySchema, type Plan } from './plan.ts'
-import { operatorLimits, readWishes } from './wishes.ts'
 
 /** As far as it is safe as an argument; Docker checks the rest of its grammar. */
 const imageSchema = z

@@ -2,8 +2,9 @@
  * A recipe: how one base-model family is trained. It turns a job's wishes into a frozen plan, says what
  * the job needs of a machine, how long it takes and which image trains it. Nothing here does anything.
  */
+
+import type { BaseSize } from '../bases/base-size.ts'
 import type { Need } from '../cloud/machines.ts'
-import type { BaseSize } from './base-size.ts'
 import type { Family, Plan } from './plan.ts'
 
 /** A wish comes from the job's document or from the operator's offering; all are optional. */

@@ -2,7 +2,7 @@
  * SDXL and its kin. Defaults: rank 32, half of it as alpha and 1e-4 go together in the example of kohya's
  * sd-scripts (docs/sdxl_train_network.md); min-SNR 5 as Civitai's trainer offers it (November 2026).
  */
-import { diskGb } from './base-size.ts'
+import { diskGb } from '../bases/base-size.ts'
 import { estimateSeconds } from './estimate.ts'
 import { makePlan } from './make-plan.ts'
 import { type Architecture, memoryGb } from './memory.ts'

@@ -4,7 +4,7 @@
  * rank and alpha 32, 1e-4 with 8-bit AdamW as in ai-toolkit's examples for WAN 2.1 and 2.2 (November 2026). WAN 2.2 has two
  * experts: a batch belongs to one, so it gets the same number of steps for both together.
  */
-import { type BaseSize, diskGb, relativeSize } from './base-size.ts'
+import { type BaseSize, diskGb, relativeSize } from '../bases/base-size.ts'
 import { estimateSeconds } from './estimate.ts'
 import { makePlan } from './make-plan.ts'
 import { type Architecture, memoryGb } from './memory.ts'

@@ -4,12 +4,12 @@
  */
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
+import { repositoryOf } from '../registries/image-name.ts'
+import { pullFailure } from '../registries/pull-refusal.ts'
+import { dockerConfig, type LoginFor, type RegistryLogin, registryOf } from '../registries/registry.ts'
 import { cut, printable } from '../text.ts'
 import * as argv from './argv.ts'
-import { repositoryOf } from './image-name.ts'
 import { tailOf } from './lines.ts'
-import { pullFailure } from './pull-refusal.ts'
-import { dockerConfig, type LoginFor, type RegistryLogin, registryOf } from './registry.ts'
 import type { Ssh } from './ssh.ts'
 
 export type Wanted = { readonly image: string; readonly loginFor: LoginFor }

@@ -1,13 +1,14 @@
 /** Machines over SSH: what `host.ts` asks for, in commands and the helper's jobs. */
+
+import type { MachineKeys } from '../cloud/machine-keys.ts'
 import { Failure } from '../failure.ts'
+import type { LoginFor } from '../registries/registry.ts'
 import * as argv from './argv.ts'
 import { evidence } from './evidence.ts'
 import { callHelper, type HelperDone, type HelperEvent, type HelperJob, installHelper } from './helper.ts'
 import type { Host, OutputFile, Remote, TransferProgress } from './host.ts'
-import type { MachineKeys } from './keys.ts'
 import { tailOf } from './lines.ts'
 import { imageDigest, pull } from './pull.ts'
-import type { LoginFor } from './registry.ts'
 import { openSession, type Session, type SessionOptions } from './session.ts'
 import { ConnectionLost } from './ssh.ts'
 import { trainerVerbs } from './trainer.ts'

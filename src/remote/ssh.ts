@@ -10,10 +10,10 @@
 import { timingSafeEqual } from 'node:crypto'
 import PQueue from 'p-queue'
 import ssh2, { type ClientChannel } from 'ssh2'
+import type { MachineKeys } from '../cloud/machine-keys.ts'
 import { Failure } from '../failure.ts'
 import { printableLines } from '../text.ts'
 import { type Argv, quote } from './argv.ts'
-import type { MachineKeys } from './keys.ts'
 import { lineReader } from './lines.ts'
 
 export type SshTarget = {

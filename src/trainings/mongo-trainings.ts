@@ -4,7 +4,7 @@
  */
 import { type Db, type Document, ObjectId } from 'mongodb'
 import { byId, durable, fromIdText, objectId, toIdText } from '../mongo.ts'
-import { mongoPlaces, type Place } from './mongo-places.ts'
+import { mongoPlaces, type Place } from './mongo-slots.ts'
 import {
   clampPercent,
   notUnderstood,

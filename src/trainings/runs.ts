@@ -12,9 +12,9 @@
  * also forgets `faults`.
  */
 
+import type { BaseSize } from '../bases/base-size.ts'
 import type { Offer } from '../cloud/machines.ts'
 import type { Excludes, Reason } from '../failure.ts'
-import type { BaseSize } from '../recipes/base-size.ts'
 import type { Family, Plan } from '../recipes/plan.ts'
 import type { Estimate } from '../recipes/recipe.ts'
 import type { NewTimelineEvent, TimelineEvent } from './timeline.ts'

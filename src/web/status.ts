@@ -1,9 +1,9 @@
 /** What the status page and its JSON show, read from the database. */
 import type { Budget, BudgetLimits, Spending } from '../ledger/budget.ts'
 import { linkTo } from '../models/links.ts'
-import { costSoFar } from '../pipeline/cost.ts'
 import type { Clock } from '../pipeline/ports.ts'
 import type { Store } from '../storage/store.ts'
+import { costSoFar } from '../trainings/cost.ts'
 import { type Hold, type Phase, phases, type Run, type Runs } from '../trainings/runs.ts'
 import type { Timeline, TimelineEvent } from '../trainings/timeline.ts'
 import type { NotUnderstood, Pause, TrainingStatus, Trainings } from '../trainings/trainings.ts'

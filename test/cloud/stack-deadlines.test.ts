@@ -1,6 +1,6 @@
 /** How long the engine is given for each thing that it is asked for, beside the limits of the steps that ask. */
 import { expect, test } from 'vitest'
-import { deadlines } from '../../src/cloud/stack-child.ts'
+import { deadlines } from '../../src/cloud/pulumi/stack-child.ts'
 import { readConfig } from '../../src/config.ts'
 import { fewestSettings } from '../support/settings.ts'
 

@@ -1,8 +1,8 @@
 import { beforeEach, expect, test } from 'vitest'
 import type { AlertBook } from '../../src/notify/alerts.ts'
-import { memoryAlerts } from '../../src/notify/memory-alerts.ts'
 import { createIndexes, mongoAlerts } from '../../src/notify/mongo-alerts.ts'
 import { notify, sendAlerts } from '../../src/notify/send-alerts.ts'
+import { memoryAlerts } from '../fakes/memory-alerts.ts'
 import { describeBoth } from './worlds.ts'
 
 const leak = {

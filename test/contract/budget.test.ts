@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { type Budget, spokenFor } from '../../src/ledger/budget.ts'
 import { createIndexes } from '../../src/ledger/indexes.ts'
-import { memoryBudget } from '../../src/ledger/memory-budget.ts'
 import { mongoBudget } from '../../src/ledger/mongo-budget.ts'
+import { memoryBudget } from '../fakes/memory-budget.ts'
 import { testDatabase } from '../support/database.ts'
 import { describeBoth } from './worlds.ts'
 

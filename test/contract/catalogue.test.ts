@@ -2,14 +2,14 @@
 import { ObjectId } from 'mongodb'
 import { beforeEach, expect, test } from 'vitest'
 import type { Datasets } from '../../src/datasets/datasets.ts'
-import { memoryDatasets } from '../../src/datasets/memory-datasets.ts'
 import { mongoDatasets } from '../../src/datasets/mongo-datasets.ts'
 import { createIndexes } from '../../src/models/indexes.ts'
-import { memoryComfyUiFolder } from '../../src/models/memory-comfyui-folder.ts'
-import { memoryModels } from '../../src/models/memory-models.ts'
 import type { Models, NewModel } from '../../src/models/models.ts'
 import { type ComfyUiFolder, mongoComfyUiFolder } from '../../src/models/mongo-comfyui-folder.ts'
 import { mongoModels } from '../../src/models/mongo-models.ts'
+import { memoryComfyUiFolder } from '../fakes/memory-comfyui-folder.ts'
+import { memoryDatasets } from '../fakes/memory-datasets.ts'
+import { memoryModels } from '../fakes/memory-models.ts'
 import { describeBoth } from './worlds.ts'
 
 const owner = new ObjectId()

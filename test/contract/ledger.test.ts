@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import { createIndexes } from '../../src/ledger/indexes.ts'
-import { memoryLedger } from '../../src/ledger/memory-ledger.ts'
 import { type MongoLedger, mongoLedger } from '../../src/ledger/mongo-ledger.ts'
+import { memoryLedger } from '../fakes/memory-ledger.ts'
 import { describeBoth } from './worlds.ts'
 
 const trainingId = 'a'.repeat(24)

@@ -3,8 +3,6 @@ import type { Offer } from '../../src/cloud/machines.ts'
 import type { Family, Plan } from '../../src/recipes/plan.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { createIndexes } from '../../src/trainings/indexes.ts'
-import { memoryRuns } from '../../src/trainings/memory-runs.ts'
-import { memoryTimeline } from '../../src/trainings/memory-timeline.ts'
 import { mongoRuns } from '../../src/trainings/mongo-runs.ts'
 import { mongoTimeline } from '../../src/trainings/mongo-timeline.ts'
 import {
@@ -16,6 +14,8 @@ import {
   type Runs,
 } from '../../src/trainings/runs.ts'
 import type { Timeline } from '../../src/trainings/timeline.ts'
+import { memoryRuns } from '../fakes/memory-runs.ts'
+import { memoryTimeline } from '../fakes/memory-timeline.ts'
 import { planInput } from '../recipes/samples.ts'
 import { describeBoth } from './worlds.ts'
 

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
-import { memoryStore } from '../../src/storage/memory-store.ts'
 import { r2Store } from '../../src/storage/r2-store.ts'
 import type { ObjectRef, Store } from '../../src/storage/store.ts'
+import { memoryStore } from '../fakes/memory-store.ts'
 import { startTestStore } from '../support/object-store.ts'
 
 type Harness = {

@@ -1,12 +1,12 @@
 import { ObjectId } from 'mongodb'
 import { beforeEach, expect, test } from 'vitest'
 import { createIndexes } from '../../src/trainings/indexes.ts'
-import { memoryRuns } from '../../src/trainings/memory-runs.ts'
-import { memoryTrainings } from '../../src/trainings/memory-trainings.ts'
 import { mongoRuns } from '../../src/trainings/mongo-runs.ts'
 import { mongoTrainings, type TrainingsOptions } from '../../src/trainings/mongo-trainings.ts'
 import type { Runs } from '../../src/trainings/runs.ts'
 import type { Training, Trainings } from '../../src/trainings/trainings.ts'
+import { memoryRuns } from '../fakes/memory-runs.ts'
+import { memoryTrainings } from '../fakes/memory-trainings.ts'
 import { describeBoth } from './worlds.ts'
 
 const plenty = { running: 1000, runningPerOwner: 1000 }

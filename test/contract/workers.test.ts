@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
-import { memoryWorkers } from '../../src/notify/memory-workers.ts'
 import { mongoWorkers } from '../../src/notify/mongo-workers.ts'
 import type { Workers } from '../../src/notify/workers.ts'
+import { memoryWorkers } from '../fakes/memory-workers.ts'
 import { describeBoth } from './worlds.ts'
 
 const startedAt = new Date('2026-11-23T10:00:00Z')

@@ -1,7 +1,7 @@
 /** What runs beside a training: it hears the machine whatever its connection does, and judges only what it has seen. */
 import { expect, test } from 'vitest'
 import type { Offering } from '../../src/recipes/offerings.ts'
-import type { SimulatedMachine, TrainerScript } from '../../src/remote/simulated-machine.ts'
+import type { SimulatedMachine, TrainerScript } from '../fakes/simulated-machine.ts'
 import { goodTrainer } from './good-trainer.ts'
 import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'

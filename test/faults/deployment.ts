@@ -3,10 +3,10 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import sharp from 'sharp'
-import { type LocalCloud, startLocalCloud } from '../../src/local/cloud.ts'
-import { publishBase } from '../../src/recipes/bases.ts'
+import { type LocalCloud, startLocalCloud } from '../../local/emulator/cloud.ts'
+import { setUp } from '../../local/setup/dev-environment.ts'
+import { publishBase } from '../../src/bases/bases.ts'
 import type { Offerings } from '../../src/recipes/offerings.ts'
-import { setUp } from '../../tools/toolbox.ts'
 import { imagesOwner, openRoom, type Room } from './room.ts'
 
 const wishes = {
@@ -56,7 +56,7 @@ export async function startDeployment(settings: Readonly<Record<string, string>>
       more.push(room)
       return room
     },
-    /** Stages a trouble, or makes something happen to an instance (src/local/provider/control.ts). */
+    /** Stages a trouble, or makes something happen to an instance (local/emulator/provider/control.ts). */
     async trouble(path: string, body: unknown = {}): Promise<void> {
       const answer = await fetch(`${cloud.controlUrl}${path}`, {
         method: 'POST',

@@ -1,8 +1,8 @@
 /** Documents are edited by people, at any time: what happens to a job whose document is changed, ended, deleted or queued again. */
 import { ObjectId } from 'mongodb'
 import { expect, test } from 'vitest'
-import { watchDocuments } from '../../src/notify/watch-documents.ts'
-import type { TrainerScript } from '../../src/remote/simulated-machine.ts'
+import { watchDocuments } from '../../src/operations/watch-documents.ts'
+import type { TrainerScript } from '../fakes/simulated-machine.ts'
 import { goodTrainer } from './good-trainer.ts'
 import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'

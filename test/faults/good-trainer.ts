@@ -1,6 +1,6 @@
 /** A trainer that obeys the contract: steps, checkpoints, resumption, SIGTERM → checkpoint → 75, a result. */
 import { planSchema } from '../../src/recipes/plan.ts'
-import type { TrainerScript } from '../../src/remote/simulated-machine.ts'
+import type { TrainerScript } from '../fakes/simulated-machine.ts'
 
 export const goodTrainer: TrainerScript = function* ({ files, stopping }) {
   const plan = planSchema.parse(JSON.parse(files.get('plan.json')?.toString() ?? ''))

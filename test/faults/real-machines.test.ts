@@ -2,7 +2,7 @@
  * Trouble with machines, on real ones: cables that are cut, disks that fill up, boots that drag on, orders that hang.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { docker } from '../../src/local/machines/docker.ts'
+import { docker } from '../../local/emulator/machines/docker.ts'
 import { type Deployment, startDeployment } from './deployment.ts'
 import { measured } from './figures.ts'
 import { long } from './long.ts'

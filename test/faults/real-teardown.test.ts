@@ -5,7 +5,7 @@
 import { EventEmitter, on } from 'node:events'
 import { Hono } from 'hono'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { listen } from '../../src/local/listen.ts'
+import { listen } from '../../local/emulator/listen.ts'
 import type { Notice } from '../../src/notify/alerts.ts'
 import { type Deployment, startDeployment } from './deployment.ts'
 import { measured } from './figures.ts'

@@ -6,12 +6,12 @@ import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type Db, MongoClient, ObjectId } from 'mongodb'
+import { type RunningProcess, startProcess } from '../../local/demo/process.ts'
+import type { LocalCloud } from '../../local/emulator/cloud.ts'
+import { docker } from '../../local/emulator/machines/docker.ts'
 import { type Clients, connectClients } from '../../src/clients.ts'
 import { readConfig } from '../../src/config.ts'
 import { mongoLedger } from '../../src/ledger/mongo-ledger.ts'
-import type { LocalCloud } from '../../src/local/cloud.ts'
-import { type RunningProcess, startProcess } from '../../src/local/demo/process.ts'
-import { docker } from '../../src/local/machines/docker.ts'
 
 export type Event = {
   readonly worker: string

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { type Right, workerPolicy, workerRights } from '../../infra/worker-rights.ts'
+import { existing, made, passRole, plain } from '../../local/emulator/ec2/caller.ts'
+import { decide, type Question } from '../../local/emulator/ec2/policy.ts'
 import { settingsSchema } from '../../src/config.ts'
-import { existing, made, passRole, plain } from '../../src/local/ec2/caller.ts'
-import { decide, type Question } from '../../src/local/ec2/policy.ts'
 
 type Recorded = {
   readonly operation: string

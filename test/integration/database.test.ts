@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MongoClient } from 'mongodb'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { startDatabase } from '../../src/local/database.ts'
+import { startDatabase } from '../../local/emulator/database.ts'
 import { databaseServer } from '../support/database.ts'
 
 let directory: string

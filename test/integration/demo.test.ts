@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { families } from '../../src/recipes/plan.ts'
 import { runProgram } from '../support/program.ts'
 
-const demo = (...options: readonly string[]) => runProgram('src/local/demo.ts', ...options)
+const demo = (...options: readonly string[]) => runProgram('local/demo.ts', ...options)
 
 test('each family is trained from a job in the database to a model in ComfyUI, and nothing is left', async () => {
   const { exitCode, all } = await demo('--model', 'all')

@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { pulumiStacks, type StacksOptions } from '../../src/cloud/stacks.ts'
+import { pulumiStacks, type StacksOptions } from '../../src/cloud/pulumi/stacks.ts'
 import { Secret } from '../../src/secret.ts'
-import { toolbox } from '../support/toolbox.ts'
+import { toolbox } from '../support/dev-environment.ts'
 
 export const componentProgram = new URL('./programs/component.ts', import.meta.url)
 

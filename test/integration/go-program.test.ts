@@ -2,9 +2,9 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
-import { cacheFolder } from '../../tools/setup/cache.ts'
-import { ask } from '../../tools/setup/command.ts'
-import { buildGoProgram } from '../../tools/setup/go.ts'
+import { cacheFolder } from '../../local/setup/cache.ts'
+import { ask } from '../../local/setup/command.ts'
+import { buildGoProgram } from '../../local/setup/go.ts'
 
 it('a Go program is built into a folder that is not there yet, and nothing but the program is left', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'bellows-go-'))

@@ -7,8 +7,8 @@ import {
 } from '@aws-sdk/client-ec2'
 import { DeleteObjectCommand, HeadBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { fillImageStore } from '../../src/local/machines/image-store.ts'
-import { keysOf, machineImage, overSsh, type StandIn, startStandIn } from './stand-in.ts'
+import { fillImageStore } from '../../local/emulator/machines/image-store.ts'
+import { keysOf, machineImage, overSsh, type StandIn, startStandIn } from './emulator.ts'
 
 const deployment = `test-machines-${process.pid}`
 let standIn: StandIn

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { firstBootUserData } from '../../infra/cloud-init.ts'
+import { type MachineKeys, machineKeys } from '../../src/cloud/machine-keys.ts'
 import type { Machine } from '../../src/cloud/machines.ts'
-import { type MachineKeys, machineKeys } from '../../src/remote/keys.ts'
 import { Secret } from '../../src/secret.ts'
-import { toolbox } from '../support/toolbox.ts'
+import { toolbox } from '../support/dev-environment.ts'
 
 const run = promisify(execFile)
 

@@ -2,10 +2,10 @@
 
 import { execa } from 'execa'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { pullFailure } from '../../src/registries/pull-refusal.ts'
+import { dockerConfig } from '../../src/registries/registry.ts'
 import { pullWithLogin } from '../../src/remote/argv.ts'
 import type { Host } from '../../src/remote/host.ts'
-import { pullFailure } from '../../src/remote/pull-refusal.ts'
-import { dockerConfig } from '../../src/remote/registry.ts'
 import { sshRemote } from '../../src/remote/ssh-remote.ts'
 import { Secret } from '../../src/secret.ts'
 import { startRegistry } from '../support/registry.ts'

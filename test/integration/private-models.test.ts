@@ -12,12 +12,12 @@ import { comfyDeploy } from '../../src/models/comfy-deploy.ts'
 import type { PublishedFile } from '../../src/models/comfyui.ts'
 import { syncComfyUi } from '../../src/models/comfyui-sync.ts'
 import { listWithLinks, withLinks } from '../../src/models/links.ts'
-import { memoryComfyUiFolder } from '../../src/models/memory-comfyui-folder.ts'
 import { Secret } from '../../src/secret.ts'
 import { r2Store } from '../../src/storage/r2-store.ts'
 import type { Store } from '../../src/storage/store.ts'
 import { startWeb } from '../../src/web/server.ts'
 import type { Status } from '../../src/web/status.ts'
+import { memoryComfyUiFolder } from '../fakes/memory-comfyui-folder.ts'
 import { startTestStore, type TestStore } from '../support/object-store.ts'
 
 const token = new Secret('0a9b8c7d6e5f4a3b')

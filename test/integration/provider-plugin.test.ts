@@ -7,7 +7,7 @@ import path from 'node:path'
 import manifest from '@pulumi/aws/package.json' with { type: 'json' }
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { installProvider } from '../../src/operations/provider-plugin.ts'
-import { toolbox } from '../support/toolbox.ts'
+import { toolbox } from '../support/dev-environment.ts'
 
 let pulumiHome: string
 beforeAll(() => {

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, expect, test } from 'vitest'
+import { toolbox } from '../support/dev-environment.ts'
 import { startRegistry } from '../support/registry.ts'
-import { toolbox } from '../support/toolbox.ts'
 
 const root = join(import.meta.dirname, '../..')
 const folder = await mkdtemp(join(tmpdir(), 'bellows-test-'))

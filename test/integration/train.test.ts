@@ -3,10 +3,10 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { toolbox } from '../support/dev-environment.ts'
 import { runProgram } from '../support/program.ts'
-import { toolbox } from '../support/toolbox.ts'
 
-const train = (...options: readonly string[]) => runProgram('src/local/train.ts', ...options)
+const train = (...options: readonly string[]) => runProgram('local/train.ts', ...options)
 
 test('a folder of images and captions becomes a LoRA that the gate lets pass, with the plan beside it', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'bellows-train-test-'))

@@ -1,12 +1,12 @@
 /** Orders and releases, by the real engine, on a stand-in that answers as late and as wrapped as EC2 does. */
 import { DescribeInstancesCommand, DescribeSecurityGroupsCommand } from '@aws-sdk/client-ec2'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { pulumiMachines } from '../../src/cloud/aws/machines.ts'
 import type { MachineOrder, Machines } from '../../src/cloud/machines.ts'
-import { pulumiMachines } from '../../src/cloud/pulumi-machines.ts'
-import type { Stacks } from '../../src/cloud/stacks.ts'
-import { offer } from '../cloud/samples.ts'
+import type { Stacks } from '../../src/cloud/pulumi/stacks.ts'
+import { offer } from '../cloud/aws/samples.ts'
+import { keysOf, type StandIn, startStandIn } from './emulator.ts'
 import { engine } from './engine.ts'
-import { keysOf, type StandIn, startStandIn } from './stand-in.ts'
 
 const deployment = `test-unkind-${process.pid}`
 const minutes = 60_000

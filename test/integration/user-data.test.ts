@@ -2,7 +2,7 @@
 import { execa } from 'execa'
 import { beforeAll, expect, test } from 'vitest'
 import { multipart } from '../../infra/multipart.ts'
-import { toolbox } from '../support/toolbox.ts'
+import { toolbox } from '../support/dev-environment.ts'
 import { cloudImage } from './cloud-machine.ts'
 
 const inContainer = async (image: string, command: readonly string[], input: string): Promise<string> => {

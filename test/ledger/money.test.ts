@@ -2,10 +2,10 @@
 import { describe, expect, test } from 'vitest'
 import { spokenFor } from '../../src/ledger/budget.ts'
 import { chargeKey, refundKey } from '../../src/ledger/ledger.ts'
-import { memoryBudget } from '../../src/ledger/memory-budget.ts'
-import { memoryLedger } from '../../src/ledger/memory-ledger.ts'
 import { inUsd, monthAndDay, shortPeriod, sumUp, toMicros } from '../../src/ledger/months.ts'
 import { cannotPay, whole } from '../../src/ledger/points.ts'
+import { memoryBudget } from '../fakes/memory-budget.ts'
+import { memoryLedger } from '../fakes/memory-ledger.ts'
 
 describe('periods', () => {
   test('begin at midnight UTC', () => {

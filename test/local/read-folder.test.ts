@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { readFolder } from '../../src/local/read-folder.ts'
+import { readFolder } from '../../local/read-folder.ts'
 
 let folder: string
 beforeEach(async () => {

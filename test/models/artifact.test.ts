@@ -5,7 +5,7 @@ import { parseHeader } from '../../src/models/artifact-header.ts'
 import { scanValues } from '../../src/models/artifact-values.ts'
 import { families, type Plan } from '../../src/recipes/plan.ts'
 import { recipes } from '../../src/recipes/registry.ts'
-import { memoryStore } from '../../src/storage/memory-store.ts'
+import { memoryStore } from '../fakes/memory-store.ts'
 import { planInput } from '../recipes/samples.ts'
 import { assemble, loraMetadata, loraTensors, safetensors, type TestTensors } from '../support/safetensors.ts'
 

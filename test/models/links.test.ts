@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { readConfig } from '../../src/config.ts'
 import type { PublishedFile } from '../../src/models/comfyui.ts'
 import { listWithLinks, withLinks } from '../../src/models/links.ts'
-import { memoryComfyUiFolder } from '../../src/models/memory-comfyui-folder.ts'
-import { memoryStore } from '../../src/storage/memory-store.ts'
+import { memoryComfyUiFolder } from '../fakes/memory-comfyui-folder.ts'
+import { memoryStore } from '../fakes/memory-store.ts'
 
 const key = 'loras/1/secret/1/kite.safetensors'
 

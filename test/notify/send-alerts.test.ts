@@ -1,8 +1,8 @@
 /** The outbox by the clock: how long a notice is kept, waits and is tried. */
 import { expect, test } from 'vitest'
 import type { Notice } from '../../src/notify/alerts.ts'
-import { memoryAlerts } from '../../src/notify/memory-alerts.ts'
 import { notify, sendAlerts } from '../../src/notify/send-alerts.ts'
+import { memoryAlerts } from '../fakes/memory-alerts.ts'
 
 const leak = { title: 'A machine may still run', text: 'bellows-1', severity: 'critical' } as const
 

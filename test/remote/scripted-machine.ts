@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import ssh2, { type ServerChannel } from 'ssh2'
-import { machineKeys } from '../../src/remote/keys.ts'
+import { machineKeys } from '../../src/cloud/machine-keys.ts'
 import { openSession, type Session } from '../../src/remote/session.ts'
 import type { SshTarget } from '../../src/remote/ssh.ts'
 import { Secret } from '../../src/secret.ts'

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import ssh2 from 'ssh2'
 import { afterEach, expect, test, vi } from 'vitest'
-import { machineKeys } from '../../src/remote/keys.ts'
+import { machineKeys } from '../../src/cloud/machine-keys.ts'
 import { openSession } from '../../src/remote/session.ts'
 import { Secret } from '../../src/secret.ts'
 

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import ssh2, { type ServerChannel } from 'ssh2'
 import { afterEach, expect, test } from 'vitest'
-import { machineKeys } from '../../src/remote/keys.ts'
+import { machineKeys } from '../../src/cloud/machine-keys.ts'
 import { ConnectionLost, openSsh } from '../../src/remote/ssh.ts'
 import { Secret } from '../../src/secret.ts'
 

@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Db, MongoClient } from 'mongodb'
 import { afterAll, beforeAll } from 'vitest'
-import { type DatabaseServer, startDatabase } from '../../src/local/database.ts'
-import { toolbox } from './toolbox.ts'
+import { type DatabaseServer, startDatabase } from '../../local/emulator/database.ts'
+import { toolbox } from './dev-environment.ts'
 
 export type TestDatabase = {
   readonly db: Db

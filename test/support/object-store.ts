@@ -3,10 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
-import { type ObjectStore, startObjectStore } from '../../src/local/object-store.ts'
+import { type ObjectStore, startObjectStore } from '../../local/emulator/object-store.ts'
 import type { R2Options } from '../../src/storage/r2-store.ts'
 import type { Bucket } from '../../src/storage/store.ts'
-import { toolbox } from './toolbox.ts'
+import { toolbox } from './dev-environment.ts'
 
 export const buckets: Readonly<Record<Bucket, string>> = {
   datasets: 'test-datasets',

@@ -1,7 +1,7 @@
 /** Before the tests on real parts: gets what they need, and hands it to them as `toolbox` of ./toolbox.ts. */
 import type { TestProject } from 'vitest/node'
-import { setUp } from '../../tools/toolbox.ts'
-import type {} from './toolbox.ts'
+import { setUp } from '../../local/setup/dev-environment.ts'
+import type {} from './dev-environment.ts'
 
 export default async function getRealParts(project: TestProject): Promise<void> {
   project.provide('toolbox', await setUp())

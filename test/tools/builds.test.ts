@@ -1,11 +1,11 @@
 import { expect, it } from 'vitest'
-import { baseDockerfile } from '../../tools/setup/base-image.ts'
-import { moments } from '../../tools/setup/clip.ts'
-import { buildArguments, goMod } from '../../tools/setup/go.ts'
-import { buildCommand, machineImage, tinyTrainerImage, trainerImage } from '../../tools/setup/images.ts'
-import { captions, licences } from '../../tools/setup/photographs.ts'
-import { checksumOf } from '../../tools/setup/pulumi.ts'
-import { tinyBaseCommand } from '../../tools/setup/tiny-base.ts'
+import { baseDockerfile } from '../../local/setup/base-image.ts'
+import { moments } from '../../local/setup/clip.ts'
+import { buildArguments, goMod } from '../../local/setup/go.ts'
+import { buildCommand, machineImage, tinyTrainerImage, trainerImage } from '../../local/setup/images.ts'
+import { captions, licences } from '../../local/setup/photographs.ts'
+import { checksumOf } from '../../local/setup/pulumi.ts'
+import { tinyBaseCommand } from '../../local/setup/tiny-base.ts'
 
 const images = new URL('../../images', import.meta.url).pathname
 

@@ -30,7 +30,8 @@ export async function makeCheckout(): Promise<Checkout> {
   for (const name of ['package.json', 'package-lock.json', '.npmrc']) {
     await copyFile(join(root, name), join(folder, name))
   }
-  await cp(join(root, 'tools/setup'), join(folder, 'tools/setup'), { recursive: true })
+  await cp(join(root, 'local/setup'), join(folder, 'local/setup'), { recursive: true })
+  await mkdir(join(folder, 'tools'))
   await copyFile(join(root, 'tools/bootstrap.js'), join(folder, 'tools/bootstrap.js'))
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
 

@@ -1,13 +1,13 @@
 /** The pages and their JSON from runs that are written out, so that a slip in what a person reads is noticed. */
 import { describe, expect, test } from 'vitest'
-import { memoryBudget } from '../../src/ledger/memory-budget.ts'
 import type { Plan } from '../../src/recipes/plan.ts'
-import { memoryStore } from '../../src/storage/memory-store.ts'
 import type { Attempt, Run, Runs } from '../../src/trainings/runs.ts'
 import type { Timeline, TimelineEvent } from '../../src/trainings/timeline.ts'
 import type { Trainings } from '../../src/trainings/trainings.ts'
 import { jobPage, overviewPage } from '../../src/web/pages.ts'
 import { reachedPhases, statusOf } from '../../src/web/status.ts'
+import { memoryBudget } from '../fakes/memory-budget.ts'
+import { memoryStore } from '../fakes/memory-store.ts'
 
 const now = new Date('2026-11-25T10:00:00Z')
 const minutes = (count: number) => new Date(now.getTime() + count * 60_000)

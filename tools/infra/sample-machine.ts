@@ -1,7 +1,7 @@
 /** One attempt's machine, as a worker would order it, without a cloud. */
 import { firstBootUserData } from '../../infra/cloud-init.ts'
 import { type GpuMachineInputs, gpuMachine } from '../../infra/gpu-vm.ts'
-import { machineKeys } from '../../src/remote/keys.ts'
+import { machineKeys } from '../../src/cloud/machine-keys.ts'
 import { Secret } from '../../src/secret.ts'
 import { type Declared, declared, imageId } from './declared.ts'
 

@@ -1,7 +1,7 @@
 /** A server that a check is made against, and that never outlives it: not even where the check is killed. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { execa } from 'execa'
-import type { Program } from '../setup/moto.ts'
+import type { Program } from '../../local/setup/moto.ts'
 
 export type ServerBeside = AsyncDisposable & { readonly url: string; readonly pid: number }
 

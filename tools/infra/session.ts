@@ -1,6 +1,6 @@
 /** A command and whatever it starts, such as Terraform with its provider, that ends with the check that runs it. */
 import { execa, type Options } from 'execa'
-import { killSession } from '../../src/cloud/process-session.ts'
+import { killSession } from '../../src/cloud/pulumi/process-session.ts'
 import { withItsParent } from './server-beside.ts'
 
 const ends = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const

@@ -12,13 +12,13 @@ export type Accepted = {
 
 export const accepted: readonly Accepted[] = [
   {
-    file: 'src/cloud/reaper.ts',
+    file: 'src/operations/reaper.ts',
     original: 'now.getTime() - thing.createdAt.getTime() < minimumAgeMs',
     mutant: 'now.getTime() - thing.createdAt.getTime() <= minimumAgeMs',
     reason: 'a thing of ten minutes to the millisecond is judged at this look or at the next',
   },
   {
-    file: 'src/cloud/system-error.ts',
+    file: 'src/cloud/pulumi/system-error.ts',
     original: '0',
     mutant: '1',
     reason: 'five causes are followed, or four: no promise says how many, only that a circle ends',
@@ -30,13 +30,13 @@ export const accepted: readonly Accepted[] = [
     reason: 'for the types: a cost that was just written is there',
   },
   {
-    file: 'src/local/ec2/retries.ts',
+    file: 'local/emulator/ec2/retries.ts',
     original: '1 + Math.random()',
     mutant: '1 - Math.random()',
     reason: 'how long the stand-in pauses between two tries is no promise; how often it tries is recorded',
   },
   {
-    file: 'src/notify/watch-leaks.ts',
+    file: 'src/operations/watch-leaks.ts',
     original: 'lastEvent',
     mutant: 'true',
     reason: 'for the types: a run that an event was just written to has one',
@@ -60,13 +60,13 @@ export const accepted: readonly Accepted[] = [
     reason: 'for the types: undefined reaches no number of steps, and neither does 0',
   },
   {
-    file: 'src/recipes/bases.ts',
+    file: 'src/bases/bases.ts',
     original: 'a.path < b.path',
     mutant: 'a.path <= b.path',
     reason: 'no two files have one path',
   },
   {
-    file: 'src/remote/simulated-machine.ts',
+    file: 'test/fakes/simulated-machine.ts',
     original: '1e11',
     mutant: '0',
     reason: 'no test watches a simulated disk: those in test/integration watch a real one',

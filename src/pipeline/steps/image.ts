@@ -1,5 +1,5 @@
 import { Failure } from '../../failure.ts'
-import { pinned } from '../../remote/image-name.ts'
+import { pinned } from '../../registries/image-name.ts'
 import type { Job } from '../job.ts'
 import { imageOf } from './prepare.ts'
 

@@ -3,10 +3,10 @@
  * recipe's limits are checked before a point or a machine is touched. Done when the run has a plan.
  */
 import { z } from 'zod'
+import { sizeOf } from '../../bases/base-size.ts'
+import { type Base, readBase } from '../../bases/bases.ts'
 import type { Dataset } from '../../datasets/datasets.ts'
 import { Failure } from '../../failure.ts'
-import { sizeOf } from '../../recipes/base-size.ts'
-import { type Base, readBase } from '../../recipes/bases.ts'
 import { misspelt } from '../../recipes/misspelt.ts'
 import { mayNameImage, type Offering, pricePoints } from '../../recipes/offerings.ts'
 import { type Family, families, type Plan, planSchema } from '../../recipes/plan.ts'

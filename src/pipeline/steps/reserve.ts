@@ -4,7 +4,7 @@
  */
 import { Failure } from '../../failure.ts'
 import { spokenFor } from '../../ledger/budget.ts'
-import { type Period, usedUpAlert, usedUpKey } from '../../notify/watch-budget.ts'
+import { type Period, usedUpAlert, usedUpKey } from '../../operations/watch-budget.ts'
 import type { Attempt } from '../../trainings/runs.ts'
 import type { Job } from '../job.ts'
 

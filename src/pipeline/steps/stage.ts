@@ -6,8 +6,9 @@
  * What the store has lost of the job's own files is no end: the dataset is made again, and the training goes on
  * from the checkpoint before, or from the start.
  */
+
+import { type Base, baseKey, readBase, sha256sums } from '../../bases/bases.ts'
 import { Failure } from '../../failure.ts'
-import { type Base, baseKey, readBase, sha256sums } from '../../recipes/bases.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { planText } from '../../recipes/plan-text.ts'
 import type { Download, Host, TransferProgress } from '../../remote/host.ts'

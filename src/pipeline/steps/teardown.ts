@@ -4,8 +4,8 @@
  * told, and the reaper goes on until it is.
  */
 import type { Released } from '../../cloud/machines.ts'
+import { closedBooks } from '../../trainings/cost.ts'
 import { type Attempt, LeaseLost } from '../../trainings/runs.ts'
-import { closedBooks } from '../cost.ts'
 import type { Job } from '../job.ts'
 import { within } from '../limits.ts'
 import type { Clock } from '../ports.ts'

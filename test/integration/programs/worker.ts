@@ -1,5 +1,5 @@
 /** A worker that begins an operation which never ends, says so, and waits to be killed. */
-import { pulumiStacks, type StacksOptions } from '../../../src/cloud/stacks.ts'
+import { pulumiStacks, type StacksOptions } from '../../../src/cloud/pulumi/stacks.ts'
 import { Secret } from '../../../src/secret.ts'
 
 const options = JSON.parse(process.argv[2] as string) as StacksOptions
