@@ -8,7 +8,7 @@ import { type Contender, paths } from './contenders.ts'
 import { type Figures, figuresOf } from './figures.ts'
 import type { Settings } from './settings.ts'
 
-export type Place = {
+export type Mounts = {
   readonly image: string
   /** Folder that becomes `/job`, with the plan and the dataset in it. */
   readonly job: string
@@ -20,7 +20,7 @@ export type Place = {
 const runLimitMs = 60 * 60_000
 
 /** @throws with the end of what the contender printed, unless it did all its steps */
-export async function measure(contender: Contender, settings: Settings, place: Place): Promise<Figures> {
+export async function measure(contender: Contender, settings: Settings, place: Mounts): Promise<Figures> {
   const name = `bellows-bench-${process.pid}`
   const container = await execa('docker', runArguments(name, contender, settings, place), {
     reject: false,
@@ -48,7 +48,7 @@ export function runArguments(
   name: string,
   { program }: Contender,
   settings: Settings,
-  { image, job, bench, base }: Place,
+  { image, job, bench, base }: Mounts,
 ): readonly string[] {
   const memoryBytes = settings.trueSize ? Math.floor(totalmem() * 0.9) : 6 * 1024 ** 3
   // The tiny models' small kernels run slower on two threads, in every trainer.

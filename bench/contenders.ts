@@ -62,7 +62,7 @@ export function planFor(
     baseModel: base,
     dataset: { images, clips: 0, sha256: '0'.repeat(64) },
     captions: [],
-    wishes: {},
+    overrides: {},
     offering: {
       ...{ steps, batchSize, resolution, rank, alpha: rank, precision, gradientCheckpointing },
       ...{ optimizer: 'adamw', learningRate, weightDecay, schedule: 'constant', warmupSteps: 0, seed },

@@ -2,12 +2,13 @@
  * diffusers' own LoRA example scripts. They are not in its package, and no line of them is here: they are downloaded
  * from the release's tag, and refused unless they are the very files that were measured.
  */
+
 import { createHash } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cached } from '../local/setup/cache.ts'
 import { download } from '../local/setup/download.ts'
-import type { Family } from '../src/recipes/plan.ts'
+import type { Family } from '../src/family.ts'
 
 /**
  * The newest release whose files' sums were taken from the repository itself. The trainer's lock is ahead of it (0.42.1), and

@@ -2,13 +2,14 @@
  * `npm run bench -- --model SDXL`: our trainer and diffusers' example script one after the other, again and again, on this
  * computer; ends with a table. README.md says what is compared and how.
  */
+
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { setUp } from '../local/setup/dev-environment.ts'
-import { type BaseFile, sumOf, weightsIn } from '../src/bases/bases.ts'
+import { type BaseModelFile, sumOf, weightsIn } from '../src/bases/bases.ts'
 import { commandLine, family, positive } from '../src/command-line.ts'
-import { type Family, families } from '../src/recipes/plan.ts'
+import { type Family, families } from '../src/family.ts'
 import { planText } from '../src/recipes/plan-text.ts'
 import { cudaTrainer } from '../tools/cuda-images.ts'
 import { measure } from './container.ts'
@@ -17,7 +18,7 @@ import { makeDatasets } from './dataset.ts'
 import { downloadedScript, exampleScript, givenScript } from './example-scripts.ts'
 import { type Figures, summarise } from './figures.ts'
 import { examplesImage } from './image.ts'
-import { type Settings, settingsFor, type Wished } from './settings.ts'
+import { type Overrides, type Settings, settingsFor } from './settings.ts'
 import { table } from './table.ts'
 import { textLengthOf } from './text-length.ts'
 import { trueBase } from './true-base.ts'
@@ -62,25 +63,25 @@ try {
 async function bench(): Promise<string> {
   const { model: family, gpu = false } = values
   const trueSize = gpu || values.trueSize === true || values.base !== undefined
-  const settings = settingsFor(family, gpu, wished(), trueSize)
+  const settings = settingsFor(family, gpu, overrides(), trueSize)
   const script = exampleScript(family)
 
-  const toolbox = await setUp(['images', 'bases', 'photographs'])
-  const trainer = settings.gpu ? await cudaTrainer(family) : toolbox.images.trainers[family]
+  const devEnvironment = await setUp(['images', 'bases', 'photographs'])
+  const trainer = settings.gpu ? await cudaTrainer(family) : devEnvironment.images.trainers[family]
   if (!trainer) throw new Error(`The set-up has made no trainer for ${family}.`)
   const base = values.base
     ? resolve(values.base)
     : settings.trueSize
-      ? await trueBase(settings, trainer, toolbox.cache)
-      : toolbox.bases[family]
+      ? await trueBase(settings, trainer, devEnvironment.cache)
+      : devEnvironment.bases[family]
   if (!base) throw new Error(`The set-up has made no base for ${family}.`)
   const images = { trainer, examples: await examplesImage(trainer, settings.gpu) }
   const file = values.script
     ? await givenScript(script, values.script)
-    : await downloadedScript(script, toolbox.cache)
+    : await downloadedScript(script, devEnvironment.cache)
   await cp(file, join(folder, 'script.py'))
   await cp(new URL('measure.py', import.meta.url), join(folder, 'measure.py'))
-  const pictures = await makeDatasets(toolbox.photographs, folder, Math.max(512, settings.resolution))
+  const pictures = await makeDatasets(devEnvironment.photographs, folder, Math.max(512, settings.resolution))
   const weights = await Array.fromAsync(weightsIn(base))
 
   const contenders = contendersFor(settings, await textLengthOf(base))
@@ -103,7 +104,7 @@ async function bench(): Promise<string> {
   )
 }
 
-function wished(): Wished {
+function overrides(): Overrides {
   const given = {
     steps: values.steps,
     batchSize: values.batch,
@@ -118,7 +119,7 @@ function wished(): Wished {
 async function makeJob(
   settings: Settings,
   base: string,
-  weights: readonly BaseFile[],
+  weights: readonly BaseModelFile[],
   pictures: number,
 ): Promise<string> {
   const job = join(folder, 'job')

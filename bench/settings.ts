@@ -1,5 +1,6 @@
 /** What both contenders are told, each in its own language. */
-import type { Family, Plan } from '../src/recipes/plan.ts'
+import type { Family } from '../src/family.ts'
+import type { Plan } from '../src/recipes/plan.ts'
 
 export type Settings = {
   readonly family: Family
@@ -36,11 +37,11 @@ const forTrueSizes = {
   gradientCheckpointing: true,
 } as const
 
-export type Wished = Partial<Pick<Settings, 'steps' | 'batchSize' | 'resolution' | 'rank'>>
+export type Overrides = Partial<Pick<Settings, 'steps' | 'batchSize' | 'resolution' | 'rank'>>
 
 /** @throws when there would be no step left to measure */
-export function settingsFor(family: Family, gpu: boolean, wished: Wished, trueSize = gpu): Settings {
-  const settings = { ...(trueSize ? forTrueSizes : forTinyBases), ...wished, family, gpu, trueSize }
+export function settingsFor(family: Family, gpu: boolean, overrides: Overrides, trueSize = gpu): Settings {
+  const settings = { ...(trueSize ? forTrueSizes : forTinyBases), ...overrides, family, gpu, trueSize }
   if (settings.steps <= warmUpSteps + 1) {
     throw new Error(`The first ${warmUpSteps} steps don't count: --steps must be ${warmUpSteps + 2} or more.`)
   }

@@ -210,7 +210,7 @@ fi
 
 const jobFolders = (
   user: string,
-) => `# Trainers run as ${trainerId}, who is nobody here, least of all the login user: that one may become root.
+) => `# Trainers run as ${trainerId}, no user of the machine and not the login user, who may become root.
 nobody_is() { ! getent passwd "$1" > /dev/null; }
 nobody_is ${trainerId}
 # What the trainer writes to must be open to it.

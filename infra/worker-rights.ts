@@ -1,6 +1,6 @@
 /**
  * What a worker may do in AWS: each right with its reason, and the policy that is made from them. `infra/` gives
- * it to the worker's role, `npm run bellows -- policy` prints it, and the stand-in refuses by it.
+ * it to the worker's role, `npm run bellows -- policy` prints it, and the emulator refuses by it.
  *
  * A condition that AWS does not know for an action, or a tag that the call does not carry, refuses silently. So each row
  * names the resources that AWS asks about in that call, and how each is limited:

@@ -1,6 +1,7 @@
 /** `npm run demo`; `-- --help` says what can be chosen. */
+
 import { commandLine, family } from '../src/command-line.ts'
-import { families as allFamilies, type Family } from '../src/recipes/plan.ts'
+import { families as allFamilies, type Family } from '../src/family.ts'
 import { complain } from '../src/terminal.ts'
 import { createDisplay } from './demo/display.ts'
 
@@ -24,7 +25,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.exit(130) // and the commands that were building something with it
   })
 }
-process.stdout.on('error', () => interrupted.abort(new Error('Nobody reads on; everything was taken down.')))
+process.stdout.on('error', () =>
+  interrupted.abort(new Error('The output was closed; everything was taken down.')),
+)
 const display = createDisplay(process.stdout)
 const started = performance.now()
 try {
@@ -32,9 +35,9 @@ try {
     import('./setup/dev-environment.ts'),
     import('./demo/run.ts'),
   ])
-  const toolbox = await setUp()
+  const devEnvironment = await setUp()
   settingUp = false
-  await runDemo(toolbox, { families, keep, display, signal: interrupted.signal })
+  await runDemo(devEnvironment, { families, keep, display, signal: interrupted.signal })
   display.line(`\nDone in ${((performance.now() - started) / 1000).toFixed(0)} s; nothing is left running.`)
 } catch (error) {
   display.done()

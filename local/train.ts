@@ -2,8 +2,9 @@
  * `npm run train -- --model WAN --data <folder> --out <folder>`: trains on this computer in the same container
  * as a job, without database, cloud or store: for people who tune recipes, and for comparing trainers.
  * `--data` holds images, and clips for WAN, with captions beside them (`kite.jpg`, `kite.txt`). Without `--base` the base is tiny
- * and random, and so are the defaults; `--wish steps=200 --wish rank=8` changes any of them. `--gpu` takes the image for CUDA.
+ * and random, and so are the defaults; `--set steps=200 --set rank=8` changes any of them. `--gpu` takes the image for CUDA.
  */
+
 import { randomBytes } from 'node:crypto'
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { totalmem } from 'node:os'
@@ -15,11 +16,12 @@ import { sumOf, weightsIn } from '../src/bases/bases.ts'
 import { commandLine, family as familyOption } from '../src/command-line.ts'
 import { anyKey } from '../src/datasets/dataset-keys.ts'
 import { datasetPreparer } from '../src/datasets/prepare-dataset.ts'
+import { type Family, families } from '../src/family.ts'
 import { checkArtifact } from '../src/models/artifact.ts'
 import { parseResult } from '../src/models/manifest.ts'
 import { type WithFileNames, withFileNames } from '../src/pipeline/training/file-names.ts'
-import { unknownWish } from '../src/recipes/misspelt.ts'
-import { type Family, families, type Plan } from '../src/recipes/plan.ts'
+import { unknownOverride } from '../src/recipes/misspelt.ts'
+import type { Plan } from '../src/recipes/plan.ts'
 import { planText } from '../src/recipes/plan-text.ts'
 import { recipes } from '../src/recipes/registry.ts'
 import { parseTrainerLine } from '../src/recipes/trainer-line.ts'
@@ -30,7 +32,7 @@ import { complain } from '../src/terminal.ts'
 import { memoryStore } from '../test/fakes/memory-store.ts'
 import { cudaTrainer } from '../tools/cuda-images.ts'
 import { bar, createDisplay } from './demo/display.ts'
-import { tinyWishes } from './emulator/offerings.ts'
+import { tinyOverrides } from './emulator/offerings.ts'
 import { readFolder } from './read-folder.ts'
 import { setUp } from './setup/dev-environment.ts'
 
@@ -47,7 +49,7 @@ const values = commandLine(
   .option('--base <folder>', "a base model in diffusers' layout; default: a tiny, random one")
   .option('--gpu', 'take the image for CUDA')
   .option('--trigger <word>', 'trigger word')
-  .option('--wish <name=value>', 'such as steps=200; any number of times', oneMore, [])
+  .option('--set <name=value>', 'such as steps=200; any number of times', oneMore, [])
   .parse()
   .opts<{
     model: Family
@@ -56,7 +58,7 @@ const values = commandLine(
     base?: string
     gpu?: boolean
     trigger?: string
-    wish: readonly string[]
+    set: readonly string[]
   }>()
 const { gpu = false } = values
 const ends = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -75,9 +77,9 @@ try {
 async function main(): Promise<void> {
   const family = values.model
 
-  const toolbox = await setUp(['images', 'bases'])
-  const image = gpu ? await cudaTrainer(family) : toolbox.images.trainers[family]
-  const base = values.base ? resolve(values.base) : toolbox.bases[family]
+  const devEnvironment = await setUp(['images', 'bases'])
+  const image = gpu ? await cudaTrainer(family) : devEnvironment.images.trainers[family]
+  const base = values.base ? resolve(values.base) : devEnvironment.bases[family]
   if (!image || !base) throw new Error(`The set-up has made no trainer for ${family}.`)
 
   const trainingId = randomBytes(12).toString('hex')
@@ -89,8 +91,8 @@ async function main(): Promise<void> {
     baseModel: { name: basename(base), sha256: sumOf(await Array.fromAsync(weightsIn(base))) },
     dataset: { images: dataset.images, clips: dataset.clips, sha256: dataset.sha256 },
     captions: dataset.captions,
-    wishes: Object.fromEntries(values.wish.map(wish)),
-    offering: values.base ? {} : tinyWishes,
+    overrides: Object.fromEntries(values.set.map(parseOverride)),
+    offering: values.base ? {} : tinyOverrides,
   })
   await writeFile(join(job, 'plan.json'), planText(plan))
   for (const folder of ['out', 'checkpoint', 'base']) await mkdir(join(job, folder), { recursive: true })
@@ -100,13 +102,13 @@ async function main(): Promise<void> {
 }
 
 function oneMore(text: string, before: readonly string[]): readonly string[] {
-  const unknown = unknownWish(wish(text)[0])
+  const unknown = unknownOverride(parseOverride(text)[0])
   if (unknown) throw new InvalidArgumentError(unknown)
   return [...before, text]
 }
 
 /** `steps=200` → `['steps', 200]`. */
-function wish(text: string): [string, unknown] {
+function parseOverride(text: string): [string, unknown] {
   const [name = '', value = ''] = text.split(/=(.*)/s)
   try {
     return [name, JSON.parse(value)]

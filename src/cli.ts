@@ -1,23 +1,24 @@
 /** `npm run bellows -- <command>`: the operator's commands. Settings come from the environment, as for the worker. */
+
 import { existsSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { Option } from 'commander'
 import { workerPolicy } from '../infra/worker-rights.ts'
 import { type PushOptions, pushImages } from '../tools/push-images.ts'
-import { type BaseFile, publishBase } from './bases/bases.ts'
+import { type BaseModelFile, publishBaseModel } from './bases/bases.ts'
 import { publishFromHub } from './bases/hub-base.ts'
 import { openRepository, parseRepositoryName, type RepositoryName } from './bases/hub-repository.ts'
 import { connectClients, connectQueue, storeOf } from './clients.ts'
 import { handDown, useProxies } from './cloud/pulumi/handed-down.ts'
 import { commandLine, family, positive } from './command-line.ts'
 import { readComfyUiToken, readConfig, readDatabaseSettings, readPolicySettings } from './config.ts'
+import { type Family, families } from './family.ts'
 import { syncComfyUi, watchComfyUi } from './models/comfyui-sync.ts'
 import { type Forgotten, forget, forgottenText } from './operations/forget.ts'
 import { reap } from './operations/reaper.ts'
 import { tellSettings } from './operations/settings-file.ts'
 import { shownRun } from './operations/show.ts'
 import { parseOutputs, stackSettings } from './operations/stack-settings.ts'
-import { type Family, families } from './recipes/plan.ts'
 import { complain, print } from './terminal.ts'
 import { cut, printable } from './text.ts'
 import type { Trainings } from './trainings/trainings.ts'
@@ -89,10 +90,10 @@ program
   .action(async (model: string, options: BaseOptions) => {
     const config = readConfig(process.env)
     const store = storeOf(config)
-    const onFile = ({ path, size }: BaseFile) => print(`${path} ${size}`)
+    const onFile = ({ path, size }: BaseModelFile) => print(`${path} ${size}`)
     const { name, family, licence } = options
     const base = existsSync(model)
-      ? await publishBase(store, model, { name, family, licence: demanded(licence) }, onFile)
+      ? await publishBaseModel(store, model, { name, family, licence: demanded(licence) }, onFile)
       : await publishFromHub(
           store,
           await openRepository(repositoryName(model), { token: config.BELLOWS_HF_TOKEN }),

@@ -1,7 +1,8 @@
 /** What every command supports: `--help` and `--version`, before it reads a setting or fetches anything. */
+
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
-import { type Family, families } from './recipes/plan.ts'
+import { type Family, families } from './family.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   readonly version: string

@@ -6,6 +6,7 @@
  * it is gone 20 s after that time, whatever hangs. A second one stops at once. Either way no machine is forgotten:
  * the next worker goes on.
  */
+
 import { tmpdir } from 'node:os'
 import type { Logger } from 'pino'
 import {
@@ -16,6 +17,7 @@ import {
   pulumiOperations,
   retentionSettings,
 } from './clients.ts'
+import type { Clock } from './clock.ts'
 import { useProxies } from './cloud/pulumi/handed-down.ts'
 import { commandLine } from './command-line.ts'
 import { type Config, readConfig } from './config.ts'
@@ -34,7 +36,6 @@ import { watchEndings } from './operations/watch-endings.ts'
 import { watchLeaks } from './operations/watch-leaks.ts'
 import { watchWorkers } from './operations/watch-workers.ts'
 import { type ClaimLoop, startClaimLoop } from './pipeline/claim-loop.ts'
-import type { Clock } from './pipeline/ports.ts'
 import { sweepScratch } from './pipeline/scratch.ts'
 import { withoutImage } from './recipes/offerings.ts'
 import { endParts } from './stopping.ts'
@@ -92,7 +93,7 @@ export async function startWorker(
   const clients = await connecting
   const { ports, comfyUiFolder: folder } = clients
   const metrics = createMetrics(() => loop?.active().length ?? 0)
-  let lastLookAt: Date | undefined
+  let lastPollAt: Date | undefined
 
   let loop: ClaimLoop | undefined // once the status page listens
 
@@ -105,9 +106,9 @@ export async function startWorker(
     budget: settings.budget,
     active: () => loop?.active() ?? [],
     health: () => ({
-      healthy: isRecent(lastLookAt) && loop?.unfit().length === 0,
+      healthy: isRecent(lastPollAt) && loop?.unfit().length === 0,
       active: loop?.active().length ?? 0,
-      lastLookAt,
+      lastLookAt: lastPollAt,
     }),
   })
   const web = await startWeb({
@@ -132,8 +133,8 @@ export async function startWorker(
     limits: { running: config.BELLOWS_MAX_RUNNING, runningPerOwner: config.BELLOWS_MAX_RUNNING_PER_OWNER },
     concurrency: config.BELLOWS_CONCURRENCY,
     pollMs: config.BELLOWS_POLL_SECONDS * 1000,
-    onLook: () => {
-      lastLookAt = ports.clock.now()
+    onPoll: () => {
+      lastPollAt = ports.clock.now()
     },
     onFruitless: metrics.fruitless,
     probe,
@@ -149,7 +150,7 @@ export async function startWorker(
   const ticking = new AbortController()
   const ticks = Promise.all([
     tick(clients, config, log, ticking.signal),
-    stayPresent(clients, config.BELLOWS_WORKER, log, ticking.signal),
+    heartbeat(clients, config.BELLOWS_WORKER, log, ticking.signal),
   ])
   const stopTicking = () => {
     ticking.abort()
@@ -216,12 +217,7 @@ async function cleanUp(
   })
 }
 
-async function stayPresent(
-  { ports }: Clients,
-  name: string,
-  log: Logger,
-  signal: AbortSignal,
-): Promise<void> {
+async function heartbeat({ ports }: Clients, name: string, log: Logger, signal: AbortSignal): Promise<void> {
   const self = { name, startedAt: ports.clock.now() }
   while (!signal.aborted) {
     await ports.clock.synchronise().catch(() => {}) // the last word of it stands until the next

@@ -9,13 +9,13 @@
  */
 import { fileURLToPath } from 'node:url'
 import { installPackages, packagesAreInstalled } from '../local/setup/packages.js'
-import { handOver } from '../local/setup/run-node.js'
+import { runNode } from '../local/setup/run-node.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 try {
   if (!packagesAreInstalled(root)) await installPackages(root)
-  process.exitCode = await handOver(root, process.argv.slice(2))
+  process.exitCode = await runNode(root, process.argv.slice(2))
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 1

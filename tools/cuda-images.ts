@@ -1,8 +1,9 @@
 /** The trainers as machines get them, for CUDA; Docker and what images start from (the set-up's `images`) must be there. */
+
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { buildCommand, trainerImage } from '../local/setup/images.ts'
-import type { Family } from '../src/recipes/plan.ts'
+import type { Family } from '../src/family.ts'
 
 const folder = fileURLToPath(new URL('../images', import.meta.url))
 

@@ -5,7 +5,7 @@
 
 import { setUp } from '../local/setup/dev-environment.ts'
 import { commandLine } from '../src/command-line.ts'
-import { type Family, families } from '../src/recipes/plan.ts'
+import { type Family, families } from '../src/family.ts'
 import { verdict } from './counting.ts'
 import { cudaTrainer } from './cuda-images.ts'
 import { runTrainerTests } from './trainer-tests.ts'

@@ -1,12 +1,12 @@
 /**
  * `npm run infra:check`: what `infra/` declares, before it costs money. Its properties under mocks; its life on the
- * stand-in; and, where available, the real AWS provider against moto. It ends with a table.
+ * emulator; and, where available, the real AWS provider against moto. It ends with a table.
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { S3Client } from '@aws-sdk/client-s3'
-import { createBase } from '../local/emulator/base.ts'
+import { createBaseStack } from '../local/emulator/base.ts'
 import { removeNetwork } from '../local/emulator/machines/network.ts'
 import { startObjectStore } from '../local/emulator/object-store.ts'
 import { startLocalProvider } from '../local/emulator/provider/provider.ts'
@@ -20,12 +20,12 @@ import { declaredMachine } from './infra/sample-machine.ts'
 
 commandLine(
   'npm run infra:check --',
-  'Check infra/ under mocks, on the stand-in, and with the real AWS provider where it can be had.',
+  'Check infra/ under mocks, on the emulator, and with the real AWS provider where it can be had.',
 ).parse()
 const base = await declaredBase()
 const rows = [
   ...heldToProperties([...base, ...(await declaredMachine())]),
-  ...(await checkStandIn()),
+  ...(await checkEmulator()),
   ...(await checkRealProvider(base)),
 ]
 const width = Math.max(...rows.map(({ check }) => check.length))
@@ -41,17 +41,17 @@ function heldToProperties(resources: readonly Declared[]): readonly Row[] {
   })
 }
 
-async function checkStandIn(): Promise<readonly Row[]> {
-  const toolbox = await setUp(['pulumi', 'languageHost', 'versitygw', 'images'])
+async function checkEmulator(): Promise<readonly Row[]> {
+  const devEnvironment = await setUp(['pulumi', 'languageHost', 'versitygw', 'images'])
   const directory = await mkdtemp(join(tmpdir(), 'bellows-infra-'))
   const deployment = `bellows-infra-${process.pid}`
-  const store = await startObjectStore(toolbox.versitygw, join(directory, 'objects'))
+  const store = await startObjectStore(devEnvironment.versitygw, join(directory, 'objects'))
   const credentials = { accessKeyId: store.accessKeyId, secretAccessKey: store.secretAccessKey.reveal() }
   const provider = await startLocalProvider({
     deployment,
     stateDirectory: join(directory, 'provider'),
     s3: new S3Client({ endpoint: store.endpoint, region: store.region, forcePathStyle: true, credentials }),
-    machineImage: toolbox.images.machine,
+    machineImage: devEnvironment.images.machine,
   })
   const rows: Row[] = []
   const step = async (check: string, work: () => Promise<unknown>) => {
@@ -60,15 +60,15 @@ async function checkStandIn(): Promise<readonly Row[]> {
       (error: Error) => error.message.trim().split('\n').slice(-3).join(' '),
     )
     rows.push({
-      check: `on the stand-in: ${check}`,
+      check: `on the emulator: ${check}`,
       result: found ? 'failed' : 'passed',
       detail: found ?? '',
     })
   }
   try {
     await mkdir(join(directory, 'state'))
-    const base = await createBase({ toolbox, directory, deployment, providerPort: provider.port })
-    rows.push({ check: 'on the stand-in: up', result: 'passed', detail: '' })
+    const base = await createBaseStack({ devEnvironment, directory, deployment, providerPort: provider.port })
+    rows.push({ check: 'on the emulator: up', result: 'passed', detail: '' })
     await step('a preview shows no change', () => base.pulumi('preview', '--expect-no-changes'))
     await step('up again changes nothing', () => base.pulumi('up', '--yes', '--expect-no-changes'))
     await step('destroy is refused', async () => {
@@ -84,7 +84,7 @@ async function checkStandIn(): Promise<readonly Row[]> {
     await step('up makes it anew', () => base.pulumi('up', '--yes'))
     await step('destroy after it was unprotected', () => base.destroy())
   } catch (error) {
-    rows.push({ check: 'on the stand-in: up', result: 'failed', detail: (error as Error).message })
+    rows.push({ check: 'on the emulator: up', result: 'failed', detail: (error as Error).message })
   } finally {
     await provider.stop()
     await store.stop()

@@ -2,6 +2,7 @@
  * `bellows images push`: the trainers' images, built as `npm run test:cuda` tests them, in a registry that machines can pull
  * from. What comes out are settings that name each image by its digest: a tag may be moved, a digest is the image.
  */
+
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,8 +12,8 @@ import { makeBaseImage } from '../local/setup/base-image.ts'
 import { cacheFolder } from '../local/setup/cache.ts'
 import { ask } from '../local/setup/command.ts'
 import { buildImage, type ImageRecipe, ownTrainerImage, trainerImage } from '../local/setup/images.ts'
-import { createPlace } from '../local/setup/place.ts'
-import type { Family } from '../src/recipes/plan.ts'
+import { createSetupFolder } from '../local/setup/place.ts'
+import type { Family } from '../src/family.ts'
 
 const imagesFolder = fileURLToPath(new URL('../images', import.meta.url))
 
@@ -36,7 +37,7 @@ export async function pushImages(options: PushOptions): Promise<Readonly<Record<
     throw new Error(
       'Docker does not answer this user: install it, start it, or add the user to the group docker.',
     )
-  const place = createPlace(cacheFolder())
+  const place = createSetupFolder(cacheFolder())
   await mkdir(join(place.cache, 'logs'), { recursive: true })
   const work = { say, heavy: <T>(run: () => Promise<T>) => run() }
   const settings: Record<string, string> = {}
@@ -108,7 +109,7 @@ export function whatToDo(words: string, registry: string): string {
     const login = region
       ? `aws ecr get-login-password --region ${region} | docker login --username AWS --password-stdin ${host}`
       : `docker login ${host}`
-    return advice(`${host} takes nothing from this user. Log in as somebody who may push there: ${login}`)
+    return advice(`${host} takes nothing from this user. Log in as a user who may push there: ${login}`)
   }
   if (
     /no such host|connection refused|i\/o timeout|server gave HTTP response|x509|network is unreachable/i.test(

@@ -2,9 +2,10 @@
  * The trainers' own tests, in Python: each family's in its own image with pytest added, shut in as strictly as a machine
  * shuts in a training.
  */
+
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
-import { type Family, families } from '../src/recipes/plan.ts'
+import { type Family, families } from '../src/family.ts'
 import { atLeastOneFailed, type Count, countPytest, nothing, sum } from './counting.ts'
 
 const tests = fileURLToPath(new URL('../test/trainers', import.meta.url))

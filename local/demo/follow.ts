@@ -38,13 +38,13 @@ export function followLog(log: Readable, display: Display): Followed {
     const line = parse(text)
     if (!line) return
     if (typeof line.url === 'string') url.resolve(line.url)
-    show(line, display, seconds())
+    print(line, display, seconds())
     if (line.event === 'released' && line.data?.ended === true && line.job) ending(line.job).resolve()
   })
   return { url: url.promise, ended: (id) => ending(id).promise }
 }
 
-function show({ event, phase, msg = '', data = {}, err }: LogLine, display: Display, at: string): void {
+function print({ event, phase, msg = '', data = {}, err }: LogLine, display: Display, at: string): void {
   if (event === 'phase') display.line(`${at}  ● ${String(data.phase ?? phase).padEnd(12)} ${msg}`)
   else if (event === 'attempt' || event === 'checkpoint' || event === 'failure' || event === 'warning') {
     display.line(`${at}    ${' '.repeat(12)} ${msg}`)

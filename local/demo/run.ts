@@ -1,15 +1,15 @@
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MongoClient } from 'mongodb'
-import { publishBase } from '../../src/bases/bases.ts'
+import { publishBaseModel } from '../../src/bases/bases.ts'
 import { type Clients, connectClients } from '../../src/clients.ts'
 import { readConfig } from '../../src/config.ts'
-import type { Family } from '../../src/recipes/plan.ts'
+import type { Family } from '../../src/family.ts'
 import { makeTemporaryFolder } from '../../src/temporary-folder.ts'
 import { startLocalCloud } from '../emulator/cloud.ts'
 import { machinesLeft } from '../emulator/machines/remove.ts'
 import { tinyBase } from '../emulator/offerings.ts'
-import type { Toolbox } from '../setup/dev-environment.ts'
+import type { DevEnvironment } from '../setup/dev-environment.ts'
 import type { Display } from './display.ts'
 import { followLog } from './follow.ts'
 import { startProcess } from './process.ts'
@@ -26,7 +26,7 @@ export type DemoOptions = {
 }
 
 export async function runDemo(
-  toolbox: Toolbox,
+  devEnvironment: DevEnvironment,
   { families, keep, display, signal }: DemoOptions,
 ): Promise<void> {
   await using undo = new AsyncDisposableStack()
@@ -34,7 +34,7 @@ export async function runDemo(
   const deployment = `demo-${directory.slice(-6).toLowerCase()}`
 
   const cloud = await startLocalCloud({
-    toolbox,
+    devEnvironment: devEnvironment,
     directory,
     deployment,
     families,
@@ -51,7 +51,7 @@ export async function runDemo(
 
   const clients = await connectClients(readConfig(cloud.environment))
   undo.defer(clients.close)
-  const seeded = await fill(toolbox, clients, cloud.environment, families, display)
+  const seeded = await fill(devEnvironment, clients, cloud.environment, families, display)
   signal.throwIfAborted()
 
   const worker = startProcess(['src/worker.ts'], cloud.environment)
@@ -68,7 +68,7 @@ export async function runDemo(
   display.line(`Worker and status page: ${url}`)
 
   for (const family of families) {
-    const id = await press(cloud.environment, seeded, family)
+    const id = await submitJob(cloud.environment, seeded, family)
     display.line(`\nA ${family} job is in trainingJobs, status QUEUED: ${id}\n`)
     await aborted(signal, Promise.race([followed.ended(id), worker.failed]))
     display.line(`\nReceipt of ${id}\n`)
@@ -89,19 +89,19 @@ const clipCaption = 'an early film, a cat that walks and then runs in front of a
 
 /** Base models into their bucket; an account with points and another user's dataset. */
 async function fill(
-  toolbox: Toolbox,
+  devEnvironment: DevEnvironment,
   { ports }: Clients,
   environment: Readonly<Record<string, string>>,
   families: readonly Family[],
   display: Display,
 ): Promise<Seeded> {
   for (const family of families) {
-    const folder = toolbox.bases[family]
+    const folder = devEnvironment.bases[family]
     if (!folder) throw new Error(`The set-up has made no tiny base for ${family}.`)
-    await publishBase(ports.store, folder, { name: tinyBase(family), family, licence: 'Apache-2.0' })
+    await publishBaseModel(ports.store, folder, { name: tinyBase(family), family, licence: 'Apache-2.0' })
   }
-  const photographs = await readPhotographs(toolbox.photographs)
-  const clips = families.includes('WAN') ? [{ path: toolbox.clip, caption: clipCaption }] : []
+  const photographs = await readPhotographs(devEnvironment.photographs)
+  const clips = families.includes('WAN') ? [{ path: devEnvironment.clip, caption: clipCaption }] : []
   const seeded = await withDatabase(environment, (db) => seed(db, ports.store, [...photographs, ...clips]))
   display.line(
     `Uploaded ${photographs.length} photographs${clips.length > 0 ? ' and a clip' : ''} with captions; ` +
@@ -110,7 +110,7 @@ async function fill(
   return seeded
 }
 
-function press(
+function submitJob(
   environment: Readonly<Record<string, string>>,
   seeded: Seeded,
   family: Family,

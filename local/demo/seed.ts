@@ -2,12 +2,13 @@
  * What the existing system would hold: an account with points, another user's dataset of photographs (and a clip), and
  * a job, inserted exactly as the UI does it. That insert is the button.
  */
+
 import { readFile } from 'node:fs/promises'
 import { basename, extname, join } from 'node:path'
 import { type Db, ObjectId } from 'mongodb'
 import { z } from 'zod'
+import type { Family } from '../../src/family.ts'
 import { mongoLedger } from '../../src/ledger/mongo-ledger.ts'
-import type { Family } from '../../src/recipes/plan.ts'
 import type { Store } from '../../src/storage/store.ts'
 
 const photographsSchema = z

@@ -1,12 +1,12 @@
-/** The base of the local deployment: the real `infra/` program, by a plain `pulumi up` against the stand-in. */
+/** The base of the local deployment: the real `infra/` program, by a plain `pulumi up` against the emulator. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { type BaseOutputs, parseOutputs } from '../../src/operations/stack-settings.ts'
-import type { Toolbox } from '../setup/dev-environment.ts'
+import type { DevEnvironment } from '../setup/dev-environment.ts'
 
-export type BaseOptions = {
-  readonly toolbox: Pick<Toolbox, 'pulumi' | 'languageHost'>
+export type BaseStackOptions = {
+  readonly devEnvironment: Pick<DevEnvironment, 'pulumi' | 'languageHost'>
   /** Where state and configuration are kept. */
   readonly directory: string
   readonly deployment: string
@@ -17,7 +17,7 @@ export const localPassphrase = 'only-on-this-computer'
 const stack = 'local'
 const root = join(import.meta.dirname, '../..')
 
-export type Base = {
+export type BaseStack = {
   readonly outputs: BaseOutputs
   /** Runs the Pulumi CLI on the base's stack. */
   pulumi(...argv: readonly string[]): Promise<{ readonly all: string }>
@@ -25,16 +25,16 @@ export type Base = {
   destroy(): Promise<void>
 }
 
-export async function createBase(options: BaseOptions): Promise<Base> {
-  const { toolbox, directory, deployment, providerPort } = options
+export async function createBaseStack(options: BaseStackOptions): Promise<BaseStack> {
+  const { devEnvironment, directory, deployment, providerPort } = options
   const node = join(root, 'node_modules/.bin')
   const project = await copyProject(directory)
   const run = (...argv: string[]) =>
-    execa(toolbox.pulumi, [...argv, '--non-interactive', '--stack', stack, '--cwd', project], {
+    execa(devEnvironment.pulumi, [...argv, '--non-interactive', '--stack', stack, '--cwd', project], {
       env: {
         PATH: [
           node,
-          toolbox.languageHost,
+          devEnvironment.languageHost,
           '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         ].join(':'),
         HOME: directory,

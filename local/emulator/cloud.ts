@@ -5,6 +5,7 @@
  *
  * Everything lies in one directory and carries one label. `stop` takes it all down, in the reverse order.
  */
+
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -13,11 +14,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { z } from 'zod'
+import { type Family, families } from '../../src/family.ts'
 import { stackSettings } from '../../src/operations/stack-settings.ts'
 import type { Offerings } from '../../src/recipes/offerings.ts'
-import { type Family, families } from '../../src/recipes/plan.ts'
-import type { Toolbox } from '../setup/dev-environment.ts'
-import { type Base, createBase, localPassphrase, stateUrl } from './base.ts'
+import type { DevEnvironment } from '../setup/dev-environment.ts'
+import { type BaseStack, createBaseStack, localPassphrase, stateUrl } from './base.ts'
 import { startCdn } from './cdn.ts'
 import { startDatabase } from './database.ts'
 import { fillImageStore } from './machines/image-store.ts'
@@ -37,7 +38,7 @@ export type LocalCloud = {
 }
 
 export type LocalCloudOptions = {
-  readonly toolbox: Toolbox
+  readonly devEnvironment: DevEnvironment
   readonly directory: string
   /** Label and network name; one cloud of a name at a time. */
   readonly deployment: string
@@ -50,7 +51,7 @@ export type LocalCloudOptions = {
 }
 
 export async function startLocalCloud(options: LocalCloudOptions): Promise<LocalCloud> {
-  const { toolbox, directory, deployment, onProgress = () => {} } = options
+  const { devEnvironment, directory, deployment, onProgress = () => {} } = options
   const cleanup: (() => Promise<unknown>)[] = []
   const stop = async () => {
     for (const undo of cleanup.splice(0).reverse()) await undo()
@@ -62,25 +63,25 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
     cleanup.push(() => removeNetwork(deployment))
 
     onProgress('starting the database and the object store')
-    const databaseUrl = toolbox.mongo.url ?? (await ownDatabase(toolbox, directory, cleanup))
-    const store = await startObjectStore(toolbox.versitygw, join(directory, 'objects'), {
+    const databaseUrl = devEnvironment.mongo.url ?? (await ownDatabase(devEnvironment, directory, cleanup))
+    const store = await startObjectStore(devEnvironment.versitygw, join(directory, 'objects'), {
       host: network.gateway,
     })
     cleanup.push(store.stop)
 
-    onProgress('starting the stand-in for AWS and Cloudflare')
+    onProgress('starting the emulator for AWS and Cloudflare')
     const provider = await startProvider(options, store)
     cleanup.push(provider.stop)
     cleanup.push(() => removeMachines(deployment))
 
     await fillImageStore(trainersOf(options), {
-      machineImage: toolbox.images.machine,
+      machineImage: devEnvironment.images.machine,
       onLoad: (image) => onProgress(`loading ${image} for the machines, once`),
     })
 
     onProgress('pulumi up of the base')
     await mkdir(join(directory, 'state'), { recursive: true })
-    const base = await createBase({ toolbox, directory, deployment, providerPort: provider.port })
+    const base = await createBaseStack({ devEnvironment, directory, deployment, providerPort: provider.port })
 
     const cdn = await startCdn({ store, bucket: base.outputs.modelsBucket, host: '127.0.0.1' })
     cleanup.push(cdn.stop)
@@ -100,19 +101,23 @@ export async function startLocalCloud(options: LocalCloudOptions): Promise<Local
   }
 }
 
-function trainersOf({ toolbox, trainer, families: wanted = families }: LocalCloudOptions): readonly string[] {
+function trainersOf({
+  devEnvironment,
+  trainer,
+  families: wanted = families,
+}: LocalCloudOptions): readonly string[] {
   if (trainer) return [trainer]
-  return wanted.flatMap((family) => toolbox.images.trainers[family] ?? [])
+  return wanted.flatMap((family) => devEnvironment.images.trainers[family] ?? [])
 }
 
 async function ownDatabase(
-  toolbox: Toolbox,
+  devEnvironment: DevEnvironment,
   directory: string,
   cleanup: (() => Promise<unknown>)[],
 ): Promise<string> {
-  if (!toolbox.mongo.binary)
+  if (!devEnvironment.mongo.binary)
     throw new Error('There is neither a MONGODB_URL nor a MongoDB server on this computer.')
-  const database = await startDatabase({ binary: toolbox.mongo.binary }, join(directory, 'database'))
+  const database = await startDatabase({ binary: devEnvironment.mongo.binary }, join(directory, 'database'))
   cleanup.push(database.stop)
   return database.url
 }
@@ -121,18 +126,18 @@ const readySchema = z.object({ port: z.int(), ec2Url: z.string(), controlUrl: z.
 
 type Provider = z.infer<typeof readySchema> & { stop(): Promise<void> }
 
-/** A process of its own, so that it lives on when a worker is killed. What it complains of is in stand-in.log. */
+/** A process of its own, so that it lives on when a worker is killed. What it complains of is in emulator.log. */
 async function startProvider(
-  { toolbox, directory, deployment }: LocalCloudOptions,
+  { devEnvironment, directory, deployment }: LocalCloudOptions,
   { endpoint, accessKeyId, secretAccessKey }: ObjectStore,
 ): Promise<Provider> {
   const given = {
     deployment,
     stateDirectory: join(directory, 'provider'),
-    machineImage: toolbox.images.machine,
+    machineImage: devEnvironment.images.machine,
     store: { endpoint, accessKeyId },
   }
-  const logPath = join(directory, 'stand-in.log')
+  const logPath = join(directory, 'emulator.log')
   const log = await open(logPath, 'a')
   const child = spawn(
     process.execPath,
@@ -152,7 +157,7 @@ async function startProvider(
   await log.close()
   const early = async (): Promise<never> => {
     throw new Error(
-      `The stand-in for AWS and Cloudflare ended at its start: ${await readFile(logPath, 'utf8')}`,
+      `The emulator for AWS and Cloudflare ended at its start: ${await readFile(logPath, 'utf8')}`,
     )
   }
   const [line] = (await Promise.race([
@@ -172,17 +177,18 @@ async function environmentOf(parts: {
   readonly options: LocalCloudOptions
   readonly store: ObjectStore
   readonly provider: Provider
-  readonly base: Base
+  readonly base: BaseStack
   readonly databaseUrl: string
   readonly cdnUrl: string
   readonly gateway: string
 }): Promise<Record<string, string>> {
   const { options, store, provider, databaseUrl, cdnUrl, gateway } = parts
-  const { toolbox, directory, deployment, trainer } = options
+  const { devEnvironment, directory, deployment, trainer } = options
   const { outputs } = parts.base
   const offerings = join(directory, 'offerings.json')
   await writeFile(offerings, JSON.stringify(options.offerings ?? localOfferings, null, 2))
-  const image = (family: 'SDXL' | 'FLUX' | 'WAN') => trainer ?? toolbox.images.trainers[family] ?? 'not-built'
+  const image = (family: 'SDXL' | 'FLUX' | 'WAN') =>
+    trainer ?? devEnvironment.images.trainers[family] ?? 'not-built'
   return {
     ...stackSettings(outputs),
     MONGODB_URL: databaseUrl,
@@ -212,7 +218,7 @@ async function environmentOf(parts: {
     BELLOWS_IMAGE_SDXL: image('SDXL'),
     BELLOWS_IMAGE_FLUX: image('FLUX'),
     BELLOWS_IMAGE_WAN: image('WAN'),
-    PULUMI_COMMAND: toolbox.pulumi,
+    PULUMI_COMMAND: devEnvironment.pulumi,
     PULUMI_HOME: join(directory, 'pulumi'),
     PULUMI_BACKEND_URL: stateUrl(directory),
     PULUMI_BACKEND_R2: 'false',

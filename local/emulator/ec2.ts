@@ -11,11 +11,14 @@ import { Query } from './ec2/query.ts'
 import { questionsOf } from './ec2/questions.ts'
 import { element, type Xml } from './ec2/xml.ts'
 import { listen } from './listen.ts'
-import type { LocalCloud } from './provider/cloud.ts'
+import type { EmulatorState } from './provider/cloud.ts'
 
 const version = '2016-11-15'
 
-export function startEc2(cloud: LocalCloud, port?: number): Promise<{ url: string; stop(): Promise<void> }> {
+export function startEc2(
+  cloud: EmulatorState,
+  port?: number,
+): Promise<{ url: string; stop(): Promise<void> }> {
   const api = new Hono()
   api.post('/', async (context) => {
     const requestId = randomUUID()
@@ -44,7 +47,7 @@ export function startEc2(cloud: LocalCloud, port?: number): Promise<{ url: strin
   return listen(api, port)
 }
 
-function answer(query: Query, cloud: LocalCloud): Xml | Promise<Xml> {
+function answer(query: Query, cloud: EmulatorState): Xml | Promise<Xml> {
   if (query.text('Version') !== version) {
     throw query.refusal(
       'NoSuchVersion',

@@ -1,9 +1,9 @@
 /** What the local deployment sells: the real recipes on tiny bases, small and short enough for a CPU. */
+import type { Family } from '../../src/family.ts'
 import type { Offerings } from '../../src/recipes/offerings.ts'
-import type { Family } from '../../src/recipes/plan.ts'
 
 /** `precision` and the rest are what a CPU can do. */
-export const tinyWishes = {
+export const tinyOverrides = {
   resolution: 64,
   steps: 60,
   rank: 4,
@@ -23,7 +23,7 @@ export function tinyBase(family: Family): string {
 }
 
 export const localOfferings: Offerings = {
-  'sdxl-lora': { family: 'SDXL', base: tinyBase('SDXL'), usd: 2, wishes: tinyWishes },
-  'flux-lora': { family: 'FLUX', base: tinyBase('FLUX'), usd: 6, wishes: tinyWishes },
-  'wan-lora': { family: 'WAN', base: tinyBase('WAN'), usd: 12, wishes: tinyWishes },
+  'sdxl-lora': { family: 'SDXL', base: tinyBase('SDXL'), usd: 2, overrides: tinyOverrides },
+  'flux-lora': { family: 'FLUX', base: tinyBase('FLUX'), usd: 6, overrides: tinyOverrides },
+  'wan-lora': { family: 'WAN', base: tinyBase('WAN'), usd: 12, overrides: tinyOverrides },
 }

@@ -2,7 +2,7 @@
 import { getuid } from 'node:process'
 import { ask, run } from './command.ts'
 import { withLock } from './lock.js'
-import type { Place } from './place.ts'
+import type { SetupFolder } from './place.ts'
 
 let updated: Promise<unknown> | undefined
 
@@ -11,7 +11,7 @@ export async function canInstallPackages(): Promise<boolean> {
 }
 
 /** @throws A sentence that names the packages to install, where that isn't ours to do. */
-export async function installDebianPackages(packages: readonly string[], place: Place): Promise<void> {
+export async function installDebianPackages(packages: readonly string[], place: SetupFolder): Promise<void> {
   const command = `apt-get install ${packages.join(' ')}`
   if (!(await canInstallPackages()))
     throw new Error(`install what "${command}" installs on Debian, and try again`)

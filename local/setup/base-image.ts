@@ -13,7 +13,7 @@ import { ask, run } from './command.ts'
 import { firstThatWorks } from './fallbacks.ts'
 import { hashInputs } from './inputs.ts'
 import { withLock } from './lock.js'
-import type { Place } from './place.ts'
+import type { SetupFolder } from './place.ts'
 import type { Work } from './tasks.ts'
 
 const suite = 'trixie'
@@ -33,7 +33,7 @@ const bundles = [
 ]
 
 /** Makes the image where it is missing or was made from other inputs, and returns the hash of these. */
-export async function makeBaseImage(place: Place, work: Work): Promise<string> {
+export async function makeBaseImage(place: SetupFolder, work: Work): Promise<string> {
   const bundle = bundles.find((file): file is string => file !== undefined && existsSync(file))
   const dockerfile = baseDockerfile(bundle !== undefined)
   const inputs = hashInputs([], [dockerfile, bundle ? readFileSync(bundle, 'utf8') : ''])
@@ -65,7 +65,7 @@ export function baseDockerfile(withBundle: boolean): string {
   return `${lines.join('\n')}\n`
 }
 
-async function getDebian(context: string, place: Place, { say }: Work): Promise<void> {
+async function getDebian(context: string, place: SetupFolder, { say }: Work): Promise<void> {
   const log = place.log('base-image')
   const official = `debian:${suite}-slim`
   const pull = async () => {
@@ -86,7 +86,7 @@ async function getDebian(context: string, place: Place, { say }: Work): Promise<
   await rm(join(context, 'debian'), { recursive: true, force: true })
 }
 
-async function bootstrapDebian(folder: string, place: Place): Promise<void> {
+async function bootstrapDebian(folder: string, place: SetupFolder): Promise<void> {
   if (getuid?.() !== 0) throw new Error('debootstrap wants root')
   const log = place.log('base-image')
   const path = `${process.env.PATH}:/usr/sbin:/sbin`

@@ -10,7 +10,7 @@ import { cached } from './cache.ts'
 import { run } from './command.ts'
 import { hashInputs } from './inputs.ts'
 import { photographOf } from './photographs.ts'
-import type { Place } from './place.ts'
+import type { SetupFolder } from './place.ts'
 import type { Work } from './tasks.ts'
 
 /** Four rows of six, read as a page is; pixels of the photograph. */
@@ -26,7 +26,7 @@ const framesPerSecond = 16
 export async function clip(
   photographs: string,
   image: string | undefined,
-  place: Place,
+  place: SetupFolder,
   { say }: Work,
 ): Promise<string> {
   if (!image) throw new Error("it is made with the WAN trainer's image, and there is none")

@@ -2,11 +2,12 @@
  * Everything that the demo and the tests need and that npm doesn't install. `setUp` gets what is missing; what
  * is there it only looks up, in well under a second. Run by itself it says what there is.
  */
+
 import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { commandLine } from '../../src/command-line.ts'
-import type { Family } from '../../src/recipes/plan.ts'
+import type { Family } from '../../src/family.ts'
 import { makeBaseImage } from './base-image.ts'
 import { cacheFolder } from './cache.ts'
 import { clip } from './clip.ts'
@@ -14,14 +15,14 @@ import { docker } from './docker.ts'
 import { buildImage, type ImageRecipe, machineImage, tinyTrainerImage, trainerImage } from './images.ts'
 import { type Mongo, mongo } from './mongo.ts'
 import { photographs } from './photographs.ts'
-import { createPlace, type Place } from './place.ts'
+import { createSetupFolder, type SetupFolder } from './place.ts'
 import { createProgress, duration, type Report } from './progress.ts'
 import { pulumi } from './pulumi.ts'
 import { createSetup, type Part, type Setup } from './tasks.ts'
 import { tinyBase } from './tiny-base.ts'
 import { versitygw } from './versitygw.ts'
 
-export type Toolbox = {
+export type DevEnvironment = {
   /** Folder that all of it is kept in, outside of the checkout. */
   readonly cache: string
   /** Pulumi's command. */
@@ -45,7 +46,7 @@ export type Toolbox = {
   readonly clip: string
 }
 
-export type PartName = Exclude<keyof Toolbox, 'cache'>
+export type PartName = Exclude<keyof DevEnvironment, 'cache'>
 
 export const everything = [
   'pulumi',
@@ -61,7 +62,7 @@ export const everything = [
 const imagesFolder = fileURLToPath(new URL('../../images', import.meta.url))
 
 /**
- * Gets what is wanted of the toolbox: independent parts side by side, the ones that take longest first.
+ * Gets what is wanted of the devEnvironment: independent parts side by side, the ones that take longest first.
  *
  * @param report Takes one line of progress at a time; default: stderr
  * @throws SetupFailed with one sentence for each part that failed
@@ -69,24 +70,27 @@ const imagesFolder = fileURLToPath(new URL('../../images', import.meta.url))
 export async function setUp<Name extends PartName = PartName>(
   wanted: readonly Name[] = everything as readonly PartName[] as readonly Name[],
   report: Report = console.error,
-): Promise<Pick<Toolbox, Name | 'cache'>> {
+): Promise<Pick<DevEnvironment, Name | 'cache'>> {
   const started = performance.now()
-  const place = createPlace(cacheFolder())
+  const place = createSetupFolder(cacheFolder())
   await mkdir(join(place.cache, 'logs'), { recursive: true })
   const progress = createProgress(report)
   const setup = createSetup(progress)
   const parts = startParts(place, setup, wanted)
   await setup.finish()
   const entries = Object.entries(parts).map(async ([name, part]) => [name, await part] as const)
-  const toolbox = { cache: place.cache, ...Object.fromEntries(await Promise.all(entries)) } as Toolbox
+  const devEnvironment = {
+    cache: place.cache,
+    ...Object.fromEntries(await Promise.all(entries)),
+  } as DevEnvironment
   const passed = duration(performance.now() - started)
   report(progress.silent ? `Set-up: everything is there (${passed})` : `Set-up: ready after ${passed}`)
-  return toolbox
+  return devEnvironment
 }
 
-type Parts = { [Name in PartName]?: Part<Toolbox[Name]> }
+type Parts = { [Name in PartName]?: Part<DevEnvironment[Name]> }
 
-function startParts(place: Place, { part }: Setup, wanted: readonly PartName[]): Parts {
+function startParts(place: SetupFolder, { part }: Setup, wanted: readonly PartName[]): Parts {
   const parts: Parts = {}
   const wants = (...names: readonly PartName[]) => names.some((name) => wanted.includes(name))
   if (wants('mongo')) parts.mongo = part('MongoDB server', (work) => mongo(place, work))
@@ -114,7 +118,7 @@ function startParts(place: Place, { part }: Setup, wanted: readonly PartName[]):
   return parts
 }
 
-function startImages(place: Place, part: Setup['part']): Required<Pick<Parts, 'images' | 'bases'>> {
+function startImages(place: SetupFolder, part: Setup['part']): Required<Pick<Parts, 'images' | 'bases'>> {
   const running = part('Docker', (work) => docker(place, work))
   const debian = part('base image', (work) => makeBaseImage(place, work), [running])
   const image = (name: string, recipe: ImageRecipe, after: Part<unknown> = debian) =>
@@ -162,9 +166,9 @@ if (import.meta.main) {
     'npm run setup --',
     'Get, or build, everything that the demo and the tests need; print where it is.',
   ).parse()
-  const toolbox = await setUp().catch((error: Error) => {
+  const devEnvironment = await setUp().catch((error: Error) => {
     console.error(error.message)
     process.exitCode = 1
   })
-  if (toolbox) console.log(JSON.stringify(toolbox, null, 2))
+  if (devEnvironment) console.log(JSON.stringify(devEnvironment, null, 2))
 }

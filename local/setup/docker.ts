@@ -6,12 +6,12 @@ import { getuid } from 'node:process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { canInstallPackages, installDebianPackages } from './apt.ts'
 import { ask, run } from './command.ts'
-import type { Place } from './place.ts'
+import type { SetupFolder } from './place.ts'
 import type { Work } from './tasks.ts'
 
 const startLimitMs = 60_000
 
-export async function docker(place: Place, { say }: Work): Promise<void> {
+export async function docker(place: SetupFolder, { say }: Work): Promise<void> {
   if (await dockerAnswers()) return
   if (getuid?.() !== 0) {
     throw new Error(
@@ -35,7 +35,7 @@ async function dockerAnswers(): Promise<boolean> {
 }
 
 /** Without systemd, as in a container or a small virtual machine. It goes on when we end, as a service does. */
-async function startDaemon(place: Place): Promise<void> {
+async function startDaemon(place: SetupFolder): Promise<void> {
   const log = await open(place.log('dockerd'), 'a')
   const daemon = spawn('dockerd', [], { detached: true, stdio: ['ignore', log.fd, log.fd] })
   await log.close()

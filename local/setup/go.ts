@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { cached } from './cache.ts'
 import { ask, run } from './command.ts'
 import { pipDownload } from './pip.ts'
-import { forThisProcessor, type Place } from './place.ts'
+import { forThisProcessor, type SetupFolder } from './place.ts'
 
 /** The first Go that fetches the toolchain that a module asks for by itself. */
 const oldestGo = [1, 21] as const
@@ -29,7 +29,7 @@ export type GoProgram = {
 }
 
 /** Builds the program as the file `output`, whose folder is made where it is missing. */
-export async function buildGoProgram(program: GoProgram, output: string, place: Place): Promise<void> {
+export async function buildGoProgram(program: GoProgram, output: string, place: SetupFolder): Promise<void> {
   const go = await findGo(place)
   await mkdir(dirname(output), { recursive: true })
   const folder = await mkdtemp(join(dirname(output), '.go-'))
@@ -56,7 +56,7 @@ export function buildArguments(program: GoProgram, output: string): readonly str
   return ['build', '-trimpath', '-ldflags', ['-s -w', ...variables].join(' '), '-o', output, program.package]
 }
 
-async function findGo(place: Place): Promise<string> {
+async function findGo(place: SetupFolder): Promise<string> {
   const version = (await ask(['go', 'env', 'GOVERSION']))?.match(/^go(\d+)\.(\d+)/)
   const [major, minor] = oldestGo
   if (version && Number(version[1]) === major && Number(version[2]) >= minor) return 'go'

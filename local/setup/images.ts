@@ -2,14 +2,15 @@
  * The images of `images/`, each tagged with a hash of all that goes into it: an image that is there under its
  * tag is the right one. The trainers are built one after another, because all but their last layers are the same.
  */
+
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Family } from '../../src/recipes/plan.ts'
+import type { Family } from '../../src/family.ts'
 import { baseImage } from './base-image.ts'
 import { ask, run } from './command.ts'
 import { hashInputs } from './inputs.ts'
 import { withLock } from './lock.js'
-import type { Place } from './place.ts'
+import type { SetupFolder } from './place.ts'
 import type { Work } from './tasks.ts'
 
 export type ImageRecipe = {
@@ -70,7 +71,7 @@ export function machineImage(folder: string): ImageRecipe {
 export async function buildImage(
   recipe: ImageRecipe,
   baseInputs: string,
-  place: Place,
+  place: SetupFolder,
   { say }: Work,
 ): Promise<string> {
   const tag = `${recipe.repository}:${hashInputs(recipe.inputs, [baseInputs])}`

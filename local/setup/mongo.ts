@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { cached } from './cache.ts'
 import { ask, run } from './command.ts'
 import { reachable } from './download.ts'
-import type { Place } from './place.ts'
+import type { SetupFolder } from './place.ts'
 import { findCargo, needCompilers } from './rust.ts'
 import type { Work } from './tasks.ts'
 
@@ -22,7 +22,7 @@ export type Mongo = {
   readonly binary?: string
 }
 
-export async function mongo(place: Place, work: Work): Promise<Mongo> {
+export async function mongo(place: SetupFolder, work: Work): Promise<Mongo> {
   const url = process.env.MONGODB_URL
   if (url) return { url }
   const downloaded = join(place.cache, `mongodb-${mongodbVersion}`, 'mongod')
@@ -42,7 +42,7 @@ export async function mongo(place: Place, work: Work): Promise<Mongo> {
 }
 
 /** MongoDB has one archive for each distribution: the library knows which, and checks the published digest. */
-async function downloadMongodb(place: Place): Promise<string> {
+async function downloadMongodb(place: SetupFolder): Promise<string> {
   return await cached(place.cache, `mongodb-${mongodbVersion}`, async (folder) => {
     const { MongoBinary } = await import('mongodb-memory-server-core')
     const downloadDir = join(folder, 'download')
@@ -56,7 +56,7 @@ async function downloadMongodb(place: Place): Promise<string> {
 }
 
 /** Compiled for little time, not for speed: link-time optimisation makes it six times as long. */
-async function buildSecantus(place: Place, { heavy, say }: Work): Promise<void> {
+async function buildSecantus(place: SetupFolder, { heavy, say }: Work): Promise<void> {
   const make = async (folder: string) => {
     await needCompilers(place)
     const cargo = await findCargo(place)

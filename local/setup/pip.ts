@@ -2,12 +2,12 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { canInstallPackages, installDebianPackages } from './apt.ts'
 import { ask, run } from './command.ts'
-import type { Place } from './place.ts'
+import type { SetupFolder } from './place.ts'
 
 export type Wheel = { readonly name: string; readonly version: string; readonly sha256: string }
 
 /** Downloads one wheel, which pip checks, and returns the file. */
-export async function pipDownload(wheel: Wheel, folder: string, place: Place): Promise<string> {
+export async function pipDownload(wheel: Wheel, folder: string, place: SetupFolder): Promise<string> {
   if ((await ask(['python3', '-m', 'pip', '--version'])) === undefined) {
     if (!(await canInstallPackages())) throw new Error('there is no Python with pip to get it with')
     await installDebianPackages(['python3-pip'], place)

@@ -2,13 +2,13 @@ import { join } from 'node:path'
 import { arch } from 'node:process'
 
 /** What a part is given: where to keep things, and how to say what it does. */
-export type Place = {
+export type SetupFolder = {
   readonly cache: string
   /** File for the output of the commands that a part runs. */
   log(part: string): string
 }
 
-export function createPlace(cache: string): Place {
+export function createSetupFolder(cache: string): SetupFolder {
   return { cache, log: (part) => join(cache, 'logs', `${part}.log`) }
 }
 

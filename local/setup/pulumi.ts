@@ -10,7 +10,7 @@ import { run } from './command.ts'
 import { download, downloadText } from './download.ts'
 import { firstThatWorks } from './fallbacks.ts'
 import { buildGoProgram } from './go.ts'
-import { forThisProcessor, type Place } from './place.ts'
+import { forThisProcessor, type SetupFolder } from './place.ts'
 import type { Work } from './tasks.ts'
 
 const version = '3.250.0'
@@ -22,7 +22,7 @@ const sdk = 'github.com/pulumi/pulumi/sdk/v3'
 const engine = 'github.com/pulumi/pulumi/pkg/v3'
 
 /** The command's path; the host for Node is in the same folder, where the engine looks for it. */
-export async function pulumi(place: Place, { say, heavy }: Work): Promise<string> {
+export async function pulumi(place: SetupFolder, { say, heavy }: Work): Promise<string> {
   const make = (folder: string) =>
     firstThatWorks(
       [
@@ -46,7 +46,7 @@ export async function pulumi(place: Place, { say, heavy }: Work): Promise<string
   )
 }
 
-async function downloadRelease(folder: string, place: Place): Promise<void> {
+async function downloadRelease(folder: string, place: SetupFolder): Promise<void> {
   const archive = `pulumi-v${version}-linux-${forThisProcessor({ x64: 'x64', arm64: 'arm64' })}.tar.gz`
   const release = `https://github.com/pulumi/pulumi/releases/download/v${version}`
   const sha256 = checksumOf(archive, await downloadText(`${release}/pulumi-${version}-checksums.txt`))
@@ -68,7 +68,7 @@ export function checksumOf(name: string, list: string): string {
   throw new Error(`the list of checksums has no line for ${name}`)
 }
 
-async function buildPulumi(folder: string, place: Place): Promise<void> {
+async function buildPulumi(folder: string, place: SetupFolder): Promise<void> {
   const host = {
     modules: { [sdk]: `v${languageHostVersion}` },
     package: `${sdk}/nodejs/cmd/pulumi-language-nodejs`,

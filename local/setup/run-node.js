@@ -26,7 +26,7 @@ const lookForParentMs = 500
  *   checkout's `.env` too, if there is one. What the environment has goes before it.
  * @returns {Promise<number>} Its exit code; 128 + the signal's number where a signal ended it
  */
-export function handOver(root, argv) {
+export function runNode(root, argv) {
   const child = spawn(node24(root), withSettings(root, argv), {
     stdio: 'inherit',
     detached: true,

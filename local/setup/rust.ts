@@ -5,7 +5,7 @@ import { installDebianPackages } from './apt.ts'
 import { cached } from './cache.ts'
 import { ask, run } from './command.ts'
 import { download } from './download.ts'
-import { forThisProcessor, type Place } from './place.ts'
+import { forThisProcessor, type SetupFolder } from './place.ts'
 
 const rustVersion = '1.95.0'
 
@@ -24,7 +24,7 @@ const installers = {
 
 export type Cargo = { readonly command: string; readonly env: Readonly<Record<string, string>> }
 
-export async function findCargo(place: Place): Promise<Cargo> {
+export async function findCargo(place: SetupFolder): Promise<Cargo> {
   if ((await ask(['cargo', '--version'])) !== undefined) return { command: 'cargo', env: {} }
   const folder = await cached(place.cache, `rust-${rustVersion}`, async (into) => {
     try {
@@ -37,7 +37,7 @@ export async function findCargo(place: Place): Promise<Cargo> {
 }
 
 /** What crates with C and C++ in them are built with. */
-export async function needCompilers(place: Place): Promise<void> {
+export async function needCompilers(place: SetupFolder): Promise<void> {
   const found = await Promise.all([
     ask(['cc', '--version']),
     ask(['c++', '--version']),
@@ -46,7 +46,7 @@ export async function needCompilers(place: Place): Promise<void> {
   if (found.includes(undefined)) await installDebianPackages(['build-essential', 'cmake'], place)
 }
 
-async function installRust(folder: string, place: Place): Promise<void> {
+async function installRust(folder: string, place: SetupFolder): Promise<void> {
   const { target, sha256 } = forThisProcessor(installers)
   const installer = join(folder, 'rustup-init')
   await download(

@@ -5,7 +5,7 @@ import { cached } from './cache.ts'
 import { ask, run } from './command.ts'
 import { download } from './download.ts'
 import { firstThatWorks } from './fallbacks.ts'
-import { forThisProcessor, type Place } from './place.ts'
+import { forThisProcessor, type SetupFolder } from './place.ts'
 
 const version = '1.11.4'
 const site = 'https://releases.hashicorp.com'
@@ -16,7 +16,7 @@ const releases = {
 } as const
 
 /** Its command. @throws Error with a sentence where it can't be had */
-export async function terraform(place: Place): Promise<string> {
+export async function terraform(place: SetupFolder): Promise<string> {
   if ((await ask(['terraform', 'version'])) !== undefined) return 'terraform'
   const doing = 'there is no terraform on the path; downloading it'
   const ways = [{ doing, hosts: [site], make: (folder: string) => downloadRelease(folder, place) }]
@@ -25,7 +25,7 @@ export async function terraform(place: Place): Promise<string> {
   return join(folder, 'terraform')
 }
 
-async function downloadRelease(folder: string, place: Place): Promise<void> {
+async function downloadRelease(folder: string, place: SetupFolder): Promise<void> {
   const { name, sha256 } = forThisProcessor(releases)
   const file = join(folder, 'terraform.zip')
   await download(`${site}/terraform/${version}/terraform_${version}_linux_${name}.zip`, file, sha256)

@@ -1,15 +1,21 @@
 /** A family's tiny base model: every part that the real one has, with random weights, made by the trainer's own image. */
+
 import { chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { getgid, getuid } from 'node:process'
-import type { Family } from '../../src/recipes/plan.ts'
+import type { Family } from '../../src/family.ts'
 import { cached } from './cache.ts'
 import { run } from './command.ts'
-import type { Place } from './place.ts'
+import type { SetupFolder } from './place.ts'
 import type { Work } from './tasks.ts'
 
 /** The model's folder. It belongs to the image: another trainer makes another model. */
-export async function tinyBase(family: Family, image: string, place: Place, { say }: Work): Promise<string> {
+export async function tinyBase(
+  family: Family,
+  image: string,
+  place: SetupFolder,
+  { say }: Work,
+): Promise<string> {
   const name = join('bases', `${family.toLowerCase()}-${image.split(':').at(-1)}`)
   return await cached(place.cache, name, async (folder) => {
     say('making it')

@@ -6,7 +6,7 @@ import { run } from './command.ts'
 import { download } from './download.ts'
 import { firstThatWorks } from './fallbacks.ts'
 import { buildGoProgram } from './go.ts'
-import { forThisProcessor, type Place } from './place.ts'
+import { forThisProcessor, type SetupFolder } from './place.ts'
 import type { Work } from './tasks.ts'
 
 const version = '1.8.0'
@@ -17,7 +17,7 @@ const releases = {
 } as const
 
 /** The server's path. */
-export async function versitygw(place: Place, { say, heavy }: Work): Promise<string> {
+export async function versitygw(place: SetupFolder, { say, heavy }: Work): Promise<string> {
   const module = 'github.com/versity/versitygw'
   const ways = [
     {
@@ -46,7 +46,7 @@ export async function versitygw(place: Place, { say, heavy }: Work): Promise<str
   return join(entry, 'versitygw')
 }
 
-async function downloadRelease(folder: string, place: Place): Promise<void> {
+async function downloadRelease(folder: string, place: SetupFolder): Promise<void> {
   const { name, sha256 } = forThisProcessor(releases)
   const file = join(folder, 'versitygw.tar.gz')
   const archive = `versitygw_v${version}_Linux_${name}`

@@ -2,8 +2,9 @@
  * Whether weights are a base of the family that they are published as, with a schedule that its trainer knows. Weights of
  * another schedule load and train without a complaint, and what comes out is nonsense.
  */
+
 import { z } from 'zod'
-import type { Family } from '../recipes/plan.ts'
+import type { Family } from '../family.ts'
 import { cut, printable } from '../text.ts'
 import { filesToLoad } from './diffusers-files.ts'
 
@@ -54,7 +55,7 @@ export function singleFile(name: string): Error {
 }
 
 /**
- * DDPM's noise levels, whoever samples them. `timestep_spacing` chooses steps of sampling only; `rescale_betas_zero_snr` is
+ * DDPM's noise levels, whatever the sampler. `timestep_spacing` chooses steps of sampling only; `rescale_betas_zero_snr` is
  * trained as it is said, but without any signal in the last step its noise can't be what is predicted.
  */
 function wrongDiffusion(schedule: Schedule): string | undefined {

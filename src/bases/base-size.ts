@@ -3,8 +3,7 @@
  * latter: WAN's repositories keep theirs in fp32, twice what is loaded.
  */
 import { z } from 'zod'
-import type { Plan } from '../recipes/plan.ts'
-import type { Base, BaseFile } from './bases.ts'
+import type { BaseModel, BaseModelFile } from './bases.ts'
 
 export type BaseSize = {
   /** Of all files, as they are staged. */
@@ -17,7 +16,7 @@ export type BaseSize = {
 const trainedFolder = /^(unet|transformer|transformer_\d+)\//
 
 /** Undefined where the list says nothing of parameters: a recipe assumes its family's usual base then. */
-export function sizeOf({ files, parameters }: Base): BaseSize | undefined {
+export function sizeOf({ files, parameters }: BaseModel): BaseSize | undefined {
   if (!parameters) return undefined
   return { bytes: files.reduce((sum, { size }) => sum + size, 0), trained: Object.values(parameters) }
 }
@@ -28,7 +27,10 @@ export function sizeOf({ files, parameters }: Base): BaseSize | undefined {
  */
 export function weightsGb(
   trained: readonly number[],
-  { quantization, precision }: Pick<Plan, 'quantization' | 'precision'>,
+  {
+    quantization,
+    precision,
+  }: { readonly quantization: 'none' | 'int8' | 'nf4'; readonly precision: 'bf16' | 'fp32' },
 ): number {
   const parameters = trained.reduce((sum, each) => sum + each, 0)
   const whole = precision === 'fp32' ? 4 : 2
@@ -50,7 +52,7 @@ type Read = (path: string, start: number, end: number) => Promise<Buffer>
 
 /** By folder, from the headers of the files; undefined where one of them is no safetensors. */
 export async function countParameters(
-  files: readonly BaseFile[],
+  files: readonly BaseModelFile[],
   read: Read,
 ): Promise<Record<string, number> | undefined> {
   const counts: Record<string, number> = {}

@@ -4,6 +4,7 @@
  * and a trainer refuses others. Until the list is written `arrived.json` notes what is there with which
  * sum, so that a copy that was cut short goes on where it was.
  */
+
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
@@ -11,7 +12,7 @@ import { basename, join, relative, sep } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
-import { familySchema } from '../recipes/plan.ts'
+import { familySchema } from '../family.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
 import { checkKind, singleFile } from './base-kind.ts'
 import { countParameters } from './base-size.ts'
@@ -30,7 +31,7 @@ const filesSchema = z
   .array(z.strictObject({ path: pathSchema, size: z.int().min(0), sha256: sha256Schema }))
   .max(10_000)
 
-export type BaseFile = Readonly<z.infer<typeof filesSchema>[number]>
+export type BaseModelFile = Readonly<z.infer<typeof filesSchema>[number]>
 
 const baseSchema = z
   .strictObject({
@@ -47,11 +48,11 @@ const baseSchema = z
   })
   .refine((base) => base.sha256 === sumOf(base.files), { message: 'sha256 is not that of the list of files' })
 
-export type Base = Readonly<z.infer<typeof baseSchema>>
-export type BaseMeta = Pick<Base, 'name' | 'family' | 'licence'> & { readonly source?: string }
+export type BaseModel = Readonly<z.infer<typeof baseSchema>>
+export type BaseModelMeta = Pick<BaseModel, 'name' | 'family' | 'licence'> & { readonly source?: string }
 
 /** A file on its way into the bucket. */
-export type Weights = BaseFile & {
+export type Weights = BaseModelFile & {
   /** Puts it there, whole and of that sum, or not at all. */
   readonly send: (ref: ObjectRef, contentType: string) => Promise<void>
 }
@@ -64,7 +65,7 @@ export function baseKey(name: string, path: string): string {
 }
 
 /** The base of that name; Failure('misconfigured') if there is none, or its list is broken. */
-export async function readBase(store: Store, name: string): Promise<Base> {
+export async function readBaseModel(store: Store, name: string): Promise<BaseModel> {
   const ref = { bucket: 'bases', key: baseKey(nameSchema.parse(name), listName) } as const
   if (!(await store.info(ref))) {
     throw new Failure('misconfigured', `the base model "${name}" has not been installed`)
@@ -83,12 +84,12 @@ export async function readBase(store: Store, name: string): Promise<Base> {
 }
 
 /** Copies a folder of weights into the bucket; throws where it is no base of that family, before anything is copied. */
-export async function publishBase(
+export async function publishBaseModel(
   store: Store,
   folder: string,
-  meta: BaseMeta,
-  onFile: (file: BaseFile) => void = () => {},
-): Promise<Base> {
+  meta: BaseModelMeta,
+  onFile: (file: BaseModelFile) => void = () => {},
+): Promise<BaseModel> {
   if ((await stat(folder)).isFile()) throw singleFile(basename(folder))
   const readJson = async (path: string) => JSON.parse(await readFile(join(folder, path), 'utf8')) as unknown
   await checkKind(meta.family, await filesBelow(folder), readJson)
@@ -106,14 +107,14 @@ export async function publishBase(
 export async function publishWeights(
   store: Store,
   weights: AsyncIterable<Weights>,
-  meta: BaseMeta,
-  onFile: (file: BaseFile) => void,
-): Promise<Base> {
+  meta: BaseModelMeta,
+  onFile: (file: BaseModelFile) => void,
+): Promise<BaseModel> {
   const list = { bucket: 'bases', key: baseKey(nameSchema.parse(meta.name), listName) } as const
   const arrived = { bucket: 'bases', key: baseKey(meta.name, arrivedName) } as const
-  const before = await readBase(store, meta.name).catch(() => undefined)
+  const before = await readBaseModel(store, meta.name).catch(() => undefined)
   const noted = [...(before?.files ?? []), ...(await readArrived(store, arrived))]
-  const files: BaseFile[] = []
+  const files: BaseModelFile[] = []
   for await (const { send, ...file } of weights) {
     const { path, size, sha256 } = file
     const ref = { bucket: 'bases', key: baseKey(meta.name, path) } as const
@@ -139,7 +140,7 @@ export async function publishWeights(
  * Every file of a folder of weights with its size and sum, in order of their paths: safetensors, configuration, tokenizers.
  * Others are left out, since a loader that finds them may run what is in them; throws where a component has no other weights.
  */
-export async function* weightsIn(folder: string): AsyncGenerator<BaseFile> {
+export async function* weightsIn(folder: string): AsyncGenerator<BaseModelFile> {
   for (const path of await filesBelow(folder)) {
     const local = join(folder, path)
     yield { path: pathSchema.parse(path), size: (await stat(local)).size, sha256: await sha256Of(local) }
@@ -147,17 +148,17 @@ export async function* weightsIn(folder: string): AsyncGenerator<BaseFile> {
 }
 
 /** What `sha256sum` prints for the files in order of their paths, summed once more. */
-export function sumOf(files: readonly Pick<BaseFile, 'path' | 'sha256'>[]): string {
+export function sumOf(files: readonly Pick<BaseModelFile, 'path' | 'sha256'>[]): string {
   return createHash('sha256').update(sha256sums(files)).digest('hex')
 }
 
 /** What `sha256sum` prints for the files in order of their paths. */
-export function sha256sums(files: readonly Pick<BaseFile, 'path' | 'sha256'>[]): string {
+export function sha256sums(files: readonly Pick<BaseModelFile, 'path' | 'sha256'>[]): string {
   const inOrder = files.toSorted((a, b) => (a.path < b.path ? -1 : 1))
   return inOrder.map(({ path, sha256 }) => `${sha256}  ${path}\n`).join('')
 }
 
-async function readArrived(store: Store, ref: ObjectRef): Promise<readonly BaseFile[]> {
+async function readArrived(store: Store, ref: ObjectRef): Promise<readonly BaseModelFile[]> {
   if (!(await store.info(ref))) return []
   const written = (await store.read(ref, { maxBytes: 4_000_000 })).toString()
   return filesSchema.catch([]).parse(JSON.parse(written))

@@ -6,18 +6,24 @@ import { createHash } from 'node:crypto'
 import type { Store } from '../storage/store.ts'
 import { cut, printable } from '../text.ts'
 import { checkKind } from './base-kind.ts'
-import { type Base, type BaseFile, type BaseMeta, publishWeights, type Weights } from './bases.ts'
+import {
+  type BaseModel,
+  type BaseModelFile,
+  type BaseModelMeta,
+  publishWeights,
+  type Weights,
+} from './bases.ts'
 import { type ChosenFile, filesToLoad } from './diffusers-files.ts'
 import type { Repository, RepositoryFile } from './hub-repository.ts'
 
 export type HubBaseOptions = {
   readonly name: string
-  readonly family: Base['family']
+  readonly family: BaseModel['family']
   /** Default: the one that the model card names. */
   readonly licence?: string | undefined
   /** Such as `fp16`: the weights of that name, where a component has them. */
   readonly variant?: string | undefined
-  readonly onFile?: (file: BaseFile) => void
+  readonly onFile?: (file: BaseModelFile) => void
 }
 
 type Read = (start: number, end: number) => Promise<Buffer>
@@ -29,7 +35,7 @@ export async function publishFromHub(
   store: Store,
   repository: Repository,
   { name, family, licence: given, variant, onFile = () => {} }: HubBaseOptions,
-): Promise<Base> {
+): Promise<BaseModel> {
   const licence = given ?? cut(printable(repository.licence ?? '').trim(), 500)
   if (!licence)
     throw new Error(`The model card of ${repository.name} names no licence: say it with --licence.`)
@@ -58,7 +64,7 @@ export async function publishFromHub(
     return { path, size, sha256, send: (ref, contentType) => store.writeParts(ref, size, read, contentType) }
   }
 
-  const meta: BaseMeta = { name, family, licence, source: repository.source }
+  const meta: BaseModelMeta = { name, family, licence, source: repository.source }
   return publishWeights(store, weights(), meta, onFile)
 }
 

@@ -12,7 +12,7 @@ export type Offer = {
   readonly usdPerHour: number
 }
 
-export type Need = { readonly gpuMemoryGb: number; readonly gpus: number; readonly diskGb: number }
+export type Requirements = { readonly gpuMemoryGb: number; readonly gpus: number; readonly diskGb: number }
 
 export type MachineOrder = {
   /** Stack and machine name, unique: `bellows-<training id>-<attempt>`. */
@@ -62,7 +62,7 @@ export type MachineState =
     }
 
 /** What exists in the cloud under this deployment's tags, for the reaper. */
-export type Found = {
+export type CloudResource = {
   readonly kind: 'instance' | 'volume' | 'key-pair' | 'security-group' | 'stack'
   readonly id: string
   readonly name: string
@@ -73,7 +73,7 @@ export type Found = {
 
 export interface Machines {
   /** Those that suffice, cheapest first. */
-  offers(need: Need): Promise<readonly Offer[]>
+  offers(need: Requirements): Promise<readonly Offer[]>
   /**
    * Makes the machine, or returns the one of that name. Safe to repeat. Throws Failure('no-capacity')
    * where another offer may do, Failure('misconfigured') where the operator has to fix a setting, Failure('internal')
@@ -93,5 +93,5 @@ export interface Machines {
    * Safe to repeat; nothing to remove is fine. A failure of one machine does not affect another.
    */
   release(name: string): Promise<Released>
-  existing(): Promise<readonly Found[]>
+  existing(): Promise<readonly CloudResource[]>
 }

@@ -2,7 +2,7 @@
  * Captions as the trainer gets them: one for each image, on one line, of bounded length.
  *
  * `captions[i]` belongs to `images[i]`. Images that were added after captioning have none yet, which is
- * fine; more captions than images means that an image was taken out, and nobody can say which captions
+ * fine; more captions than images means that an image was taken out, and nothing tells which captions
  * moved. Training on wrong captions costs the user more than a question, so that is refused.
  */
 import { Failure } from '../failure.ts'

@@ -1,7 +1,7 @@
 /**
  * Which objects of the datasets bucket belong to a dataset: those below a prefix that names it or its owner. Without
- * that, whoever can write a document could train on any file in the bucket by naming its key. A key is
- * compared as text, letter for letter, and one that another reader could take for another key belongs to nobody.
+ * that, anyone who can write a document could train on any file in the bucket by naming its key. A key is
+ * compared as text, letter for letter, and one that could be read as another key belongs to no dataset.
  */
 import type { Dataset } from './datasets.ts'
 

@@ -128,7 +128,7 @@ function slenderness(width: number, height: number): string[] {
   ]
 }
 
-/** libvips's messages, in words for whoever uploaded the file. */
+/** libvips's messages, in words for the person who uploaded the file. */
 function whyUnreadable(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
   if (/pixel limit|exceeds|too large|dimensions/i.test(message)) return 'has more pixels than can be read'

@@ -1,7 +1,7 @@
 /**
  * The child that opens strangers' files, one after the other: a line of JSON on stdin asks, a line on stdout
- * answers. It has no credentials, and whoever started it kills it when it takes too long. A thread of its own
- * ends it when it holds too much memory, or when whoever started it is gone, since a decoder that hangs
+ * answers. It has no credentials, and its parent kills it when it takes too long. A thread of its own
+ * ends it when it holds too much memory, or when its parent is gone, since a decoder that hangs
  * does not notice that.
  */
 import { readFile, writeFile } from 'node:fs/promises'

@@ -45,7 +45,7 @@ export async function listFiles(
 
 const note = { leftOut: 'is a note of macOS about another file: it is left out' } as const
 
-/** The same for a file of somebody else: whether there is one is nobody's business. */
+/** The same for a file of another owner: its existence is not disclosed. */
 const missing = { problem: 'is missing: the file is not in the store' } as const
 
 export function megabytes(bytes: number): number {

@@ -2,14 +2,14 @@
  * From a dataset's document to the archive that a trainer gets, in the work bucket: its images, and its clips
  * where the family learns from them (what a file is, its bytes say and not its name). Evidence that it is
  * done: `dataset.json`, written after the archive. Everything that is wrong with the images is found in
- * one pass and told in one sentence, so that nobody has to mend a dataset one image at a time.
+ * one pass and told in one sentence, so that a dataset need not be mended one image at a time.
  */
+
 import { lstat, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
-import type { PrepareDataset, PreparedDataset } from '../pipeline/ports.ts'
 import type { Recipe } from '../recipes/recipe.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
 import { makeTemporaryFolder } from '../temporary-folder.ts'
@@ -22,6 +22,7 @@ import { createInspector, type Inspected, type Inspector } from './inspector.ts'
 import { type Listed, listFiles, megabytes } from './list-files.ts'
 import { type DatasetsBucket, longestAddress } from './locate.ts'
 import { type Entry, packDataset } from './pack.ts'
+import type { PrepareDataset, PreparedDataset } from './prepared-dataset.ts'
 
 export type PrepareOptions = {
   readonly store: Store

@@ -3,7 +3,8 @@
  * goes on without effect, so a key of a foreign form makes the file unusable. The forms are those that its
  * own key mapping was seen to load.
  */
-import type { Family, Plan } from '../recipes/plan.ts'
+import type { Family } from '../family.ts'
+import type { Plan } from '../recipes/plan.ts'
 import { cut } from '../text.ts'
 import { bad, type Tensor } from './artifact-header.ts'
 

@@ -1,5 +1,5 @@
 /** The existing `loraModels` collection. A training makes at most one model. */
-import type { Family } from '../recipes/plan.ts'
+import type { Family } from '../family.ts'
 
 export type NewModel = {
   readonly trainingId: string

@@ -18,7 +18,7 @@ export interface Alerts {
 }
 
 /** A message to send: an alert was raised or is over, or something has happened. */
-export type Notice = Alert & {
+export type Notification = Alert & {
   readonly key: string
   /** Counts the messages of this key, from 1. */
   readonly number: number
@@ -38,10 +38,10 @@ export type StandingAlert = Alert & { readonly key: string; readonly raisedAt: D
  */
 export interface AlertBook extends Alerts {
   /** Takes the notice that has waited longest, for `holdMs`; undefined if none is due. */
-  take(holdMs: number): Promise<Notice | undefined>
+  take(holdMs: number): Promise<Notification | undefined>
   /** All channels have it, or it is given up. */
-  finish(notice: Notice): Promise<void>
+  finish(notice: Notification): Promise<void>
   /** These channels have it; the others are tried again after `retryMs`. */
-  postpone(notice: Notice, sentTo: readonly string[], retryMs: number): Promise<void>
+  postpone(notice: Notification, sentTo: readonly string[], retryMs: number): Promise<void>
   standing(): Promise<readonly StandingAlert[]>
 }

@@ -5,7 +5,7 @@
  */
 import type { Db, Filter } from 'mongodb'
 import { durable, fromNow, isDuplicateKey, literal } from '../mongo.ts'
-import type { Alert, AlertBook, Notice } from './alerts.ts'
+import type { Alert, AlertBook, Notification } from './alerts.ts'
 
 type AlertDocument = Alert & {
   /** `<deployment>/<key>`. */
@@ -16,7 +16,7 @@ type AlertDocument = Alert & {
   readonly clearedAt?: Date
   /** Number of the last notice. */
   readonly notices: number
-  readonly outbox: readonly Omit<Notice, 'key'>[]
+  readonly outbox: readonly Omit<Notification, 'key'>[]
   /** When the first notice of the outbox may be sent. */
   readonly notBefore: Date
 }
@@ -100,7 +100,7 @@ function literals({ title, text, severity }: Alert): Record<keyof Alert, object>
 }
 
 /** The update that sets the state and says so. */
-function say(kind: Notice['kind'], state: object, words: object): object[] {
+function say(kind: Notification['kind'], state: object, words: object): object[] {
   const number = { $add: [{ $ifNull: ['$notices', 0] }, 1] }
   const notice = { ...words, number, kind: literal(kind), at: '$$NOW', sentTo: [], failures: 0 }
   const idle = { $eq: [{ $ifNull: ['$outbox', []] }, []] }

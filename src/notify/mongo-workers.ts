@@ -22,7 +22,7 @@ export function mongoWorkers(db: Db, deployment: string): Workers {
   const workers = durable<WorkerDocument>(db, 'workers')
 
   return {
-    async beat({ name, startedAt }) {
+    async heartbeat({ name, startedAt }) {
       const seen = { startedAt: literal(startedAt), silentMs: sinceSeen, seenAt: '$$NOW' }
       const document = await workers.findOneAndUpdate({ _id: idOf(name), deployment }, [{ $set: seen }], {
         upsert: true,

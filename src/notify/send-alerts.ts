@@ -4,7 +4,7 @@
  * twice. (A sender that dies between a webhook's answer and the note of it says the same thing twice:
  * better than never.)
  */
-import type { AlertBook, Notice } from './alerts.ts'
+import type { AlertBook, Notification } from './alerts.ts'
 import type { Channel } from './webhook.ts'
 
 export type SendAlertsOptions = {
@@ -49,7 +49,7 @@ export async function sendAlerts(
 /** Tells all channels at once, but for those that know. Never rejects. */
 export async function notify(
   channels: readonly Channel[],
-  notice: Notice,
+  notice: Notification,
 ): Promise<{
   readonly sent: number
   readonly sentTo: readonly string[]

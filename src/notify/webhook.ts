@@ -3,12 +3,12 @@
 import { fetch } from '../fetch.ts'
 import type { Secret } from '../secret.ts'
 import { cut } from '../text.ts'
-import type { Notice } from './alerts.ts'
+import type { Notification } from './alerts.ts'
 
 export type Channel = {
   readonly name: string
   /** Rejects with a sentence that names the channel and no secret. */
-  send(notice: Notice): Promise<void>
+  send(notice: Notification): Promise<void>
 }
 
 export type WebhookOptions = {
@@ -45,12 +45,12 @@ export function telegramWebhook(options: WebhookOptions & { readonly chatId: str
   }))
 }
 
-function jsonBody(notice: Notice): object {
+function jsonBody(notice: Notification): object {
   const { key, kind, severity, title, text, at } = notice
   return { key, kind, severity, title, text, at: at.toISOString() }
 }
 
-function headline(notice: Notice): string {
+function headline(notice: Notification): string {
   return notice.kind === 'over' ? `Over: ${notice.title}` : `${notice.severity}: ${notice.title}`
 }
 
@@ -58,7 +58,7 @@ function escapeSlack(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }
 
-function channel(options: WebhookOptions, body: (notice: Notice) => object): Channel {
+function channel(options: WebhookOptions, body: (notice: Notification) => object): Channel {
   return { name: options.name, send: (notice) => post(options, body(notice)) }
 }
 

@@ -11,7 +11,7 @@ export type WorkerPresence = {
 
 export interface Workers {
   /** It lives. Returns how long it had been silent, in milliseconds; 0 if it was unknown. */
-  beat(worker: Pick<WorkerPresence, 'name' | 'startedAt'>): Promise<number>
+  heartbeat(worker: Pick<WorkerPresence, 'name' | 'startedAt'>): Promise<number>
   /** It stops on purpose, and must not be reported missing. */
   leave(name: string): Promise<void>
   /** By name. */

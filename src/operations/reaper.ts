@@ -10,7 +10,7 @@
  * read before the lease was taken is judged again.
  */
 
-import type { Found, Machines, Released } from '../cloud/machines.ts'
+import type { CloudResource, Machines, Released } from '../cloud/machines.ts'
 import { allAttempts, type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'
 import { type LeaseParts, underLease } from '../trainings/under-lease.ts'
 
@@ -21,7 +21,7 @@ export type LeakReason =
   | 'its run has ended'
   | 'its deadline has passed'
 
-export type Leak = { readonly thing: Found; readonly reason: LeakReason }
+export type Leak = { readonly thing: CloudResource; readonly reason: LeakReason }
 
 export type ReapPolicy = {
   /** Younger resources are left alone, in milliseconds. Default 10 minutes. */
@@ -126,7 +126,7 @@ const namesOf = (leaks: readonly Leak[]) => [...new Set(leaks.map(({ thing }) =>
 
 /** The comparison alone. `runs` by training id: every run that a found resource names, if it exists. */
 export function leaksAmong(
-  found: readonly Found[],
+  found: readonly CloudResource[],
   runs: ReadonlyMap<string, Run>,
   now: Date,
   { minimumAgeMs = 10 * 60_000, deadlineGraceMs = 15 * 60_000 }: ReapPolicy = {},
@@ -139,7 +139,7 @@ export function leaksAmong(
 }
 
 function leakReason(
-  { trainingId, attempt: number }: Found,
+  { trainingId, attempt: number }: CloudResource,
   runs: ReadonlyMap<string, Run>,
   latestDeadline: number,
 ): LeakReason | undefined {
@@ -152,7 +152,10 @@ function leakReason(
   return attempt.deadline.getTime() < latestDeadline ? 'its deadline has passed' : undefined
 }
 
-async function runsOf(found: readonly Found[], runs: Pick<Runs, 'read'>): Promise<ReadonlyMap<string, Run>> {
+async function runsOf(
+  found: readonly CloudResource[],
+  runs: Pick<Runs, 'read'>,
+): Promise<ReadonlyMap<string, Run>> {
   const ids = new Set(found.flatMap(({ trainingId }) => trainingId ?? []))
   const read = await Promise.all([...ids].map((id) => runs.read(id)))
   return new Map(read.flatMap((run) => (run ? [[run.id, run] as const] : [])))

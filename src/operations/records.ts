@@ -1,5 +1,5 @@
 /**
- * What the database keeps of a training beside the ledger, for those who remove it: a person's wish to be forgotten
+ * What the database keeps of a training beside the ledger, for those who remove it: a person's request to be forgotten
  * (forget.ts), and time (retention.ts). The ledger's rows and the sums of money in a run are accounting: they stay.
  */
 import type { Lease } from '../trainings/runs.ts'

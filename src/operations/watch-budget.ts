@@ -3,10 +3,10 @@
  * that was refused a machine. What stands is over when so much was freed, or a new period has begun, that
  * machines fit again with some distance: else one machine more or less would ring twice.
  */
-import { type Budget, type BudgetLimits, spokenFor } from '../ledger/budget.ts'
-import type { Alert, Alerts } from '../notify/alerts.ts'
 
-export type Period = 'day' | 'month'
+import { type Budget, type BudgetLimits, spokenFor } from '../ledger/budget.ts'
+import type { Alerts } from '../notify/alerts.ts'
+import { type Period, usedUpAlert, usedUpKey } from '../notify/budget-alerts.ts'
 
 const lowFrom = 0.8
 const overBelow = 0.7
@@ -19,18 +19,6 @@ export async function watchBudget(
   const { dayUsd, monthUsd } = spokenFor(await budget.spending(now))
   await watch(alerts, 'day', dayUsd, limits.dayUsd)
   await watch(alerts, 'month', monthUsd, limits.monthUsd)
-}
-
-export function usedUpKey(period: Period): string {
-  return `budget:${period}:100`
-}
-
-export function usedUpAlert(period: Period, detail: string): Alert {
-  return {
-    severity: 'critical',
-    title: `The ${period}'s budget for machines is used up`,
-    text: `${detail}. Jobs that need a machine wait in the queue until it is raised or the ${period} is over.`,
-  }
 }
 
 async function watch(alerts: Alerts, period: Period, usd: number, limit: number): Promise<void> {

@@ -4,11 +4,11 @@
  * any more: only a release that comes to its end is proof, and only then are its books closed. Of a run, all of
  * this is done under its lease.
  */
+import type { Clock } from '../clock.ts'
 import type { Machines, Released } from '../cloud/machines.ts'
 import type { Budget } from '../ledger/budget.ts'
 import type { Alerts } from '../notify/alerts.ts'
 import { eventOf } from '../pipeline/events.ts'
-import type { Clock } from '../pipeline/ports.ts'
 import { gone } from '../pipeline/steps/offer-words.ts'
 import { closedBooks } from '../trainings/cost.ts'
 import { allAttempts, type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'

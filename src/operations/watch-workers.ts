@@ -26,7 +26,7 @@ export async function watchWorkers(
   self: Pick<WorkerPresence, 'name' | 'startedAt'>,
 ): Promise<void> {
   const { workers, alerts } = parts
-  const wasSilentMs = await workers.beat(self)
+  const wasSilentMs = await workers.heartbeat(self)
   // A worker that was away itself would report all that the same outage kept away.
   if (wasSilentMs >= missingAfterMs) return
 

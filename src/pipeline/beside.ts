@@ -2,9 +2,9 @@
  * Loops that run beside the work: each runs until its signal aborts. One that ends or fails earlier is reported
  * once and restarted, with pauses that double from 1 s to 30 s and reset after a healthy minute.
  */
+import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
 import { duration } from './limits.ts'
-import type { Clock } from './ports.ts'
 
 export type Beside = {
   readonly clock: Clock

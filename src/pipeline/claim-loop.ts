@@ -15,7 +15,7 @@
 import PQueue from 'p-queue'
 import type { ClaimLimits } from '../trainings/trainings.ts'
 import type { JobEvent } from './events.ts'
-import { HandOver, WorkerAtFault } from './job.ts'
+import { WorkerAtFault, WorkerDraining } from './job.ts'
 import type { Ports } from './ports.ts'
 import { restingPlace } from './resting.ts'
 import { runJob, type Start } from './run-job.ts'
@@ -41,7 +41,7 @@ export type ClaimLoopOptions = {
   readonly pollMs: number
   readonly onEvent: (event: JobEvent) => void
   /** The database was asked for work and has answered. */
-  readonly onLook?: () => void
+  readonly onPoll?: () => void
   /** A job was looked at, and nothing could be done for it. */
   readonly onFruitless?: (trainingId: string) => void
   /** A job that was left before its end, or a look at the database that failed (no training id). */
@@ -53,12 +53,22 @@ export type ClaimLoopOptions = {
 }
 
 export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
-  const { ports, settings, limits, concurrency, pollMs, onEvent, onLook, onFruitless, onError } = options
+  const {
+    ports,
+    settings,
+    limits,
+    concurrency,
+    pollMs,
+    onEvent,
+    onPoll: onLook,
+    onFruitless,
+    onError,
+  } = options
   const queue = new PQueue({ concurrency })
   const running = new Map<string, Start>()
   const resting = restingPlace(ports.clock)
   const stopping = new AbortController()
-  const handingOver = new AbortController()
+  const draining = new AbortController()
   const fitness = workerFitness(ports.clock, stopping.signal, options)
   let wake = new AbortController()
   let lastStarted: Start = 'claimed'
@@ -66,13 +76,13 @@ export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
   async function run(trainingId: string, how: Start): Promise<void> {
     let fruitful = false
     try {
-      fruitful = await runJob(trainingId, how, ports, settings, handingOver.signal, onEvent)
+      fruitful = await runJob(trainingId, how, ports, settings, draining.signal, onEvent)
       if (fruitful) resting.forget(trainingId)
       else onFruitless?.(trainingId)
       if (fruitful) fitness.isWell()
     } catch (error) {
       if (error instanceof WorkerAtFault) fitness.isAtFault(error.message)
-      if (!(error instanceof HandOver)) onError(error, trainingId)
+      if (!(error instanceof WorkerDraining)) onError(error, trainingId)
     } finally {
       if (!fruitful) resting.rest(trainingId)
       running.delete(trainingId)
@@ -108,7 +118,7 @@ export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
   }
 
   /** True if there may be more. */
-  async function look(): Promise<boolean> {
+  async function poll(): Promise<boolean> {
     if (running.size >= concurrency) {
       onLook?.()
       return false
@@ -130,7 +140,7 @@ export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
     while (!stopping.signal.aborted) {
       await fitness.untilFit()
       if (stopping.signal.aborted) break
-      const more = await look().catch((error) => {
+      const more = await poll().catch((error) => {
         onError(error, undefined)
         return false
       })
@@ -153,7 +163,7 @@ export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
       stopping.abort()
       const grace = new AbortController()
       void ports.clock.sleep(graceMs, grace.signal).then(
-        () => handingOver.abort(new HandOver(`${settings.worker} stops`)),
+        () => draining.abort(new WorkerDraining(`${settings.worker} stops`)),
         () => {},
       )
       await stopped

@@ -25,7 +25,7 @@ export type RefundFacts = {
 
 /**
  * `unused`: the charge × (1 − trained steps ÷ planned steps), rounded down; all where no plan says how many.
- * `lessSpent`: all, less what the machines cost: for endings that a job's own wishes, image or owner can cause at will.
+ * `lessSpent`: all, less what the machines cost: for endings that a job's own overrides, image or owner can cause at will.
  */
 const refunds = {
   none: () => 0,

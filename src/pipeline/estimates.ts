@@ -25,7 +25,7 @@ export async function estimatesOn(
   const estimates = gpus.map(async (gpu) => {
     const speed = { gpu, timesL4: timesL4(gpu) }
     const recipe = recipes[plan.family].estimate(plan, speed, job.run.base)
-    const runs = await job.ports.runs.trainedInOneGo(plan.family, gpu, newest)
+    const runs = await job.ports.runs.completedOnFirstAttempt(plan.family, gpu, newest)
     return [gpu, { recipe, corrected: correct(recipe, runs.flatMap(observed)) }] as const
   })
   const byGpu = new Map(await Promise.all(estimates))

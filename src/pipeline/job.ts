@@ -21,7 +21,7 @@ export type Job = {
   readonly training: Training
   readonly ports: Ports
   readonly settings: PipelineSettings
-  /** Aborts with the reason: Cancelled, HandOver or LeaseLost. */
+  /** Aborts with the reason: Cancelled, WorkerDraining or LeaseLost. */
   readonly signal: AbortSignal
   /** The run as last written. */
   readonly run: Run
@@ -40,9 +40,9 @@ export type Job = {
   changeAttempt(number: number, change: AttemptChange, telling?: Telling, isHistory?: boolean): Promise<void>
   forgetAttempts(numbers: readonly number[]): Promise<void>
   /** Records it in the timeline and emits it to listeners. */
-  tell(kind: JobEventKind, message: string, data?: EventData): Promise<void>
+  record(kind: JobEventKind, message: string, data?: EventData): Promise<void>
   /** Emits it to current listeners only: for what comes many times a minute. */
-  show(kind: JobEventKind, message: string, data?: EventData): void
+  emit(kind: JobEventKind, message: string, data?: EventData): void
   /** Runs one phase's work under its limit. */
   within<T>(phase: LimitedPhase, work: (signal: AbortSignal) => Promise<T>): Promise<T>
 }
@@ -58,8 +58,8 @@ export class WorkerAtFault extends Error {
 }
 
 /** This worker stops; another goes on. */
-export class HandOver extends Error {
-  override readonly name = 'HandOver'
+export class WorkerDraining extends Error {
+  override readonly name = 'WorkerDraining'
 }
 
 export function openJob(options: {
@@ -76,17 +76,17 @@ export function openJob(options: {
   let step = 'claiming'
   let lastWrite: Promise<unknown> = Promise.resolve()
   /** False after a write that failed: it may have been applied. */
-  let sure = true
+  let writeConfirmed = true
   let published: number | undefined
 
   /** One write after the other: `run` is never replaced by an older answer, and no event by the next. */
   function write(change: () => Promise<Run>): Promise<void> {
     const written = lastWrite.then(async () => {
-      if (!sure) run = (await ports.runs.read(lease.trainingId)) ?? run
+      if (!writeConfirmed) run = (await ports.runs.read(lease.trainingId)) ?? run
       await publish()
-      sure = false
+      writeConfirmed = false
       run = await change()
-      sure = true
+      writeConfirmed = true
       await publish()
     })
     lastWrite = written.catch(() => {})
@@ -144,11 +144,11 @@ export function openJob(options: {
       await write(() => ports.runs.changeAttempt(lease, number, change, event))
     },
     forgetAttempts: (numbers) => write(() => ports.runs.forgetAttempts(lease, numbers)),
-    async tell(...telling) {
+    async record(...telling) {
       show(...telling)
       await write(() => ports.runs.change(lease, { event: eventOf(lease, telling) }))
     },
-    show,
+    emit: show,
     async within(phase, work) {
       const outer = step
       step = phase

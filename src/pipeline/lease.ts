@@ -25,7 +25,7 @@ export async function keepLease(
   try {
     while (!(job.signal.reason instanceof LeaseLost)) {
       await ports.clock.sleep(settings.heartbeatMs, stop)
-      await beat().catch((error) => {
+      await heartbeat().catch((error) => {
         if (error instanceof LeaseLost) job.abort(error)
       })
     }
@@ -35,7 +35,7 @@ export async function keepLease(
     silence.stop()
   }
 
-  async function beat(): Promise<void> {
+  async function heartbeat(): Promise<void> {
     await ports.runs.renew(lease, settings.leaseMs)
     silence.feed()
     await look()

@@ -1,6 +1,6 @@
 /** Every wait has a limit, and an overrun names its phase. */
+import type { Clock } from '../clock.ts'
 import { Failure } from '../failure.ts'
-import type { Clock } from './ports.ts'
 
 /** Milliseconds that each phase may take. */
 export type Limits = {

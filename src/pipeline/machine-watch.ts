@@ -32,7 +32,7 @@ export async function watchMachine(
       .catch(messageOf)
     if (signal.aborted) return
     if (typeof seen === 'string') {
-      if (++unanswered === worthTelling) tell(job, name, seen)
+      if (++unanswered === worthTelling) recordUnanswered(job, name, seen)
       continue
     }
     unanswered = 0
@@ -42,11 +42,14 @@ export async function watchMachine(
 }
 
 /** Once a job. */
-function tell(job: Job, name: string, why: string): void {
+function recordUnanswered(job: Job, name: string, why: string): void {
   if (told.has(job)) return
   told.add(job)
   job
-    .tell('warning', `the cloud doesn't say whether ${name} still runs (${why}); it is asked again and again`)
+    .record(
+      'warning',
+      `the cloud doesn't say whether ${name} still runs (${why}); it is asked again and again`,
+    )
     .catch(() => {})
 }
 

@@ -1,46 +1,19 @@
+import type { Clock } from '../clock.ts'
 import type { Machines } from '../cloud/machines.ts'
-import type { Dataset, Datasets } from '../datasets/datasets.ts'
+import type { Datasets } from '../datasets/datasets.ts'
+import type { PrepareDataset } from '../datasets/prepared-dataset.ts'
 import type { Budget } from '../ledger/budget.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { ComfyUi } from '../models/comfyui.ts'
 import type { Models } from '../models/models.ts'
 import type { Alerts } from '../notify/alerts.ts'
 import type { Plan } from '../recipes/plan.ts'
-import type { Recipe } from '../recipes/recipe.ts'
 import type { CheckImage } from '../registries/image-check.ts'
 import type { Remote } from '../remote/host.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
 import type { Runs } from '../trainings/runs.ts'
 import type { Timeline } from '../trainings/timeline.ts'
 import type { Trainings } from '../trainings/trainings.ts'
-
-export type Clock = {
-  now(): Date
-  /** Rejects with the signal's reason when it aborts. */
-  sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
-}
-
-/** The dataset as the trainer gets it: one tar of clean images and captions, in the work bucket. */
-export type PreparedDataset = {
-  readonly ref: ObjectRef
-  readonly size: number
-  readonly sha256: string
-  /** Of the `images`, `clips` move. */
-  readonly images: number
-  readonly clips: number
-  readonly captions: readonly string[]
-  /** What was cleaned or left out, in sentences for the user. */
-  readonly warnings: readonly string[]
-  /** What its owner calls each file, in order. */
-  readonly names: readonly string[]
-}
-
-export type PrepareDataset = (
-  trainingId: string,
-  dataset: Dataset,
-  limits: Recipe['limits'],
-  signal: AbortSignal,
-) => Promise<PreparedDataset>
 
 /** Reads the whole file; Failure('bad-artifact') unless it is a usable LoRA of this plan. */
 export type CheckArtifact = (file: ObjectRef, plan: Plan) => Promise<void>

@@ -1,4 +1,4 @@
-import type { Clock } from './ports.ts'
+import type { Clock } from '../clock.ts'
 
 /** Milliseconds that a job is left alone after it was looked at in vain; doubled each time. */
 const firstRestMs = 2_000

@@ -43,22 +43,22 @@ export async function runJob(
     if (!run) return document?.status === 'RUNNING'
     if (run.hold && document?.status === 'QUEUED') return false // put back since it was looked at, place and all
     if (run.hold && start === 'taken up' && document?.status === 'RUNNING') {
-      await ports.trainings.freePlace(trainingId) // it may have no place: it waits in the queue, as was noted
+      await ports.trainings.releaseSlot(trainingId) // it may have no place: it waits in the queue, as was noted
       return true
     }
-    const look = async () => {
+    const pollDocument = async () => {
       const why = unwanted(job?.run ?? run, await ports.trainings.read(trainingId))
       if (why) abort.abort(new Cancelled(why))
     }
-    beating = keepLease(lease, ports, settings, abort, stopBeating.signal, look)
+    beating = keepLease(lease, ports, settings, abort, stopBeating.signal, pollDocument)
     const why = unwanted(run, document)
     if (why) abort.abort(new Cancelled(why))
     const training = asAgreed(trainingId, document, run)
     const signal = AbortSignal.any([abort.signal, shutdown])
     job = openJob({ training, lease, run, ports, settings, signal, onEvent })
     const words = opening(lease, run, settings.worker)
-    if (run.hold) job.show('phase', words, { phase: run.phase })
-    else await job.tell('phase', words, { phase: run.phase })
+    if (run.hold) job.emit('phase', words, { phase: run.phase })
+    else await job.record('phase', words, { phase: run.phase })
     if (run.hold) await job.change({ hold: null })
     const crashes = run.crashes ?? 0
     if (crashes > mostCrashes && !run.outcome) {
@@ -68,9 +68,9 @@ export async function runJob(
   } finally {
     stopBeating.abort()
     await beating
-    await letGo(lease, ports)
+    await releaseLease(lease, ports)
     const ended = job?.run.endedAt !== undefined
-    job?.show('released', ended ? 'ended' : 'left to be taken up again', { ended })
+    job?.emit('released', ended ? 'ended' : 'left to be taken up again', { ended })
   }
 }
 
@@ -95,7 +95,7 @@ async function current(
     endedAt,
     result: outcome.result,
   })
-  await trainings.freePlace(run.id)
+  await trainings.releaseSlot(run.id)
   return undefined
 }
 
@@ -117,6 +117,6 @@ function opening({ token }: Lease, { number, phase }: Run, worker: string): stri
 }
 
 /** A lease that can't be released expires by itself; one that another worker has by now is left alone. */
-async function letGo(lease: Lease, { runs }: Ports): Promise<void> {
+async function releaseLease(lease: Lease, { runs }: Ports): Promise<void> {
   await runs.release(lease).catch(() => {})
 }

@@ -1,6 +1,6 @@
+import type { Family } from '../family.ts'
 import type { BudgetLimits } from '../ledger/budget.ts'
 import type { Offering } from '../recipes/offerings.ts'
-import type { Family } from '../recipes/plan.ts'
 import type { Limits } from './limits.ts'
 
 /** What an operator decides about jobs; `config.ts` reads it from the environment. */

@@ -1,4 +1,4 @@
-import type { Clock } from './ports.ts'
+import type { Clock } from '../clock.ts'
 
 /** Calls `action` at most once every `milliseconds`, dropping calls in between. */
 export function throttle<Arguments extends unknown[]>(

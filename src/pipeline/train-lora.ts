@@ -8,8 +8,8 @@ import type { Job } from './job.ts'
 import { admit } from './steps/admit.ts'
 import { charge } from './steps/charge.ts'
 import { credit } from './steps/credit.ts'
-import { carryOut, delivered, end, whatNext } from './steps/end.ts'
-import { onSomeMachine } from './steps/machines.ts'
+import { applyOutcome, end, handleFailure, outcomeOf } from './steps/end.ts'
+import { runAttempts } from './steps/machines.ts'
 import { prepare } from './steps/prepare.ts'
 import { provision } from './steps/provision.ts'
 import { register } from './steps/register.ts'
@@ -18,13 +18,13 @@ import { stage } from './steps/stage.ts'
 import { train } from './steps/train.ts'
 
 export async function trainLora(job: Job): Promise<void> {
-  if (job.run.outcome) return carryOut(job, job.run.outcome) // decided before: finish what follows from it
+  if (job.run.outcome) return applyOutcome(job, job.run.outcome) // decided before: finish what follows from it
   try {
-    const plan = await prepare(job) // the wish becomes a plan, the dataset a clean archive
+    const plan = await prepare(job) // the overrides become a plan, the dataset a clean archive
     await admit(job, plan) // waits in the queue while the budgets are used up
     await charge(job) // points first: who can't pay costs nothing
 
-    const shipped = await onSomeMachine(job, plan, async (attempt) => {
+    const shipped = await runAttempts(job, plan, async (attempt) => {
       using machine = await provision(job, plan, attempt) // rented by the second, reached by SSH
       await stage(job, machine, plan) // weights, dataset, last checkpoint: straight from the store
       await train(job, machine, plan, attempt)
@@ -33,8 +33,8 @@ export async function trainLora(job: Job): Promise<void> {
 
     const model = await register(job, plan, shipped) // in the gallery and in ComfyUI
     await credit(job) // the trainer and the dataset's creator
-    await end(job, ...delivered(shipped, plan), model) // machine gone, document told, nothing left
+    await end(job, ...outcomeOf(shipped, plan), model) // machine gone, document told, nothing left
   } catch (error) {
-    await whatNext(job, error) // another try where that may help; else refunded and explained
+    await handleFailure(job, error) // another try where that may help; else refunded and explained
   }
 }

@@ -34,6 +34,6 @@ function missing(id: string, createdAt: Date): Training {
     createdAt,
     costPoints: undefined,
     problems: [],
-    wishes: {},
+    overrides: {},
   }
 }

@@ -1,4 +1,4 @@
-import type { Clock } from './ports.ts'
+import type { Clock } from '../clock.ts'
 
 export type Watchdog = {
   /** Life was seen: the wait begins anew, with a new limit if one is given. */

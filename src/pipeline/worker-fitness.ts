@@ -2,7 +2,7 @@
  * Whether this worker is fit to work. One fault of its own may be chance; several in a row mean that it would fail every
  * job that it takes, so it takes none, and probes itself with growing pauses until it is well.
  */
-import type { Clock } from './ports.ts'
+import type { Clock } from '../clock.ts'
 
 const mostFaults = 3
 const firstPauseMs = 5_000

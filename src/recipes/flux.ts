@@ -61,7 +61,7 @@ export const flux: Recipe = {
       },
       input,
     ),
-  need: (plan, base = usual) => ({
+  requirements: (plan, base = usual) => ({
     gpuMemoryGb: memoryGb(plan, base, architecture),
     gpus: 1,
     diskGb: diskGb(base),

@@ -1,12 +1,14 @@
 /**
- * From wishes to a plan, as all families do it: the job's wishes over the offering's over the recipe's
+ * From overrides to a plan, as all families do it: the job's overrides over the offering's over the recipe's
  * defaults. What is frozen here is all that a trainer is told.
  */
+
 import { createHash } from 'node:crypto'
 import { Failure } from '../failure.ts'
+import type { Family } from '../family.ts'
 import { cut } from '../text.ts'
-import { operatorLimits, readWishes, type WishLimits } from './overrides.ts'
-import { type Family, type Plan, planSchema } from './plan.ts'
+import { type OverrideLimits, operatorLimits, readOverrides } from './overrides.ts'
+import { type Plan, planSchema } from './plan.ts'
 import type { PlanInput } from './recipe.ts'
 import { withTrigger } from './trigger-word.ts'
 
@@ -35,14 +37,17 @@ const prodigyLearningRate = 1
 
 const longestPrompt = 1000
 
-export function makePlan(family: Family, limits: WishLimits, defaults: Defaults, input: PlanInput): Plan {
-  const wished = { ...readWishes(input.offering, operatorLimits), ...readWishes(input.wishes, limits) }
-  const rank = wished.rank ?? defaults.rank
-  const optimizer = wished.optimizer ?? 'adamw8bit'
-  const steps = wished.steps ?? defaults.steps(input.dataset.images)
+export function makePlan(family: Family, limits: OverrideLimits, defaults: Defaults, input: PlanInput): Plan {
+  const overrides = {
+    ...readOverrides(input.offering, operatorLimits),
+    ...readOverrides(input.overrides, limits),
+  }
+  const rank = overrides.rank ?? defaults.rank
+  const optimizer = overrides.optimizer ?? 'adamw8bit'
+  const steps = overrides.steps ?? defaults.steps(input.dataset.images)
   const clips = input.dataset.clips ?? 0
-  const checkpointing = wished.gradientCheckpointing ?? true
-  const resolutions = [...new Set(wished.resolutions ?? defaults.resolutions)].sort((a, b) => a - b)
+  const checkpointing = overrides.gradientCheckpointing ?? true
+  const resolutions = [...new Set(overrides.resolutions ?? defaults.resolutions)].sort((a, b) => a - b)
 
   const plan: Plan = {
     version: 1,
@@ -52,44 +57,44 @@ export function makePlan(family: Family, limits: WishLimits, defaults: Defaults,
     triggerWord: input.triggerWord,
     baseModel: input.baseModel,
     dataset: { ...input.dataset, clips },
-    seed: wished.seed ?? seedOf(input.trainingId),
+    seed: overrides.seed ?? seedOf(input.trainingId),
     steps,
-    batchSize: wished.batchSize ?? 1,
-    gradientAccumulation: wished.gradientAccumulation ?? 1,
+    batchSize: overrides.batchSize ?? 1,
+    gradientAccumulation: overrides.gradientAccumulation ?? 1,
     resolutions,
-    clipFrames: clips > 0 ? (wished.clipFrames ?? defaults.clipFrames ?? 1) : 1,
+    clipFrames: clips > 0 ? (overrides.clipFrames ?? defaults.clipFrames ?? 1) : 1,
     adapter: {
-      method: wished.method ?? 'lora',
+      method: overrides.method ?? 'lora',
       rank,
-      alpha: wished.alpha ?? rank * defaults.alphaPerRank,
-      targets: wished.targets ?? 'attention',
+      alpha: overrides.alpha ?? rank * defaults.alphaPerRank,
+      targets: overrides.targets ?? 'attention',
     },
     optimizer: {
       name: optimizer,
       learningRate:
-        wished.learningRate ?? (optimizer === 'prodigy' ? prodigyLearningRate : defaults.learningRate),
-      weightDecay: wished.weightDecay ?? 0.01,
+        overrides.learningRate ?? (optimizer === 'prodigy' ? prodigyLearningRate : defaults.learningRate),
+      weightDecay: overrides.weightDecay ?? 0.01,
       maxGradientNorm: 1,
     },
     schedule: {
-      name: wished.schedule ?? defaults.schedule,
-      warmupSteps: Math.min(wished.warmupSteps ?? Math.min(100, Math.floor(steps / 20)), steps),
+      name: overrides.schedule ?? defaults.schedule,
+      warmupSteps: Math.min(overrides.warmupSteps ?? Math.min(100, Math.floor(steps / 20)), steps),
     },
-    captionDropout: wished.captionDropout ?? defaults.captionDropout,
-    flip: wished.flip ?? false,
-    precision: wished.precision ?? 'bf16',
-    quantization: wished.quantization ?? (checkpointing ? defaults.quantization : 'none'),
+    captionDropout: overrides.captionDropout ?? defaults.captionDropout,
+    flip: overrides.flip ?? false,
+    precision: overrides.precision ?? 'bf16',
+    quantization: overrides.quantization ?? (checkpointing ? defaults.quantization : 'none'),
     gradientCheckpointing: checkpointing,
-    minSnrGamma: family === 'SDXL' ? (wished.minSnrGamma ?? defaults.minSnrGamma) : null,
-    ema: wished.ema === undefined ? defaults.ema : wished.ema,
+    minSnrGamma: family === 'SDXL' ? (overrides.minSnrGamma ?? defaults.minSnrGamma) : null,
+    ema: overrides.ema === undefined ? defaults.ema : overrides.ema,
     samples: {
-      every: wished.sampleEvery ?? 250,
-      prompts: wished.samplePrompts ?? promptsFrom(input.captions, input.triggerWord),
-      inferenceSteps: wished.sampleSteps ?? defaults.sampleSteps,
-      size: roundedDown(wished.sampleSize ?? Math.max(...resolutions), defaults.sampleMultiple),
-      guidance: wished.guidance ?? defaults.guidance,
+      every: overrides.sampleEvery ?? 250,
+      prompts: overrides.samplePrompts ?? promptsFrom(input.captions, input.triggerWord),
+      inferenceSteps: overrides.sampleSteps ?? defaults.sampleSteps,
+      size: roundedDown(overrides.sampleSize ?? Math.max(...resolutions), defaults.sampleMultiple),
+      guidance: overrides.guidance ?? defaults.guidance,
     },
-    checkpointEvery: wished.checkpointEvery ?? 250,
+    checkpointEvery: overrides.checkpointEvery ?? 250,
   }
   refuseLokrOnNf4(plan)
   refuseInt8Unpacked(plan)
@@ -115,7 +120,7 @@ function refuseInt8Unpacked({ quantization, gradientCheckpointing }: Plan): void
   )
 }
 
-/** The same training gets the same seed, whoever plans it. */
+/** The same training gets the same seed, whichever worker plans it. */
 export function seedOf(trainingId: string): number {
   return createHash('sha256').update(trainingId).digest().readUInt32BE() & 0x7fffffff
 }

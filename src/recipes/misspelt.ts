@@ -1,5 +1,5 @@
 /**
- * Misspelt wishes: a field that is none of ours, but differs from one of ours only by case, underscores, hyphens or a
+ * Misspelt overrides: a field that is none of ours, but differs from one of ours only by case, underscores, hyphens or a
  * slip of one letter, and whose value would be valid there. To drop it would charge for another training than was asked
  * for, so it is refused before anything is charged. Fields that other systems keep in the same document look like ours by
  * chance: only those are asked about that a person can order something by, and an operator can name more that are not meant.
@@ -7,11 +7,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { cut, printable } from '../text.ts'
-import { isWishFor, wishNames } from './overrides.ts'
+import { isOverrideFor, overrideNames } from './overrides.ts'
 
 const text = z.string().min(1)
 
-/** What a document asks for beside the wishes. */
+/** What a document asks for beside the overrides. */
 const asked: Readonly<Record<string, z.ZodType>> = {
   offeringId: text,
   baseModel: text,
@@ -22,7 +22,7 @@ const asked: Readonly<Record<string, z.ZodType>> = {
 }
 
 const known: ReadonlyMap<string, string> = new Map(
-  [...Object.keys(asked), ...wishNames].map((name) => [name, fold(name)]),
+  [...Object.keys(asked), ...overrideNames].map((name) => [name, fold(name)]),
 )
 
 /** Complaints of one document; more are not told. */
@@ -54,17 +54,17 @@ export function misspelt(
   return complaints
 }
 
-/** Of people who name nothing but wishes: what to tell them of a name that is none; undefined for one that is. */
-export function unknownWish(name: string): string | undefined {
-  if (wishNames.includes(name)) return undefined
-  const meant = alike(name).find((each) => wishNames.includes(each))
-  const hint = meant ? `Did you mean ${meant}?` : `There are ${wishNames.join(', ')}.`
-  return `There is no wish ${cut(printable(name), 80)}. ${hint}`
+/** Of people who name nothing but overrides: what to tell them of a name that is none; undefined for one that is. */
+export function unknownOverride(name: string): string | undefined {
+  if (overrideNames.includes(name)) return undefined
+  const meant = alike(name).find((each) => overrideNames.includes(each))
+  const hint = meant ? `Did you mean ${meant}?` : `There are ${overrideNames.join(', ')}.`
+  return `There is no override ${cut(printable(name), 80)}. ${hint}`
 }
 
 function isValid(name: string, value: unknown): boolean {
   const own = Object.hasOwn(asked, name) ? asked[name] : undefined
-  return own ? own.safeParse(value).success : isWishFor(name, value)
+  return own ? own.safeParse(value).success : isOverrideFor(name, value)
 }
 
 /** Known names that this may have been meant for. */

@@ -2,10 +2,12 @@
  * Offerings: what a user can buy. An operator's file is an object of them by key (`offeringId` in a
  * training's document); without a file there are three.
  */
+
 import { z } from 'zod'
-import { unknownWish } from './misspelt.ts'
-import { operatorLimits, readWishes } from './overrides.ts'
-import { familySchema, type Plan } from './plan.ts'
+import { familySchema } from '../family.ts'
+import { unknownOverride } from './misspelt.ts'
+import { operatorLimits, readOverrides } from './overrides.ts'
+import type { Plan } from './plan.ts'
 
 /** As far as it is safe as an argument; Docker checks the rest of its grammar. */
 const imageSchema = z
@@ -22,7 +24,7 @@ export const offeringSchema = z
     pricePoints: z.int().min(0).optional(),
     /** Price before the platform fee. */
     usd: z.number().min(0).max(10_000).optional(),
-    /** On top of `usd`, before the fee: for trainings whose length the user may wish. */
+    /** On top of `usd`, before the fee: for trainings whose length the user may choose. */
     usdPerThousandSteps: z.number().min(0).max(1_000).optional(),
     /** Another image that obeys the container's contract. */
     image: imageSchema.optional(),
@@ -30,17 +32,17 @@ export const offeringSchema = z
     jobImages: z.array(imageSchema).optional(),
     /** The most that the machines of a job may cost. */
     maxCostUsd: z.number().positive().optional(),
-    /** Defaults over the recipe's; a job's own wishes go before them. */
-    wishes: z
+    /** Defaults over the recipe's; a job's own overrides go before them. */
+    overrides: z
       .record(z.string(), z.unknown())
       .default({})
-      .superRefine((wishes, context) => {
-        for (const name of Object.keys(wishes)) {
-          const message = unknownWish(name)
+      .superRefine((overrides, context) => {
+        for (const name of Object.keys(overrides)) {
+          const message = unknownOverride(name)
           if (message) context.addIssue({ code: 'custom', path: [name], message })
         }
         try {
-          readWishes(wishes, operatorLimits)
+          readOverrides(overrides, operatorLimits)
         } catch (error) {
           context.addIssue({
             code: 'custom',
@@ -67,9 +69,9 @@ export type Offerings = Readonly<Record<string, Offering>>
 
 /** About twice what the machine costs at on-demand prices of autumn 2026, and never less than it may cost. */
 export const defaultOfferings: Offerings = {
-  'sdxl-lora': { family: 'SDXL', base: 'sdxl', usd: 2, maxCostUsd: 2, wishes: {} },
-  'flux-lora': { family: 'FLUX', base: 'flux', usd: 6, maxCostUsd: 6, wishes: {} },
-  'wan-lora': { family: 'WAN', base: 'wan', usd: 12, maxCostUsd: 12, wishes: {} },
+  'sdxl-lora': { family: 'SDXL', base: 'sdxl', usd: 2, maxCostUsd: 2, overrides: {} },
+  'flux-lora': { family: 'FLUX', base: 'flux', usd: 6, maxCostUsd: 6, overrides: {} },
+  'wan-lora': { family: 'WAN', base: 'wan', usd: 12, maxCostUsd: 12, overrides: {} },
 }
 
 export function mayNameImage({ jobImages = [] }: Offering, image: unknown): image is string {

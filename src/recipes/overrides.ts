@@ -1,26 +1,26 @@
 /**
- * Wishes: what a job's document or an operator's offering asks for beyond the defaults. A document has
- * other fields too, so names that are no wish are ignored; a wish that can't be granted is refused with
+ * GivenOverrides: what a job's document or an operator's offering asks for beyond the defaults. A document has
+ * other fields too, so names that are no override are ignored; an override that can't be granted is refused with
  * the field, what it says and what it may say.
  */
 import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import { cut, printable } from '../text.ts'
 import { clipFramesSchema, type Plan, planSchema } from './plan.ts'
-import type { Wishes } from './recipe.ts'
+import type { GivenOverrides } from './recipe.ts'
 
 export type Range = { readonly min: number; readonly max: number }
 
-export type WishLimits = { readonly steps: Range; readonly rank: Range; readonly resolution: Range }
+export type OverrideLimits = { readonly steps: Range; readonly rank: Range; readonly resolution: Range }
 
-/** Beyond what a job may wish: an operator may have tiny base models, or very long trainings. */
-export const operatorLimits: WishLimits = {
+/** Beyond what a job may ask for: an operator may have tiny base models, or very long trainings. */
+export const operatorLimits: OverrideLimits = {
   steps: { min: 1, max: 100_000 },
   rank: { min: 1, max: 256 },
   resolution: { min: 32, max: 2048 },
 }
 
-export type Wished = Partial<{
+export type Overrides = Partial<{
   steps: number
   resolutions: number[]
   clipFrames: number
@@ -51,33 +51,33 @@ export type Wished = Partial<{
   gradientCheckpointing: boolean
 }>
 
-/** The wishes among `given`; null and undefined are no wish. Throws Failure('bad-request'). */
-export function readWishes(given: Wishes, limits: WishLimits): Wished {
-  const wished: Record<string, unknown> = {}
-  for (const [field, wish] of Object.entries(wishes(limits))) {
+/** The overrides among `given`; null and undefined are none. Throws Failure('bad-request'). */
+export function readOverrides(given: GivenOverrides, limits: OverrideLimits): Overrides {
+  const overrides: Record<string, unknown> = {}
+  for (const [field, override] of Object.entries(overridesWithin(limits))) {
     const value = Object.hasOwn(given, field) ? given[field] : undefined
     if (value === undefined || value === null) continue
-    const read = wish.schema.safeParse(value)
+    const read = override.schema.safeParse(value)
     if (!read.success) {
-      throw new Failure('bad-request', `${field} is ${shown(value)}, but must be ${wish.allowed}`)
+      throw new Failure('bad-request', `${field} is ${shown(value)}, but must be ${override.allowed}`)
     }
-    wished[field === 'resolution' ? 'resolutions' : field] = read.data
+    overrides[field === 'resolution' ? 'resolutions' : field] = read.data
   }
-  return wished
+  return overrides
 }
 
-/** Of every wish that there is. */
-export const wishNames: readonly string[] = Object.keys(wishes(operatorLimits))
+/** Of every override. */
+export const overrideNames: readonly string[] = Object.keys(overridesWithin(operatorLimits))
 
-/** Whether the wish of that name could be granted to anybody at all. */
-export function isWishFor(name: string, value: unknown): boolean {
-  const all = wishes(operatorLimits)
+/** Whether the override of that name is valid within the operator's limits. */
+export function isOverrideFor(name: string, value: unknown): boolean {
+  const all = overridesWithin(operatorLimits)
   return Object.hasOwn(all, name) && all[name]?.schema.safeParse(value).success === true
 }
 
-type Wish = { readonly schema: z.ZodType; readonly allowed: string }
+type Override = { readonly schema: z.ZodType; readonly allowed: string }
 
-function wishes({ steps, rank, resolution }: WishLimits): Record<string, Wish> {
+function overridesWithin({ steps, rank, resolution }: OverrideLimits): Record<string, Override> {
   const { adapter, optimizer, schedule, precision, quantization } = planSchema.shape
   return {
     steps: whole(steps),
@@ -135,23 +135,23 @@ function wishes({ steps, rank, resolution }: WishLimits): Record<string, Wish> {
 /** As ai-toolkit's example for FLUX has it (November 2026). */
 export const defaultEma = 0.99
 
-function truth(): Wish {
+function truth(): Override {
   return { schema: z.boolean(), allowed: 'true or false' }
 }
 
-function whole(range: Range): Wish {
+function whole(range: Range): Override {
   return { schema: z.int().min(range.min).max(range.max), allowed: `a whole number ${between(range)}` }
 }
 
-function number(range: Range): Wish {
+function number(range: Range): Override {
   return { schema: z.number().min(range.min).max(range.max), allowed: `a number ${between(range)}` }
 }
 
-function oneOf(schema: z.ZodEnum): Wish {
+function oneOf(schema: z.ZodEnum): Override {
   return { schema, allowed: `one of ${schema.options.join(', ')}` }
 }
 
-function list(item: z.ZodType, most: number, of: string): Wish {
+function list(item: z.ZodType, most: number, of: string): Override {
   return { schema: z.array(item).min(1).max(most), allowed: `a list of 1 to ${most} ${of}` }
 }
 

@@ -3,11 +3,9 @@
  * an offering; it is frozen, written to the machine as `/job/plan.json` and printed into the manifest,
  * so that the same training can be run again. `images/common/` reads the same shape.
  */
-import { z } from 'zod'
 
-export const families = ['SDXL', 'FLUX', 'WAN'] as const
-export const familySchema = z.enum(families)
-export type Family = z.infer<typeof familySchema>
+import { z } from 'zod'
+import { familySchema } from '../family.ts'
 
 /** Stem of a file that may be named on any file system, in a URL and in a shell. */
 export const slugSchema = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/)

@@ -1,14 +1,15 @@
 /**
- * A recipe: how one base-model family is trained. It turns a job's wishes into a frozen plan, says what
+ * A recipe: how one base-model family is trained. It turns a job's overrides into a frozen plan, says what
  * the job needs of a machine, how long it takes and which image trains it. Nothing here does anything.
  */
 
 import type { BaseSize } from '../bases/base-size.ts'
-import type { Need } from '../cloud/machines.ts'
-import type { Family, Plan } from './plan.ts'
+import type { Requirements } from '../cloud/machines.ts'
+import type { Family } from '../family.ts'
+import type { Plan } from './plan.ts'
 
-/** A wish comes from the job's document or from the operator's offering; all are optional. */
-export type Wishes = Readonly<Record<string, unknown>>
+/** An override comes from the job's document or from the operator's offering; all are optional. */
+export type GivenOverrides = Readonly<Record<string, unknown>>
 
 export type PlanInput = {
   readonly trainingId: string
@@ -18,9 +19,9 @@ export type PlanInput = {
   /** Of the `images`, `clips` move; none unless it is said. */
   readonly dataset: { readonly images: number; readonly clips?: number; readonly sha256: string }
   readonly captions: readonly string[]
-  readonly wishes: Wishes
-  /** The offering's own defaults: beyond the recipe's, below the job's wishes. */
-  readonly offering: Wishes
+  readonly overrides: GivenOverrides
+  /** The offering's own defaults: beyond the recipe's, below the job's overrides. */
+  readonly offering: GivenOverrides
 }
 
 export type Estimate = {
@@ -52,9 +53,9 @@ export type Recipe = {
   }
   /** Key prefix that ComfyUI loads for this family (TRAINING facts in docs/recipes.md). */
   readonly keyPrefix: string
-  /** Throws Failure('bad-request') with the wish that is out of bounds. */
+  /** Throws Failure('bad-request') with the override that is out of bounds. */
   plan(input: PlanInput): Plan
   /** Without a size, of the family's usual base. */
-  need(plan: Plan, base?: BaseSize): Need
+  requirements(plan: Plan, base?: BaseSize): Requirements
   estimate(plan: Plan, speed: GpuSpeed, base?: BaseSize): Estimate
 }

@@ -1,5 +1,5 @@
+import type { Family } from '../family.ts'
 import { flux } from './flux.ts'
-import type { Family } from './plan.ts'
 import type { Recipe } from './recipe.ts'
 import { sdxl } from './sdxl.ts'
 import { wan } from './wan.ts'

@@ -62,7 +62,7 @@ export const sdxl: Recipe = {
       },
       input,
     ),
-  need: (plan, base = usual) => ({
+  requirements: (plan, base = usual) => ({
     gpuMemoryGb: memoryGb(plan, base, architecture),
     gpus: 1,
     diskGb: diskGb(base),

@@ -63,7 +63,7 @@ export const wan: Recipe = {
       },
       input,
     ),
-  need: (plan, base = usual) => ({
+  requirements: (plan, base = usual) => ({
     gpuMemoryGb: memoryGb(plan, base, architecture),
     gpus: 1,
     diskGb: diskGb(base),

@@ -9,7 +9,7 @@ import { z } from 'zod'
 import { Failure, reasons } from '../failure.ts'
 import { printable } from '../text.ts'
 import { folderExists, installFolder, runHelper } from './argv.ts'
-import { type Notice, noticeSources } from './host.ts'
+import { type MachineEvent, machineEventSources } from './host.ts'
 import { tailOf } from './lines.ts'
 import { ConnectionLost, type Ssh } from './ssh.ts'
 
@@ -24,8 +24,8 @@ const noticeSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('gpu'), utilisationPercent: count, memoryUsedMb: count }),
   z.object({ kind: z.literal('xid'), code: z.int(), line: text }),
   z.object({ kind: z.literal('disk'), freeBytes: count }),
-  z.object({ kind: z.literal('unreadable'), source: z.enum(noticeSources), detail: text }),
-]) satisfies z.ZodType<Notice>
+  z.object({ kind: z.literal('unreadable'), source: z.enum(machineEventSources), detail: text }),
+]) satisfies z.ZodType<MachineEvent>
 
 const eventSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('progress'), bytes: count, totalBytes: count }),

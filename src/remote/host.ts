@@ -41,17 +41,17 @@ export type TrainerExit = {
 export type OutputFile = { readonly path: string; readonly size: number; readonly sha256: string }
 
 /** What a machine looks at by itself. */
-export const noticeSources = ['spot', 'gpu', 'disk', 'kernel log'] as const
-export type NoticeSource = (typeof noticeSources)[number]
+export const machineEventSources = ['spot', 'gpu', 'disk', 'kernel log'] as const
+export type MachineEventSource = (typeof machineEventSources)[number]
 
 /** Something that the machine noticed by itself. */
-export type Notice =
+export type MachineEvent =
   | { readonly kind: 'spot'; readonly action: string; readonly at: Date }
   | { readonly kind: 'gpu'; readonly utilisationPercent: number; readonly memoryUsedMb: number }
   | { readonly kind: 'xid'; readonly code: number; readonly line: string }
   | { readonly kind: 'disk'; readonly freeBytes: number }
   /** Nothing is known of that until it is told of again. */
-  | { readonly kind: 'unreadable'; readonly source: NoticeSource; readonly detail: string }
+  | { readonly kind: 'unreadable'; readonly source: MachineEventSource; readonly detail: string }
 
 export interface Host {
   /** Waits for the first boot to be done, as long as the signal lets it; Failure('machine-broken') where it failed. */
@@ -104,7 +104,7 @@ export interface Host {
    * Reports what the machine notices, and all of it again to each who asks, until the signal; ends silently when
    * the connection does. Some of it (the disk's room) comes every few seconds.
    */
-  watch(onNotice: (notice: Notice) => void, signal: AbortSignal): Promise<void>
+  watch(onNotice: (notice: MachineEvent) => void, signal: AbortSignal): Promise<void>
   /** Moves the switch-off time; never past the hard limit that the machine was made with. */
   setDeadline(at: Date, signal: AbortSignal): Promise<void>
   /** Log tail, kernel messages, GPU state: whatever explains a failure. Never throws. */

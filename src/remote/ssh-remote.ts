@@ -23,15 +23,15 @@ export type SshRemoteOptions = Pick<SessionOptions, 'reconnectMs'> & {
   /** Seconds between a machine's reports of GPU and disk; 10 unless given. */
   readonly watchSeconds?: number
   /** Milliseconds between two looks at a trainer while its log is read; 15 s unless given. */
-  readonly lookMs?: number
+  readonly pollMs?: number
 }
 
 export const sshRemote = (options: SshRemoteOptions): Remote => ({
   async connect(machine, signal, onWait) {
     const { user, port, keysFor, reconnectMs } = options
     const target = { host: machine.host, port, user, keys: keysFor(machine.name) }
-    const wishes = { target, ...(reconnectMs && { reconnectMs }), ...(onWait && { onWait }) }
-    return sshHost(await openSession(wishes, signal), options)
+    const overrides = { target, ...(reconnectMs && { reconnectMs }), ...(onWait && { onWait }) }
+    return sshHost(await openSession(overrides, signal), options)
   },
 })
 
@@ -40,7 +40,7 @@ const commandMs = 60_000
 const noLogin: LoginFor = async () => undefined
 
 const sshHost = (session: Session, options: SshRemoteOptions): Host => {
-  const { watchSeconds = 10, lookMs, loginFor = noLogin } = options
+  const { watchSeconds = 10, pollMs: lookMs, loginFor = noLogin } = options
   const help = (
     job: HelperJob,
     onEvent: (event: HelperEvent) => void,

@@ -25,14 +25,14 @@ type Inspected = z.infer<typeof inspectedSchema>
 
 const commandMs = 60_000
 /** Between two looks at a container while its log is read. */
-const lookMs = 15_000
+const pollMs = 15_000
 /** Without a line for so long, the log of a container that has exited has no more. */
 const quietMs = 10_000
 /** The first start of an image of many gigabytes reads a cold disk. */
 const startMs = 5 * 60_000
 
 /** `look`: milliseconds between two looks at a container while its log is read. */
-export const trainerVerbs = (session: Session, { look = lookMs } = {}): TrainerVerbs => ({
+export const trainerVerbs = (session: Session, { look = pollMs } = {}): TrainerVerbs => ({
   trainerState: (name, signal) =>
     session.use(async (ssh) => stateOf(await inspect(ssh, name, signal)), signal),
 

@@ -3,8 +3,9 @@
  * only ever counts up. A worker whose own clock is wrong, or is set while it runs, orders, ends and bills machines
  * at the same times as the others.
  */
+
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Clock } from '../pipeline/ports.ts'
+import type { Clock } from '../clock.ts'
 import type { Runs } from './runs.ts'
 
 /** Longest wait that a Node timer can do: 2^31 − 1 ms, about 24 days. */

@@ -19,6 +19,8 @@ type RunDocument = Omit<Run, 'id' | 'attempts' | 'earlierAttempts'> & {
   readonly token: number
   readonly owner?: string
   readonly expiresAt?: Date
+  /** 0.1.0's name of `finishedEarly`. */
+  readonly cutShort?: boolean
 }
 
 /** What is kept of a run that has ended when the next begins. */
@@ -251,7 +253,7 @@ export function mongoRuns(db: Db, deployment: string): Runs {
         .toArray()
       return documents.map(runFrom)
     },
-    async trainedInOneGo(family, gpu, limit) {
+    async completedOnFirstAttempt(family, gpu, limit) {
       const documents = await runs
         .find({
           ...ours,
@@ -283,8 +285,9 @@ function held({ trainingId, owner, token }: Lease) {
   return { _id: trainingId, owner, token }
 }
 
-function runFrom({ _id, token, owner, expiresAt, attempts, ...run }: RunDocument): Run {
+function runFrom({ _id, token, owner, expiresAt, attempts, cutShort, ...run }: RunDocument): Run {
   const of = (isEarlier: boolean) =>
     attempts.filter((each) => each.run < run.number === isEarlier).map(({ run: _, ...attempt }) => attempt)
-  return { id: _id, ...run, attempts: of(false), earlierAttempts: of(true) }
+  const early = cutShort && { finishedEarly: true }
+  return { id: _id, ...early, ...run, attempts: of(false), earlierAttempts: of(true) }
 }

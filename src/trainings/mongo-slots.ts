@@ -15,7 +15,7 @@ import type { Db, Document } from 'mongodb'
 import { durable, isDuplicateKey, literal, toIdText } from '../mongo.ts'
 import type { ClaimLimits, Pause } from './trainings.ts'
 
-export type Place = {
+export type Slot = {
   /** The job's `_id`, as it is. */
   readonly job: unknown
   /** Jobs without an owner count under the system's limit only. */
@@ -24,24 +24,24 @@ export type Place = {
 
 type LimitsDocument = {
   readonly _id: string
-  readonly places: readonly Place[]
+  readonly places: readonly Slot[]
   /** No new job is claimed while it stands. */
   readonly pause?: Pause
 }
 
-export type Places = {
-  taken(): Promise<{ readonly places: readonly Place[]; readonly pause: Pause | undefined }>
+export type Slots = {
+  taken(): Promise<{ readonly places: readonly Slot[]; readonly pause: Pause | undefined }>
   /** False if a limit is reached by now, or the job has a place already. */
-  take(place: Place, limits: ClaimLimits): Promise<boolean>
-  free(job: unknown): Promise<void>
+  acquireSlot(place: Slot, limits: ClaimLimits): Promise<boolean>
+  releaseSlot(job: unknown): Promise<void>
   /** Frees stale places; returns how many. */
-  sweep(places: readonly Place[]): Promise<number>
+  sweep(places: readonly Slot[]): Promise<number>
   pause(by: string): Promise<void>
   resume(): Promise<void>
 }
 
 /** `deployment`: places of others in the same database are never seen. */
-export function mongoPlaces(db: Db, deployment: string): Places {
+export function mongoSlots(db: Db, deployment: string): Slots {
   const limits = durable<LimitsDocument>(db, 'trainingLimits')
   const jobs = durable(db, 'trainingJobs')
   const runs = durable<{ _id: string }>(db, 'trainingRuns')
@@ -51,7 +51,7 @@ export function mongoPlaces(db: Db, deployment: string): Places {
   }
 
   return {
-    free,
+    releaseSlot: free,
     async taken() {
       const document = await limits.findOne({ _id: deployment })
       if (document) return { places: document.places, pause: document.pause }
@@ -79,7 +79,7 @@ export function mongoPlaces(db: Db, deployment: string): Places {
     async resume() {
       await limits.updateOne({ _id: deployment }, { $unset: { pause: '' } })
     },
-    async take(place, { running, runningPerOwner }) {
+    async acquireSlot(place, { running, runningPerOwner }) {
       const ofOwner = { $filter: { input: '$places', cond: { $eq: ['$$this.owner', literal(place.owner)] } } }
       const room: Document[] = [{ $lt: [{ $size: '$places' }, running] }]
       if (place.owner !== null) room.push({ $lt: [{ $size: ofOwner }, runningPerOwner] })

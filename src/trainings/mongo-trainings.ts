@@ -1,10 +1,10 @@
 /**
- * `trainingJobs` in MongoDB. Claiming is two atomic writes: a place under the limits (mongo-places.ts),
+ * `trainingJobs` in MongoDB. Claiming is two atomic writes: a place under the limits (mongo-slots.ts),
  * then QUEUED → RUNNING, which only one claimer can win. A worker may die between the two.
  */
 import { type Db, type Document, ObjectId } from 'mongodb'
 import { byId, durable, fromIdText, objectId, toIdText } from '../mongo.ts'
-import { mongoPlaces, type Place } from './mongo-slots.ts'
+import { mongoSlots, type Slot } from './mongo-slots.ts'
 import {
   clampPercent,
   notUnderstood,
@@ -33,7 +33,7 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
   const { deployment, environment, writeStepFields = true } = options
   const jobs = durable(db, 'trainingJobs')
   const runs = durable<{ _id: string }>(db, 'trainingRuns')
-  const places = mongoPlaces(db, deployment)
+  const slots = mongoSlots(db, deployment)
   const ours = environment ? { environment: { $in: [environment, null] } } : {}
 
   /** Of several claimers exactly one gets the document. */
@@ -51,7 +51,7 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
   }
 
   function oldestWithRoom(
-    taken: readonly Place[],
+    taken: readonly Slot[],
     limits: ClaimLimits,
     except: readonly unknown[],
   ): Promise<Document | null> {
@@ -70,19 +70,19 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
   async function claim(limits: ClaimLimits, except: readonly string[] = []): Promise<Training | undefined> {
     const left = except.map(fromIdText)
     for (;;) {
-      const { places: taken, pause } = await places.taken()
+      const { places: taken, pause } = await slots.taken()
       if (pause) return undefined
       if (taken.length > 0) {
         const reserved = await startOne({ _id: { $in: taken.map(({ job }) => job) } })
         if (reserved) return reserved
       }
       const crowded = taken.length >= limits.running || fullOwners(taken, limits.runningPerOwner).length > 0
-      if (crowded && (await places.sweep(taken)) > 0) continue
+      if (crowded && (await slots.sweep(taken)) > 0) continue
       if (taken.length >= limits.running) return undefined
       const candidate = await oldestWithRoom(taken, limits, left)
       if (!candidate) return undefined
-      const place = { job: candidate._id, owner: ownerOf(candidate) ?? null }
-      if (!(await places.take(place, limits))) continue // another claimer was quicker: look again
+      const slot = { job: candidate._id, owner: ownerOf(candidate) ?? null }
+      if (!(await slots.acquireSlot(slot, limits))) continue // another claimer was quicker: look again
       const training = await startOne({ _id: candidate._id })
       if (training) return training
     }
@@ -118,11 +118,11 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
         .toArray()
       return new Map(found.map(({ _id, status }) => [toIdText(_id), statusOf(status)]))
     },
-    pause: places.pause,
-    resume: places.resume,
-    paused: async () => (await places.taken()).pause,
+    pause: slots.pause,
+    resume: slots.resume,
+    paused: async () => (await slots.taken()).pause,
     async strangers(limit) {
-      const { places: taken } = await places.taken()
+      const { places: taken } = await slots.taken()
       const running = await jobs
         .find(
           { ...ours, status: 'RUNNING', _id: { ...usableId, $nin: taken.map(({ job }) => job) } } as Document,
@@ -153,7 +153,7 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
       return { count, examples: found.map(notUnderstood) }
     },
     async orphans(limit) {
-      const { places: taken } = await places.taken()
+      const { places: taken } = await slots.taken()
       const running = await jobs
         .find({ _id: { $in: taken.map(({ job }) => job) }, status: 'RUNNING' } as Document, {
           projection: { _id: 1 },
@@ -197,8 +197,8 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
         { ...resultOf(result), failureReason: remark },
       ),
     fail: (id, sentence) => whileRunning(id, { status: 'FAILED', failureReason: sentence }),
-    async freePlace(id) {
-      await places.free(fromIdText(id)) // first: once it is queued again, no place may be about to go
+    async releaseSlot(id) {
+      await slots.releaseSlot(fromIdText(id)) // first: once it is queued again, no place may be about to go
       await whileRunning(id, { status: 'QUEUED' })
     },
     async counts() {
@@ -210,7 +210,7 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
 }
 
 /** Owners with no room left, in both forms that a document may carry them in. */
-function fullOwners(places: readonly Place[], limit: number): unknown[] {
+function fullOwners(places: readonly Slot[], limit: number): unknown[] {
   const byOwner = Map.groupBy(places, ({ owner }) => owner)
   const full = [...byOwner].flatMap(([owner, { length }]) =>
     owner !== null && length >= limit ? [owner] : [],

@@ -15,7 +15,8 @@
 import type { BaseSize } from '../bases/base-size.ts'
 import type { Offer } from '../cloud/machines.ts'
 import type { Excludes, Reason } from '../failure.ts'
-import type { Family, Plan } from '../recipes/plan.ts'
+import type { Family } from '../family.ts'
+import type { Plan } from '../recipes/plan.ts'
 import type { Estimate } from '../recipes/recipe.ts'
 import type { NewTimelineEvent, TimelineEvent } from './timeline.ts'
 import type { TrainingResult } from './trainings.ts'
@@ -160,7 +161,7 @@ export type Run = {
   /** Last step that was seen, and when; what a pro-rata refund is computed from. */
   readonly lastStep?: number
   /** The trainer was asked to finish with the steps that it has. */
-  readonly cutShort?: boolean
+  readonly finishedEarly?: boolean
   /** Where its files are published in the models bucket; it can't be guessed. */
   readonly publicFolder?: string
   readonly shippedAt?: Date
@@ -250,7 +251,7 @@ export interface Runs {
   /** Runs with an attempt, of whichever run, that is not torn down, held or not: what the reaper compares with. */
   withMachines(): Promise<readonly Run[]>
   /** Runs that trained every step on their only machine, one with that GPU; newest first. */
-  trainedInOneGo(family: Family, gpu: string, limit: number): Promise<readonly Run[]>
+  completedOnFirstAttempt(family: Family, gpu: string, limit: number): Promise<readonly Run[]>
   /** Newest first, for the status page. */
   recent(limit: number): Promise<readonly Run[]>
 }

@@ -13,12 +13,12 @@ type Document = Readonly<Record<string, unknown>>
 
 /** Characters of a field that is read: a document of 16 MB must not keep the others waiting. */
 const longestText = 10_000
-/** Entries of a list or an object, and characters of a wish: more than any that is granted has. */
+/** Entries of a list or an object, and characters of an override: more than any that is granted has. */
 const mostEntries = 1000
-const longestWish = 2000
+const longestOverride = 2000
 const longestName = 100
 
-/** Fields that are no wishes: the pipeline's own, or of no meaning to a training. */
+/** Fields that are no overrides: the pipeline's own, or of no meaning to a training. */
 const known = new Set(
   `_id datasetId ownerAccountId offeringId baseModel status progress failureReason createdAt updatedAt
   startedAt completedAt costPoints paidAt loraModelId modelRepoUrl triggerWords previewImages modelName
@@ -57,10 +57,10 @@ export function trainingFrom(document: Document): Training {
     createdAt: field('createdAt', 'a date', asDate, true) ?? bornAt(_id),
     costPoints: field('costPoints', 'a number', asNumber, false),
     problems,
-    wishes: Object.fromEntries(
+    overrides: Object.fromEntries(
       Object.entries(document).flatMap(([name, value]) => {
-        const wish = known.has(name) || name.length > longestName ? undefined : plain(value)
-        return wish === undefined ? [] : [[name, wish]]
+        const override = known.has(name) || name.length > longestName ? undefined : plain(value)
+        return override === undefined ? [] : [[name, override]]
       }),
     ),
   }
@@ -109,9 +109,9 @@ function bornAt(id: unknown): Date {
   return id instanceof ObjectId ? id.getTimestamp() : new Date(0)
 }
 
-/** The value if JSON could carry it, to a depth that a wish needs; else undefined. */
+/** The value if JSON could carry it, to a depth that an override needs; else undefined. */
 function plain(value: unknown, depth = 0): unknown {
-  if (typeof value === 'string') return cut(value, longestWish)
+  if (typeof value === 'string') return cut(value, longestOverride)
   if (typeof value === 'boolean') return value
   const number = asNumber(value)
   if (number !== undefined) return number

@@ -24,8 +24,8 @@ export type Training = {
   readonly costPoints: number | undefined
   /** Sentences such as `datasetId is the text "abc", not an ObjectId`. */
   readonly problems: readonly string[]
-  /** The document's other plain fields, for wishes such as rank, learningRate, seed, resolution. */
-  readonly wishes: Readonly<Record<string, unknown>>
+  /** The document's other plain fields, for overrides such as rank, learningRate, seed, resolution. */
+  readonly overrides: Readonly<Record<string, unknown>>
 }
 
 export type ClaimLimits = {
@@ -99,6 +99,6 @@ export interface Trainings {
    * Gives the place under the limits back, of a job that has ended or waits. A document that is RUNNING is in the queue
    * again: without a place it would never be claimed. Safe to repeat.
    */
-  freePlace(id: string): Promise<void>
+  releaseSlot(id: string): Promise<void>
   counts(): Promise<Readonly<Record<TrainingStatus, number>>>
 }

@@ -3,7 +3,7 @@
  * two ever judge or tear down the same at a time. The lease is kept for as long as the work takes, which may be many
  * times its length.
  */
-import type { Clock } from '../pipeline/ports.ts'
+import type { Clock } from '../clock.ts'
 import { type Lease, LeaseLost, type Run, type Runs } from './runs.ts'
 
 export type LeaseParts = {

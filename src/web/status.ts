@@ -1,7 +1,7 @@
 /** What the status page and its JSON show, read from the database. */
+import type { Clock } from '../clock.ts'
 import type { Budget, BudgetLimits, Spending } from '../ledger/budget.ts'
 import { linkTo } from '../models/links.ts'
-import type { Clock } from '../pipeline/ports.ts'
 import type { Store } from '../storage/store.ts'
 import { costSoFar } from '../trainings/cost.ts'
 import { type Hold, type Phase, phases, type Run, type Runs } from '../trainings/runs.ts'

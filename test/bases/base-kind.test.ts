@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { publishBase } from '../../src/bases/bases.ts'
-import type { Family } from '../../src/recipes/plan.ts'
+import { publishBaseModel } from '../../src/bases/bases.ts'
+import type { Family } from '../../src/family.ts'
 import { memoryStore } from '../fakes/memory-store.ts'
 
 let folder: string
@@ -22,7 +22,7 @@ async function outcome(family: Family, files: Readonly<Record<string, unknown>>,
   }
   const store = memoryStore()
   const meta = { name: 'kite', family, licence: 'CC0-1.0' }
-  const refused = await publishBase(store, path, meta).then(
+  const refused = await publishBaseModel(store, path, meta).then(
     () => undefined,
     (error: Error) => error.message,
   )

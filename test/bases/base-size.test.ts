@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { sizeOf } from '../../src/bases/base-size.ts'
-import { publishBase, readBase } from '../../src/bases/bases.ts'
-import type { Family } from '../../src/recipes/plan.ts'
+import { publishBaseModel, readBaseModel } from '../../src/bases/bases.ts'
+import type { Family } from '../../src/family.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { memoryStore } from '../fakes/memory-store.ts'
 import { planInput } from '../recipes/samples.ts'
@@ -26,8 +26,8 @@ async function published(name: string, files: Readonly<Record<string, Buffer>>) 
     await mkdir(dirname(file), { recursive: true })
     await writeFile(file, content)
   }
-  await publishBase(store, join(folder, name), { name, family: 'WAN', licence: 'CC0-1.0' })
-  return readBase(store, name)
+  await publishBaseModel(store, join(folder, name), { name, family: 'WAN', licence: 'CC0-1.0' })
+  return readBaseModel(store, name)
 }
 
 const tensors = (...shapes: number[][]) =>
@@ -70,7 +70,7 @@ describe('what a base needs of a machine', () => {
       ...planInput,
       triggerWord: null,
       captions: [],
-      wishes: { quantization },
+      overrides: { quantization },
     })
   const wan = {
     'WAN 2.1 1.3B': { bytes: 17.5e9, trained: [1.42e9] },
@@ -88,9 +88,10 @@ describe('what a base needs of a machine', () => {
     ['WAN 2.2 A14B', 'nf4', 24],
   ])('%s in %s fits a GPU of %i GB, and none of the next smaller kind', (name, quantization, gb) => {
     const made = plan('WAN', quantization)
-    const { gpuMemoryGb } = recipes.WAN.need(made, wan[name])
+    const { gpuMemoryGb } = recipes.WAN.requirements(made, wan[name])
     expect([24, 48, 80].find((each) => each >= gpuMemoryGb)).toBe(gb)
-    if (name === 'WAN 2.2 A14B') expect(recipes.WAN.need(made)).toEqual(recipes.WAN.need(made, wan[name]))
+    if (name === 'WAN 2.2 A14B')
+      expect(recipes.WAN.requirements(made)).toEqual(recipes.WAN.requirements(made, wan[name]))
   })
 
   it('is less time and less disk where it is smaller', () => {
@@ -99,7 +100,9 @@ describe('what a base needs of a machine', () => {
     const made = plan('WAN', 'int8')
     const seconds = (size: typeof small | typeof large) => recipes.WAN.estimate(made, l4, size).trainSeconds
     expect(seconds(small)).toBeLessThan(seconds(large) / 4)
-    expect(recipes.WAN.need(made, small).diskGb).toBeLessThan(recipes.WAN.need(made, large).diskGb)
+    expect(recipes.WAN.requirements(made, small).diskGb).toBeLessThan(
+      recipes.WAN.requirements(made, large).diskGb,
+    )
     const twice = { bytes: 14e9, trained: [2.6e9] }
     const sdxl = plan('SDXL', 'none')
     const around = (size?: typeof twice) => {

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { baseKey, publishBase, readBase } from '../../src/bases/bases.ts'
+import { baseKey, publishBaseModel, readBaseModel } from '../../src/bases/bases.ts'
 import { memoryStore } from '../fakes/memory-store.ts'
 
 const meta = { name: 'tiny-sdxl', family: 'SDXL', licence: 'CC0-1.0' } as const
@@ -24,14 +24,14 @@ afterAll(() => rm(folder, { recursive: true }))
 describe('a base model', () => {
   it('is read as it was published, links followed, hidden files left out', async () => {
     const store = memoryStore()
-    const base = await publishBase(store, folder, meta)
+    const base = await publishBaseModel(store, folder, meta)
     expect(base.files.map(({ path }) => path)).toEqual([
       'Z.json',
       'link.safetensors',
       'model_index.json',
       'unet/model.safetensors',
     ])
-    expect(await readBase(store, 'tiny-sdxl')).toEqual(base)
+    expect(await readBaseModel(store, 'tiny-sdxl')).toEqual(base)
     const key = baseKey('tiny-sdxl', 'link.safetensors')
     expect((await store.read({ bucket: 'bases', key })).toString()).toBe('weights')
   })
@@ -48,7 +48,7 @@ describe('a base model', () => {
     ]
     for (const name of names) await writeFile(join(other, name), '{}')
     await writeFile(join(other, 'model_index.json'), index)
-    const base = await publishBase(memoryStore(), other, meta)
+    const base = await publishBaseModel(memoryStore(), other, meta)
     expect(base.files.map(({ path }) => path)).toEqual([
       'model_index.json',
       'vae/config.json',
@@ -56,12 +56,12 @@ describe('a base model', () => {
       'vae/spiece.model',
     ])
     await rm(join(other, 'vae/model.safetensors'))
-    await expect(publishBase(memoryStore(), other, meta)).rejects.toThrow('weights must be .safetensors')
+    await expect(publishBaseModel(memoryStore(), other, meta)).rejects.toThrow('weights must be .safetensors')
     await rm(other, { recursive: true })
   })
 
   it('has the sum that sha256sum finds', async () => {
-    const { sha256 } = await publishBase(memoryStore(), folder, meta)
+    const { sha256 } = await publishBaseModel(memoryStore(), folder, meta)
     const command = 'sha256sum Z.json link.safetensors model_index.json unet/model.safetensors | sha256sum'
     expect(execFileSync('sh', ['-c', command], { cwd: folder }).toString().slice(0, 64)).toBe(sha256)
   })
@@ -76,18 +76,18 @@ describe('a base model', () => {
         return store.writeFile(...call)
       },
     }
-    await publishBase(store, folder, meta)
-    await publishBase(watched, folder, meta)
+    await publishBaseModel(store, folder, meta)
+    await publishBaseModel(watched, folder, meta)
     expect(sent).toEqual([])
     await store.remove({ bucket: 'bases', key: 'tiny-sdxl/Z.json' })
-    await publishBase(watched, folder, meta)
+    await publishBaseModel(watched, folder, meta)
     expect(sent).toEqual(['tiny-sdxl/Z.json'])
   })
 
   it('that is missing or whose list was changed is told apart', async () => {
     const store = memoryStore()
-    await expect(readBase(store, 'nothing')).rejects.toMatchObject({ reason: 'misconfigured' })
-    const base = await publishBase(store, folder, meta)
+    await expect(readBaseModel(store, 'nothing')).rejects.toMatchObject({ reason: 'misconfigured' })
+    const base = await publishBaseModel(store, folder, meta)
     for (const change of [
       { files: base.files.slice(1) },
       { name: 'other' },
@@ -96,7 +96,7 @@ describe('a base model', () => {
     ]) {
       const ref = { bucket: 'bases', key: 'tiny-sdxl/base.json' } as const
       await store.write(ref, JSON.stringify({ ...base, ...change }), 'application/json')
-      await expect(readBase(store, 'tiny-sdxl')).rejects.toMatchObject({ reason: 'misconfigured' })
+      await expect(readBaseModel(store, 'tiny-sdxl')).rejects.toMatchObject({ reason: 'misconfigured' })
     }
   })
 })

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { readBase } from '../../src/bases/bases.ts'
+import { readBaseModel } from '../../src/bases/bases.ts'
 import { type HubBaseOptions, publishFromHub } from '../../src/bases/hub-base.ts'
 import { openRepository, parseRepositoryName } from '../../src/bases/hub-repository.ts'
 import { Secret } from '../../src/secret.ts'
@@ -85,7 +85,7 @@ describe('a base from a hub', () => {
       licence: 'openrail++',
       source: `${new URL(hub.url).host}/wind/kite@${commit}`,
     })
-    expect(await readBase(store, 'kite')).toEqual(base)
+    expect(await readBaseModel(store, 'kite')).toEqual(base)
     const keys = (await store.list('bases', '')).map(({ key }) => key.replace('kite/', ''))
     expect(keys).toEqual([...loaded, 'base.json'].sort())
   })

@@ -85,7 +85,7 @@ describe('forgetting', () => {
       triggerWord: 'Quagmire',
       dataset: { images: 20, clips: 0, sha256: 'b'.repeat(64) },
       captions: [],
-      wishes: { samplePrompts: [prompt] },
+      overrides: { samplePrompts: [prompt] },
     })
     const event = { trainingId: id, worker: 'worker', token: 1, kind: 'failure', message: 'it broke' }
     const terms = {

@@ -121,7 +121,7 @@ describe('a process that is killed', () => {
         await insertJobs(1)
         expect(await trainings.claim(one)).toBeUndefined()
         await trainings.fail(id, 'It has ended.')
-        await trainings.freePlace(id)
+        await trainings.releaseSlot(id)
         expect(await trainings.claim(one)).toBeDefined()
       },
       prepare,

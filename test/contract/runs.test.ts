@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Offer } from '../../src/cloud/machines.ts'
-import type { Family, Plan } from '../../src/recipes/plan.ts'
+import type { Family } from '../../src/family.ts'
+import type { Plan } from '../../src/recipes/plan.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { createIndexes } from '../../src/trainings/indexes.ts'
 import { mongoRuns } from '../../src/trainings/mongo-runs.ts'
@@ -255,11 +256,11 @@ describeBoth('runs', (world) => {
     await ran('5', 'SDXL', { outcome: trained }, [offer, offer])
     await ran('6', 'SDXL', {}, [offer])
     await ran('7', 'SDXL', { outcome: trained }, [offer])
-    const found = await runs.trainedInOneGo('SDXL', 'L4', 20)
+    const found = await runs.completedOnFirstAttempt('SDXL', 'L4', 20)
     expect(found.map((run) => run.id[0])).toEqual(['7', '1'])
     expect(found[0]?.attempts[0]?.estimate).toEqual(estimate)
-    expect((await runs.trainedInOneGo('SDXL', 'L4', 1)).map((run) => run.id[0])).toEqual(['7'])
-    expect(await runs.trainedInOneGo('WAN', 'L4', 20)).toEqual([])
+    expect((await runs.completedOnFirstAttempt('SDXL', 'L4', 1)).map((run) => run.id[0])).toEqual(['7'])
+    expect(await runs.completedOnFirstAttempt('WAN', 'L4', 20)).toEqual([])
   })
 
   test('an event is numbered by the run, together with the change that it tells of', async () => {

@@ -104,7 +104,7 @@ describeBoth('trainings', (world) => {
       offeringId: 'sdxl-lora',
       baseModel: 'SDXL',
       problems: [],
-      wishes: { rank: 32, favourite: { colour: 'blue' } },
+      overrides: { rank: 32, favourite: { colour: 'blue' } },
     })
     const { status, startedAt, updatedAt, ...rest } = (await documents.get(old._id)) ?? {}
     expect(status).toBe('RUNNING')
@@ -143,8 +143,8 @@ describeBoth('trainings', (world) => {
     const one = { running: 1, runningPerOwner: 1 }
     const [first] = await claimAll(1, one)
     await trainings.fail(first?.id ?? '', 'no')
-    await trainings.freePlace(first?.id ?? '')
-    await trainings.freePlace(first?.id ?? '')
+    await trainings.releaseSlot(first?.id ?? '')
+    await trainings.releaseSlot(first?.id ?? '')
     expect(await claimAll(1, one)).toHaveLength(1)
   })
 
@@ -234,7 +234,7 @@ describeBoth('trainings', (world) => {
     await documents.insert(one)
     const limits = { running: 1, runningPerOwner: 1 }
     const [{ id } = { id: '' }] = await claimAll(1, limits)
-    await trainings.freePlace(id)
+    await trainings.releaseSlot(id)
     expect((await documents.get(one._id))?.status).toBe('QUEUED')
     expect(await trainings.claim(limits, [id])).toBeUndefined()
     expect((await trainings.claim(limits))?.id).toBe(id)
@@ -245,7 +245,7 @@ describeBoth('trainings', (world) => {
     await documents.insert(one)
     const [{ id } = { id: '' }] = await claimAll(1)
     await documents.set(one._id, { status: 'CANCELLED' })
-    await trainings.freePlace(id)
+    await trainings.releaseSlot(id)
     expect((await documents.get(one._id))?.status).toBe('CANCELLED')
   })
 

@@ -128,10 +128,10 @@ describe('preparing a dataset', () => {
     const images = [png, Buffer.from('<html>404</html>'), jpeg.subarray(0, jpeg.length / 2), png]
     await upload(images)
     await store.remove({ bucket: 'datasets', key: keyOf(4) })
-    const wish = dataset(4, [])
+    const override = dataset(4, [])
     const preparing = datasetPreparer(options())(
       id,
-      { ...wish, images: [...wish.images, 'http://10.0.0.1/x.png'] },
+      { ...override, images: [...override.images, 'http://10.0.0.1/x.png'] },
       limits,
       signal(),
     )
@@ -185,21 +185,21 @@ describe('preparing a dataset', () => {
   it('has files only below a prefix that names the dataset or its owner: any other is missing', async () => {
     await upload([await picture().png().toBuffer()])
     await store.write({ bucket: 'datasets', key: 'users/other/1.bin' }, 'a secret', 'image/png')
-    const wish = { ...dataset(2, []), images: [keyOf(1), 'users/other/1.bin'] }
-    await expect(datasetPreparer(options())(id, wish, limits, signal())).rejects.toThrow(
+    const override = { ...dataset(2, []), images: [keyOf(1), 'users/other/1.bin'] }
+    await expect(datasetPreparer(options())(id, override, limits, signal())).rejects.toThrow(
       /^image 2 \(1.bin\) is missing: the file is not in the store$/,
     )
     const anywhere = { ...options(), keys: ['*'] }
-    await expect(datasetPreparer(anywhere)(id, wish, limits, signal())).rejects.toThrow(/not a picture/)
+    await expect(datasetPreparer(anywhere)(id, override, limits, signal())).rejects.toThrow(/not a picture/)
   })
 
   it('counts a file that is named twice once, and says so', async () => {
     await upload([await picture().png().toBuffer()])
-    const wish = {
+    const override = {
       ...dataset(1, ['a', 'b', 'c']),
       images: [keyOf(1), `/${keyOf(1)}`, `s3://datasets/${keyOf(1)}`],
     }
-    const prepared = await datasetPreparer(options())(id, wish, limits, signal())
+    const prepared = await datasetPreparer(options())(id, override, limits, signal())
     expect(prepared).toMatchObject({ images: 1, captions: ['a'] })
     expect(prepared.warnings).toEqual([
       'image 2 (1.bin) is the same file as image 1: it counts once.',

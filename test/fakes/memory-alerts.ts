@@ -1,26 +1,26 @@
 /** Alerts without a database, for runs of the workflow with simulated parts. */
-import type { Alert, AlertBook, Notice, StandingAlert } from '../../src/notify/alerts.ts'
+import type { Alert, AlertBook, Notification, StandingAlert } from '../../src/notify/alerts.ts'
 
 export type MemoryAlerts = AlertBook & {
   /** Everything that was ever said, in order. */
-  readonly said: readonly Notice[]
+  readonly said: readonly Notification[]
 }
 
-type Waiting = { notice: Notice; notBefore: number }
+type Waiting = { notice: Notification; notBefore: number }
 
 export function memoryAlerts(now: () => Date = () => new Date()): MemoryAlerts {
   const standing = new Map<string, StandingAlert>()
-  const said: Notice[] = []
+  const said: Notification[] = []
   const outbox: Waiting[] = []
 
-  function say(key: string, kind: Notice['kind'], { title, text, severity }: Alert): void {
+  function say(key: string, kind: Notification['kind'], { title, text, severity }: Alert): void {
     const number = said.filter((notice) => notice.key === key).length + 1
     const notice = { key, number, kind, title, text, severity, at: now(), sentTo: [], failures: 0 }
     said.push(notice)
     outbox.push({ notice, notBefore: 0 })
   }
 
-  function find(notice: Notice): number {
+  function find(notice: Notification): number {
     return outbox.findIndex(({ notice: { key, number } }) => key === notice.key && number === notice.number)
   }
 

@@ -12,7 +12,7 @@ import { orderFailure } from '../../src/cloud/aws/errors.ts'
 import { quotaOf } from '../../src/cloud/aws/quotas.ts'
 import { parseMachineName } from '../../src/cloud/machine-name.ts'
 import type {
-  Found,
+  CloudResource,
   MachineOrder,
   MachineState,
   Machines,
@@ -39,8 +39,8 @@ export type MemoryMachinesOptions = {
   readonly moment?: (moment: Moment) => void | Promise<void>
 }
 
-type Thing = Found & { readonly deployment: string; gone: boolean }
-type Instance = Thing & {
+type Resource = CloudResource & { readonly deployment: string; gone: boolean }
+type Instance = Resource & {
   readonly order: MachineOrder
   readonly launchedAt: Date
   state: 'running' | 'terminated'
@@ -49,7 +49,7 @@ type Instance = Thing & {
 
 /** What the deployments of one account have in common. */
 type Account = {
-  readonly things: Thing[]
+  readonly resources: Resource[]
   readonly instances: Instance[]
   readonly dry: Set<Offer['market']>
   readonly quotas: Map<string, number>
@@ -70,7 +70,7 @@ export type MemoryMachines = Machines & {
     readonly running: boolean
   }[]
   /** What was made and is not removed: what a real cloud would continue to bill, or keep a record of. */
-  left(): readonly Found[]
+  left(): readonly CloudResource[]
   /** The machine ends by itself, as after a spot notice, a fault or its deadline. */
   lose(name: string, reason?: string): void
   /** The state of the machine's stack can't be read from now on, as when its file is empty. */
@@ -90,7 +90,7 @@ export type MemoryMachines = Machines & {
 
 export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachines {
   const account: Account = {
-    ...{ things: [], instances: [], trespasses: [] },
+    ...{ resources: [], instances: [], trespasses: [] },
     ...{ dry: new Set(), quotas: new Map() },
   }
   return machinesIn(account, options)
@@ -98,14 +98,14 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
 
 function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMachines {
   const { offers = [someOffer], now = () => new Date(0), moment = () => {}, deployment = 'bellows' } = options
-  const { things, instances, dry, quotas, trespasses } = account
+  const { resources: things, instances, dry, quotas, trespasses } = account
   const busy = new Map<string, Promise<unknown>>()
   const unreadable = new Set<string>()
   const hidden = new Map<string, 'tags' | 'instance'>()
   const held = new Set<string>()
 
-  const isOurs = (thing: Thing) => thing.deployment === deployment
-  const remove = (thing: Thing): void => {
+  const isOurs = (resource: Resource) => resource.deployment === deployment
+  const remove = (thing: Resource): void => {
     if (!thing.gone && thing.deployment !== deployment)
       trespasses.push(`${deployment} removed the ${thing.kind} ${thing.name} of ${thing.deployment}`)
     thing.gone = true
@@ -131,9 +131,9 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
   }
   const reach = (verb: keyof Machines, point: Point, name?: string, offer?: Offer) =>
     moment({ verb, point, name, offer })
-  const find = (kind: Found['kind'], name: string) =>
+  const find = (kind: CloudResource['kind'], name: string) =>
     things.find((each) => isOurs(each) && !each.gone && each.kind === kind && each.name === name)
-  const make = (kind: Found['kind'], name: string): Thing => {
+  const make = (kind: CloudResource['kind'], name: string): Resource => {
     if (find(kind, name)) throw new Error(`There is a ${kind} ${name} already`)
     const { trainingId, attempt } = parseMachineName(name) ?? {}
     const id = `${kind === 'instance' ? 'i' : kind}-${String(things.length).padStart(17, '0')}`
@@ -141,7 +141,7 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
     things.push(thing)
     return thing
   }
-  const ensure = (kind: Found['kind'], name: string) => find(kind, name) ?? make(kind, name)
+  const ensure = (kind: CloudResource['kind'], name: string) => find(kind, name) ?? make(kind, name)
 
   /** One operation on a stack at a time, like the engine's lock. */
   const locked = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
@@ -218,7 +218,7 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
     await reach('release', 'asked', name)
     end(name, 'Client.UserInitiatedShutdown')
     await reach('release', 'terminated', name)
-    const stays = ({ kind }: Thing) => held.has(name) && (kind === 'security-group' || kind === 'stack')
+    const stays = ({ kind }: Resource) => held.has(name) && (kind === 'security-group' || kind === 'stack')
     const own = things.filter((each) => isOurs(each) && each.name === name && !each.gone)
     for (const each of own) if (!stays(each)) remove(each)
     const broken = unreadable.delete(name)
@@ -230,7 +230,7 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
     return { launchedAt, ...(broken && { warning: `the state of the stack ${name} could not be read` }) }
   }
 
-  const left = (): readonly Found[] => {
+  const left = (): readonly CloudResource[] => {
     switchOff()
     return things
       .filter(

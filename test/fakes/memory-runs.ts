@@ -175,7 +175,7 @@ function runsIn(all: Map<string, Held>, now: () => Date, deployment: string): Me
       )
       return structuredClone(found)
     },
-    async trainedInOneGo(family, gpu, limit) {
+    async completedOnFirstAttempt(family, gpu, limit) {
       const found = those(
         ({ outcome, plan, attempts }) =>
           outcome?.ending === 'trained' &&

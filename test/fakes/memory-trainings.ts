@@ -25,7 +25,7 @@ export type MemoryTrainings = Trainings & {
   document(id: string): Readonly<Document> | undefined
   /** Its status was set, or it was removed. */
   isTouched(id: string): boolean
-  places(): readonly string[]
+  slots(): readonly string[]
 }
 
 export type MemoryTrainingsOptions = {
@@ -109,7 +109,7 @@ function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsO
       documents.delete(id)
     },
     document: (id) => documents.get(id),
-    places: () => [...places.keys()],
+    slots: () => [...places.keys()],
     async claim(limits, except = []) {
       if (pause) return undefined
       const reserved = ours().find(([id, { status }]) => status === 'QUEUED' && places.has(id))
@@ -196,7 +196,7 @@ function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsO
       if (model instanceof ObjectId && model.toHexString() === result.modelId) return
       whileEnded(id, { ...resultOf(result), failureReason: remark })
     },
-    async freePlace(id) {
+    async releaseSlot(id) {
       places.delete(id)
       whileRunning(id, { status: 'QUEUED' })
     },

@@ -8,7 +8,7 @@ export function memoryWorkers(now: () => Date = () => new Date()): Workers {
   const silence = ({ seenAt }: Entry) => now().getTime() - seenAt.getTime()
 
   return {
-    async beat({ name, startedAt }) {
+    async heartbeat({ name, startedAt }) {
       const before = entries.get(name)
       entries.set(name, { name, startedAt, seenAt: now() })
       return before ? silence(before) : 0

@@ -8,7 +8,13 @@
  *   alive ──freeze──▶ frozen                                 Every verb waits until its caller gives up.
  */
 import { Failure } from '../../src/failure.ts'
-import type { Host, Notice, TrainerContainer, TrainerExit, TrainerState } from '../../src/remote/host.ts'
+import type {
+  Host,
+  MachineEvent,
+  TrainerContainer,
+  TrainerExit,
+  TrainerState,
+} from '../../src/remote/host.ts'
 
 /** Counts machines, so that each has another image behind the same tag: tags move. */
 let machines = 0
@@ -54,7 +60,7 @@ export type SimulatedMachine = {
   /** Ends what watches, as a dropped connection does; followers reconnect by themselves. */
   dropConnections(): void
   /** Watchers hear of it, also those that come later. */
-  notice(notice: Notice): void
+  notice(notice: MachineEvent): void
   /** The next call of that verb fails with `error`. */
   failNext(verb: keyof Host | 'connect', error: Error): void
   /** What watchers hear of the GPU, in percent; `unreadable` as where its driver hangs. 97 while one is in use. */
@@ -67,12 +73,12 @@ export type SimulatedMachine = {
 
 /** What hosts need beyond that; tests leave it alone. */
 export type MachineInside = SimulatedMachine & {
-  readonly notices: readonly Notice[]
+  readonly notices: readonly MachineEvent[]
   readonly connection: number
   readonly frozen: boolean
   enter(verb: keyof Host | 'connect', signal: AbortSignal | undefined): void
   /** What comes every few seconds. */
-  readings(): readonly Notice[]
+  readings(): readonly MachineEvent[]
   digestOf(image: string): string
   /** Settles when it answers: at once, or never. */
   answer(signal: AbortSignal): Promise<void>
@@ -88,7 +94,7 @@ export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
   const files = new Map<string, Buffer>()
   const trainers = new Map<string, Trainer>()
   const calls = new Map<string, number>()
-  const notices: Notice[] = []
+  const notices: MachineEvent[] = []
   const failures = new Map<string, Error[]>()
   let lost = false
   let frozen = false
@@ -163,7 +169,7 @@ export const simulatedMachine = (script: TrainerScript): SimulatedMachine => {
       if (failure) throw failure
     },
     readings() {
-      const disk: Notice = { kind: 'disk', freeBytes: 1e11 }
+      const disk: MachineEvent = { kind: 'disk', freeBytes: 1e11 }
       if (![...trainers.values()].some(({ container }) => container.gpu)) return [disk]
       if (machine.gpuLoad === 'unreadable')
         return [disk, { kind: 'unreadable', source: 'gpu', detail: 'TimeoutExpired' }]

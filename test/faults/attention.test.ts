@@ -21,8 +21,8 @@ type Story = {
 
 /** A training with a GPU whose steps take 10 s each, told by what became of it. */
 async function trained({ steps = 60, options = {}, interference = {}, onMachine }: Story) {
-  const wishes = { steps, checkpointEvery }
-  const offering = { ...settings.offerings['sdxl-lora'], wishes } as Offering
+  const overrides = { steps, checkpointEvery }
+  const offering = { ...settings.offerings['sdxl-lora'], overrides } as Offering
   const world = createWorld({
     turnMs: () => 10_000,
     ...options,

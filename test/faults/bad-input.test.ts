@@ -304,7 +304,7 @@ test('a trigger word that is too long is refused, not cut: users would not type 
     /triggerWord has 300 characters, but may have at most 64/,
   ))
 
-test('numbers of every kind that the database knows are wishes', async () => {
+test('numbers of every kind that the database knows are overrides', async () => {
   const { world, id } = await expectTrained({
     job: { steps: Long.fromNumber(12), rank: Decimal128.fromString('8') },
   })
@@ -325,7 +325,7 @@ test.each<[string, Fields, RegExp]>([
     /samplePrompts is .* a list of 1 to 8/,
   ],
   ['an object for a seed', { seed: { $gt: 0 } }, /seed is \{"\$gt":0\}, but must be/],
-])('a job that wishes for %s is refused', (_, job, complaint) => expectRefused({ job }, complaint))
+])('a job that asks for %s is refused', (_, job, complaint) => expectRefused({ job }, complaint))
 
 test('a job that its account cannot pay for is refused', () =>
   expectRefused(
@@ -339,7 +339,7 @@ const dear = {
     family: 'SDXL',
     base: 'tiny',
     pricePoints: 1000,
-    wishes: { steps: 12, checkpointEvery: 4 },
+    overrides: { steps: 12, checkpointEvery: 4 },
   },
-  dear: { family: 'SDXL', base: 'tiny', pricePoints: 9000, wishes: {} },
+  dear: { family: 'SDXL', base: 'tiny', pricePoints: 9000, overrides: {} },
 } as const

@@ -85,7 +85,7 @@ test('where there is no capacity the job waits in the queue, and trains when the
   expect(waiting.attempts).toEqual([])
   expect(waiting.chargedPoints).toBe(1000) // kept, as in any other wait
   expect(world.machines.left()).toEqual([])
-  expect(world.trainings.places()).toEqual([])
+  expect(world.trainings.slots()).toEqual([])
 
   await world.clock.runUntil(() => world.clock.elapsed > 5 * hour, 6 * hour)
   for (const market of ['spot', 'on-demand'] as const)
@@ -157,7 +157,7 @@ test('one that is looked at while it is put back is left to the queue', async ()
   let isPuttingBack = false
   world.startWorker('first', {
     async before({ verb, values }) {
-      if (verb !== 'freePlace' || isPuttingBack) return
+      if (verb !== 'releaseSlot' || isPuttingBack) return
       isPuttingBack = true
       expect(values).toEqual([id])
       await world.clock.sleep(3000)

@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import sharp from 'sharp'
 import { type LocalCloud, startLocalCloud } from '../../local/emulator/cloud.ts'
 import { setUp } from '../../local/setup/dev-environment.ts'
-import { publishBase } from '../../src/bases/bases.ts'
+import { publishBaseModel } from '../../src/bases/bases.ts'
 import type { Offerings } from '../../src/recipes/offerings.ts'
 import { imagesOwner, openRoom, type Room } from './room.ts'
 
-const wishes = {
+const overrides = {
   resolution: 64,
   rank: 4,
   steps: 400,
@@ -21,27 +21,33 @@ const wishes = {
 }
 
 const offerings: Offerings = {
-  'sdxl-lora': { family: 'SDXL', base: 'tiny', pricePoints: 1000, wishes },
+  'sdxl-lora': { family: 'SDXL', base: 'tiny', pricePoints: 1000, overrides },
 }
 
 export type Deployment = Awaited<ReturnType<typeof startDeployment>>
 
 /** The cloud with one room; `room` opens more of them. */
 export async function startDeployment(settings: Readonly<Record<string, string>> = {}) {
-  const toolbox = await setUp()
-  const trainer = toolbox.images.trainers.tiny
-  const base = toolbox.bases.SDXL
+  const devEnvironment = await setUp()
+  const trainer = devEnvironment.images.trainers.tiny
+  const base = devEnvironment.bases.SDXL
   if (!trainer || !base) throw new Error('The set-up has made no tiny trainer or no tiny base.')
   const directory = await mkdtemp(join(tmpdir(), 'bellows-test-'))
   const deployment = `test-${directory.slice(-6).toLowerCase()}`
-  const cloud: LocalCloud = await startLocalCloud({ toolbox, directory, deployment, offerings, trainer })
+  const cloud: LocalCloud = await startLocalCloud({
+    devEnvironment: devEnvironment,
+    directory,
+    deployment,
+    offerings,
+    trainer,
+  })
   const hues = [0, 60, 120, 180]
   const images = hues.map((hue) => `users/${imagesOwner.toHexString()}/${hue}.png`)
   const first = await openRoom({ cloud, deployment, name: deployment, images, settings })
   const more: Room[] = []
 
   const { store } = first.clients.ports
-  await publishBase(store, base, { name: 'tiny', family: 'SDXL', licence: 'Apache-2.0' })
+  await publishBaseModel(store, base, { name: 'tiny', family: 'SDXL', licence: 'Apache-2.0' })
   for (const [index, hue] of hues.entries()) {
     const ref = { bucket: 'datasets', key: images[index] ?? '' } as const
     await store.write(ref, await picture(hue), 'image/png')

@@ -110,7 +110,7 @@ test.each([
     let queuedAgain = false
     world.startWorker('ends it', {
       async before({ verb }) {
-        if (verb !== 'freePlace' || queuedAgain) return
+        if (verb !== 'releaseSlot' || queuedAgain) return
         queuedAgain = true
         isBad = false
         world.trainings.set(id, { status: 'QUEUED' })
@@ -127,7 +127,7 @@ test.each([
 )
 
 test('a training that was ended by its cost limit goes on from its checkpoint when it is queued again', async () => {
-  const slow = { ...settings.offerings['sdxl-lora'], wishes: { steps: 2000, checkpointEvery: 100 } }
+  const slow = { ...settings.offerings['sdxl-lora'], overrides: { steps: 2000, checkpointEvery: 100 } }
   const world = createWorld({
     settings: { offerings: { 'sdxl-lora': slow as never }, maxJobUsd: 0.5 },
     turnMs: () => 15_000,
@@ -170,7 +170,7 @@ test.each(['QUEUED', 'RUNNING'])(
     })
     expect(await world.ledger.movements(id)).toEqual(movements)
     expect(world.machines.made()).toHaveLength(1)
-    expect(world.trainings.places()).toEqual([])
+    expect(world.trainings.slots()).toEqual([])
   },
 )
 
@@ -215,7 +215,7 @@ test.each<[string, (world: World, id: string) => void]>([
     run?.outcome?.refundPoints,
   ])
   expect(world.trainings.document(id)?.status).toBe(edited)
-  expect(world.trainings.places()).toEqual([])
+  expect(world.trainings.slots()).toEqual([])
   expect(world.machines.left()).toEqual([])
   if (edited) expect(world.trainings.document(id)?.failureReason).toBe(run?.outcome?.sentence)
 })
@@ -235,7 +235,7 @@ test('a job whose document is deleted while no worker lives is wound down within
   expect(world.machines.made().map(({ running }) => running)).toEqual([false])
   await until(world, () => !world.runs.isUnfinished(id))
   expect(await keysOf(world, id)).toEqual([`charge:${id}`, `refund:${id}`])
-  expect(world.trainings.places()).toEqual([])
+  expect(world.trainings.slots()).toEqual([])
 })
 
 test.each<[string, Record<string, unknown>]>([

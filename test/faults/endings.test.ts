@@ -82,7 +82,7 @@ function expectReport({ data }: TimelineEvent, reason: string, step: string): vo
   })
 }
 
-/** Endings that a job's own wishes or image can cause: what its machine cost is kept. */
+/** Endings that a job's own overrides or image can cause: what its machine cost is kept. */
 const keepsCost = new Set(['trainer-refused', 'trainer-diverged', 'out-of-memory'])
 
 test.each<[string, ReturnType<typeof exits>, string, RegExp, number]>([
@@ -484,7 +484,7 @@ test.each(['day', 'month'] as const)(
       expect(await world.ledger.movements(id)).toEqual([])
     }
     expect(world.machines.made()).toEqual([])
-    expect(world.trainings.places()).toEqual([])
+    expect(world.trainings.slots()).toEqual([])
     expect(world.alerts.said.map(({ key }) => key)).toEqual([`budget:${period}:100`])
     if (period === 'month') return // it turns in four weeks
     await world.clock.runUntil(() => allEnded(world, ids), 24 * hour)
@@ -589,7 +589,7 @@ test('a job that is cancelled after its last step gets its model, and the docume
 
 test('a job that reaches its deadline delivers the model as it is, for the steps that it has', async () => {
   const [name, offering] = Object.entries(settings.offerings)[0] as [string, Offering]
-  const many = { ...offering, wishes: { steps: 2000, checkpointEvery: 500 } }
+  const many = { ...offering, overrides: { steps: 2000, checkpointEvery: 500 } }
   const job = await runJob({
     options: { settings: { offerings: { [name]: many } }, turnMs: () => 15_000 },
   })
@@ -794,7 +794,7 @@ test('a job that names a missing trainer image costs its owner the machine, and 
 
 describe('a trainer image that its registry refuses before a machine is ordered', () => {
   const detail = 'ghcr.io has no image ghcr.io/lab/trianer:1 for this machine: manifest unknown'
-  async function refused(wishes: Record<string, unknown> = {}) {
+  async function refused(overrides: Record<string, unknown> = {}) {
     const asked: string[] = []
     const offering = { ...settings.offerings['sdxl-lora'], jobImages: ['ghcr.io/lab/'] } as Offering
     const world = createWorld({
@@ -808,7 +808,7 @@ describe('a trainer image that its registry refuses before a machine is ordered'
       },
     })
     await world.install()
-    const id = await insertJob(world, wishes)
+    const id = await insertJob(world, overrides)
     world.startWorker('worker')
     await world.clock.runUntil(() => allEnded(world, [id]), hour)
     expect(await brokenPromises(world, [id])).toEqual([])

@@ -48,15 +48,15 @@ function textsIn(value: unknown): readonly string[] {
 
 test.each<[string, Record<string, unknown>, Record<string, unknown>]>([
   [
-    'names and wishes of a job that is trained',
+    'names and overrides of a job that is trained',
     { modelName: hostile, triggerWord: hostile, notes: hostile },
     { name: hostile },
   ],
   ['an offering', { offeringId: hostile }, {}],
   ['a base model', { baseModel: hostile }, {}],
   ['an image', { trainerImage: hostile }, {}],
-  ['a wish', { optimizer: hostile }, {}],
-  ['a list of wishes', { targets: [hostile] }, {}],
+  ['an override', { optimizer: hostile }, {}],
+  ['a list of overrides', { targets: [hostile] }, {}],
   ['the name of a field', { [`rank${marks}`]: 5, [`ra${marks}nk`]: 5, 'ra-nk': 16 }, {}],
   ['a dataset’s id', { datasetId: hostile }, {}],
   ['a dataset’s status', {}, { name: hostile, status: hostile }],

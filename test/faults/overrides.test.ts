@@ -1,4 +1,4 @@
-/** What people are told of wishes that were not understood, and that nothing was charged for. */
+/** What people are told of overrides that were not understood, and that nothing was charged for. */
 import { ObjectId } from 'mongodb'
 import { expect, test } from 'vitest'
 import { allEnded, insertJob } from './jobs.ts'

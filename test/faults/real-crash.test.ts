@@ -29,7 +29,7 @@ type Point = {
   readonly milliseconds: number
 }
 
-const wishes = { steps: 150 }
+const overrides = { steps: 150 }
 const ended = (event: Event) => event.event === 'released' && event.data?.ended === true
 
 test('a real worker may die before, in or after any call: another goes on, and every promise is kept', {
@@ -65,7 +65,7 @@ test('a real worker may die before, in or after any call: another goes on, and e
 /** Those of an undisturbed run. */
 async function findPoints(): Promise<readonly Point[]> {
   const worker = deployment.startWorker('undisturbed', [program])
-  const id = await deployment.insertJob(wishes)
+  const id = await deployment.insertJob(overrides)
   await worker.next(ended)
   await deployment.stopWorkers()
   const { broken } = await verdictOn(deployment, [id])
@@ -95,7 +95,7 @@ type Result = {
 
 async function dieAt({ side, call, milliseconds }: Point, index: number): Promise<Result> {
   const room = await deployment.room(`c${index}`)
-  const id = await room.insertJob(wishes)
+  const id = await room.insertJob(overrides)
   const done = room.next(ended)
   const first = room.startWorker('first', [program, side, call, String(milliseconds)])
   const killedAt = await Promise.race([first.failed.catch(() => Date.now()), done.then(() => undefined)])

@@ -169,7 +169,7 @@ describe.concurrent('a disk', () => {
     ])
 })
 
-describe.concurrent('the stand-in for AWS', () => {
+describe.concurrent('the emulator for AWS', () => {
   test.runIf(long)(
     'boots a machine so slowly that the next one takes its place, and that one slowly but in time',
     {
@@ -288,7 +288,7 @@ describe.concurrent('a clock that jumps an hour ahead', () => {
   }
 })
 
-/** Not beside the others: the stand-in hangs for every client. */
+/** Not beside the others: the emulator hangs for every client. */
 describe('the engine', () => {
   test.runIf(long)(
     'never hears that its machine is made: the order is given up, and the unheard-of machine is gone',

@@ -202,7 +202,7 @@ async function onPages(url: string, ids: readonly string[]): Promise<readonly st
   return pages.flat()
 }
 
-/** Database, objects, Pulumi's state, the stand-in's state and log, temporary files. */
+/** Database, objects, Pulumi's state, the emulator's state and log, temporary files. */
 async function inFolder(folder: string, wanted: Needles): Promise<readonly string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   const files = entries
@@ -210,7 +210,7 @@ async function inFolder(folder: string, wanted: Needles): Promise<readonly strin
     .map(({ parentPath, name }) => join(parentPath, name))
   expect(files.some((file) => file.includes('/state/.pulumi/'))).toBe(true)
   expect(files.some((file) => file.includes('/objects/models/'))).toBe(true)
-  expect(files.some((file) => file.endsWith('stand-in.log'))).toBe(true)
+  expect(files.some((file) => file.endsWith('emulator.log'))).toBe(true)
   const found: string[] = []
   for (const file of files) {
     const { found: here } = await searchStream(file.slice(folder.length), createReadStream(file), wanted)

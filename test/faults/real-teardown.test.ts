@@ -6,7 +6,7 @@ import { EventEmitter, on } from 'node:events'
 import { Hono } from 'hono'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { listen } from '../../local/emulator/listen.ts'
-import type { Notice } from '../../src/notify/alerts.ts'
+import type { Notification } from '../../src/notify/alerts.ts'
 import { type Deployment, startDeployment } from './deployment.ts'
 import { measured } from './figures.ts'
 import { long } from './long.ts'
@@ -26,7 +26,7 @@ const ended = (event: Event) => event.event === 'released' && event.data?.ended 
 
 /** A room with an inbox for its alerts, on machines of one type in one zone, for faults that are to strike there alone. */
 async function roomWithInbox(name: string, zone: string, settings: Readonly<Record<string, string>> = {}) {
-  const notices = new EventEmitter<{ notice: [Notice] }>()
+  const notices = new EventEmitter<{ notice: [Notification] }>()
   const inbox = await listen(
     new Hono().post('/', async (context) => {
       notices.emit('notice', await context.req.json())
@@ -45,8 +45,8 @@ async function roomWithInbox(name: string, zone: string, settings: Readonly<Reco
   return {
     room,
     /** Settles with the next message of this kind about a leak. */
-    async leak(kind: Notice['kind']): Promise<Notice> {
-      for await (const [notice] of on(notices, 'notice') as AsyncIterable<[Notice]>) {
+    async leak(kind: Notification['kind']): Promise<Notification> {
+      for await (const [notice] of on(notices, 'notice') as AsyncIterable<[Notification]>) {
         if (notice.key.startsWith('leak:') && notice.kind === kind) return notice
       }
       throw new Error('the inbox was closed')

@@ -26,7 +26,7 @@ export const settings: PipelineSettings = {
       family: 'SDXL',
       base: 'tiny',
       pricePoints: 1000,
-      wishes: { steps: 12, checkpointEvery: 4 },
+      overrides: { steps: 12, checkpointEvery: 4 },
     },
   },
   images: { SDXL: 'trainer', FLUX: 'trainer', WAN: 'trainer' },

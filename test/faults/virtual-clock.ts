@@ -2,7 +2,7 @@
  * Time for simulations: it passes when no task has anything left to do now. Sleepers wake one at a time in the
  * order of their times, so that a run depends on nothing but its seed.
  */
-import type { Clock } from '../../src/pipeline/ports.ts'
+import type { Clock } from '../../src/clock.ts'
 
 export type VirtualClock = Clock & {
   /** Lets time pass until `done`, or throws when `limitMs` have passed or nothing waits. */

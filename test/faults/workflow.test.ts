@@ -141,8 +141,8 @@ test.each([
   ['of 1.3 B goes on the smallest machine', { transformer: 1.42e9 }, 'L4'],
   ['with two experts of 14 B goes on a larger one', { transformer: 14.3e9, transformer_2: 14.3e9 }, 'L40S'],
 ])('a WAN base %s', async (_, parameters, gpu) => {
-  const wishes = { steps: 12, checkpointEvery: 4 }
-  const offering = { family: 'WAN', base: 'tiny', pricePoints: 1000, wishes } as const
+  const overrides = { steps: 12, checkpointEvery: 4 }
+  const offering = { family: 'WAN', base: 'tiny', pricePoints: 1000, overrides } as const
   const world = createWorld({ settings: { offerings: { 'wan-lora': offering } } })
   await world.install()
   const list = { bucket: 'bases', key: 'tiny/base.json' } as const

@@ -5,14 +5,16 @@
  * A worker that is killed does nothing more: its calls under way never answer it (though what they do may
  * still happen, as a request that has left a dead process does), and those to come never leave.
  */
+
 import { createHash } from 'node:crypto'
 import { sumOf } from '../../src/bases/bases.ts'
 import type { Offer } from '../../src/cloud/machines.ts'
 import { datasetPreparer } from '../../src/datasets/prepare-dataset.ts'
+import type { PrepareDataset } from '../../src/datasets/prepared-dataset.ts'
 import { watchLeaks } from '../../src/operations/watch-leaks.ts'
 import { type ClaimLoop, startClaimLoop } from '../../src/pipeline/claim-loop.ts'
 import type { JobEvent } from '../../src/pipeline/events.ts'
-import type { CheckArtifact, Ports, PrepareDataset } from '../../src/pipeline/ports.ts'
+import type { CheckArtifact, Ports } from '../../src/pipeline/ports.ts'
 import { sweepScratch } from '../../src/pipeline/scratch.ts'
 import type { PipelineSettings } from '../../src/pipeline/settings.ts'
 import { parseTrainerLine } from '../../src/recipes/trainer-line.ts'
@@ -282,7 +284,7 @@ export function createWorld(options: WorldOptions = {}) {
               running && !isDelivered(order.trainingId) ? [order.trainingId] : [],
             ),
         )
-        mostRunning = Math.max(mostRunning, trainings.places().length, busy.size)
+        mostRunning = Math.max(mostRunning, trainings.slots().length, busy.size)
         if (event.kind === 'phase' && event.data?.phase === 'trained') trained.add(event.trainingId)
         events.push(event)
       },

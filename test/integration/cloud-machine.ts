@@ -8,7 +8,7 @@ import { firstBootUserData } from '../../infra/cloud-init.ts'
 import { makeBaseImage } from '../../local/setup/base-image.ts'
 import { cacheFolder } from '../../local/setup/cache.ts'
 import { buildImage } from '../../local/setup/images.ts'
-import { createPlace } from '../../local/setup/place.ts'
+import { createSetupFolder } from '../../local/setup/place.ts'
 import type { Work } from '../../local/setup/tasks.ts'
 import { machineKeys } from '../../src/cloud/machine-keys.ts'
 import type { Machine } from '../../src/cloud/machines.ts'
@@ -21,7 +21,7 @@ export const cloudUser = 'debian'
 /** Two minutes the first time. */
 export async function cloudImage(): Promise<string> {
   const context = fileURLToPath(new URL('../support/cloud-image', import.meta.url))
-  const place = createPlace(cacheFolder())
+  const place = createSetupFolder(cacheFolder())
   const work: Work = { say() {}, heavy: (make) => make() }
   const recipe = {
     repository: 'bellows/test-cloud',

@@ -22,7 +22,7 @@ import type { StackLine, StackOperation } from '../../src/cloud/pulumi/stack-mes
 import { pulumiStacks, type StacksOptions } from '../../src/cloud/pulumi/stacks.ts'
 import { Secret } from '../../src/secret.ts'
 import { workerFault } from '../../src/worker-fault.ts'
-import { toolbox } from '../support/dev-environment.ts'
+import { devEnvironment } from '../support/dev-environment.ts'
 import { engine } from './engine.ts'
 
 const hi = { inputs: { message: 'hi' } }
@@ -44,7 +44,7 @@ test('a stack is made, read, listed, made again, destroyed and gone', async () =
 test('the state lives in a bucket with credentials of its own, beside the cloud’s', async () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'bellows-state-'))
   mkdirSync(path.join(folder, 'pulumi-state'))
-  const store = await startObjectStore(toolbox.versitygw, folder)
+  const store = await startObjectStore(devEnvironment.versitygw, folder)
   try {
     using real = engine({
       backendUrl: `s3://pulumi-state?endpoint=${store.endpoint}&s3ForcePathStyle=true&region=${store.region}`,

@@ -1,6 +1,7 @@
 /** The whole product as a newcomer starts it: the demo checks its own receipt, and fails where something in it isn't true. */
+
 import { expect, test } from 'vitest'
-import { families } from '../../src/recipes/plan.ts'
+import { families } from '../../src/family.ts'
 import { runProgram } from '../support/program.ts'
 
 const demo = (...options: readonly string[]) => runProgram('local/demo.ts', ...options)

@@ -1,4 +1,4 @@
-/** The stand-in for AWS and Cloudflare with a store, the real engine and the real base, for tests. */
+/** The emulator for AWS and Cloudflare with a store, the real engine and the real base, for tests. */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -7,7 +7,7 @@ import { S3Client } from '@aws-sdk/client-s3'
 import ssh2 from 'ssh2'
 import { firstBootUserData } from '../../infra/cloud-init.ts'
 import type { GpuMachineInputs } from '../../infra/gpu-vm.ts'
-import { createBase, localPassphrase, stateUrl } from '../../local/emulator/base.ts'
+import { createBaseStack, localPassphrase, stateUrl } from '../../local/emulator/base.ts'
 import { removeNetwork } from '../../local/emulator/machines/network.ts'
 import { removeMachines } from '../../local/emulator/machines/remove.ts'
 import { startObjectStore } from '../../local/emulator/object-store.ts'
@@ -16,13 +16,13 @@ import { type MachineKeys, machineKeys } from '../../src/cloud/machine-keys.ts'
 import { pulumiStacks } from '../../src/cloud/pulumi/stacks.ts'
 import type { BaseOutputs } from '../../src/operations/stack-settings.ts'
 import { Secret } from '../../src/secret.ts'
-import { toolbox } from '../support/dev-environment.ts'
+import { devEnvironment } from '../support/dev-environment.ts'
 
-export const machineImage = toolbox.images.machine
+export const machineImage = devEnvironment.images.machine
 
-export async function startStandIn(deployment: string) {
-  const directory = await mkdtemp(path.join(tmpdir(), 'bellows-stand-in-'))
-  const store = await startObjectStore(toolbox.versitygw, path.join(directory, 'objects'))
+export async function startEmulator(deployment: string) {
+  const directory = await mkdtemp(path.join(tmpdir(), 'bellows-emulator-'))
+  const store = await startObjectStore(devEnvironment.versitygw, path.join(directory, 'objects'))
   const s3 = new S3Client({
     endpoint: store.endpoint,
     region: store.region,
@@ -48,14 +48,14 @@ export async function startStandIn(deployment: string) {
     credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
   })
   await mkdir(path.join(directory, 'state'))
-  const base = await createBase({
-    toolbox,
+  const base = await createBaseStack({
+    devEnvironment,
     directory,
     deployment,
     providerPort: provider.port,
   })
   const stacks = pulumiStacks({
-    pulumi: toolbox.pulumi,
+    pulumi: devEnvironment.pulumi,
     pulumiHome: path.join(directory, 'home'),
     backendUrl: stateUrl(directory),
     passphrase: new Secret(localPassphrase),
@@ -96,7 +96,7 @@ export async function startStandIn(deployment: string) {
   }
 }
 
-export type StandIn = Awaited<ReturnType<typeof startStandIn>>
+export type Emulator = Awaited<ReturnType<typeof startEmulator>>
 
 const secret = new Secret('a deployment’s secret, for tests, of 32 bytes')
 

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { pulumiStacks, type StacksOptions } from '../../src/cloud/pulumi/stacks.ts'
 import { Secret } from '../../src/secret.ts'
-import { toolbox } from '../support/dev-environment.ts'
+import { devEnvironment } from '../support/dev-environment.ts'
 
 export const componentProgram = new URL('./programs/component.ts', import.meta.url)
 
@@ -15,8 +15,8 @@ export function engine(change: Partial<StacksOptions> = {}) {
   const temporary = path.join(folder, 'temporary')
   mkdirSync(state)
   const options: StacksOptions = {
-    pulumi: toolbox.pulumi,
-    pulumiHome: path.join(toolbox.cache, 'pulumi-home'),
+    pulumi: devEnvironment.pulumi,
+    pulumiHome: path.join(devEnvironment.cache, 'pulumi-home'),
     backendUrl: pathToFileURL(state).href,
     passphrase: new Secret('a passphrase for tests'),
     project: 'bellows-machines-test',

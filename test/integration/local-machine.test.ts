@@ -8,17 +8,17 @@ import {
 import { DeleteObjectCommand, HeadBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { fillImageStore } from '../../local/emulator/machines/image-store.ts'
-import { keysOf, machineImage, overSsh, type StandIn, startStandIn } from './emulator.ts'
+import { type Emulator, keysOf, machineImage, overSsh, startEmulator } from './emulator.ts'
 
 const deployment = `test-machines-${process.pid}`
-let standIn: StandIn
+let emulator: Emulator
 
 beforeAll(async () => {
-  standIn = await startStandIn(deployment)
+  emulator = await startEmulator(deployment)
   await fillImageStore(['bellows/base:trixie'], { machineImage })
 })
 
-afterAll(() => standIn?.remove(), 120_000)
+afterAll(() => emulator?.remove(), 120_000)
 
 const listed = (what: 'container' | 'volume'): string =>
   execFileSync(
@@ -41,7 +41,7 @@ const said = (host: string, name: string, command: string) =>
 const untilTerminated = (id: string, timeout = 30_000) =>
   vi.waitFor(
     async () => {
-      const instance = await standIn.describe(id)
+      const instance = await emulator.describe(id)
       expect(instance?.State?.Name).toBe('terminated')
       return instance
     },
@@ -50,16 +50,16 @@ const untilTerminated = (id: string, timeout = 30_000) =>
 
 describe('the base', () => {
   test('has made its buckets in the store', async () => {
-    const { datasetsBucket, modelsBucket, basesBucket, workBucket, stateBucket } = standIn.base.outputs
+    const { datasetsBucket, modelsBucket, basesBucket, workBucket, stateBucket } = emulator.base.outputs
     for (const Bucket of [datasetsBucket, modelsBucket, basesBucket, workBucket, stateBucket]) {
-      await standIn.s3.send(new HeadBucketCommand({ Bucket }))
+      await emulator.s3.send(new HeadBucketCommand({ Bucket }))
     }
   })
 
   test('is not destroyed while its buckets are protected, and nothing of it is', {
     timeout: 120_000,
   }, async () => {
-    const { base } = standIn
+    const { base } = emulator
     await expect(base.pulumi('destroy', '--yes')).rejects.toThrow(
       /cannot be deleted[\s\S]*because it is protected[\s\S]*pulumi state unprotect/,
     )
@@ -77,10 +77,10 @@ describe('a machine', () => {
   }, async () => {
     expect(await fillImageStore(['bellows/base:trixie'], { machineImage })).toEqual([])
 
-    const outputs = await standIn.up(standIn.inputs(name))
+    const outputs = await emulator.up(emulator.inputs(name))
     const { instanceId, host } = outputs as { instanceId: string; host: string }
     expect(outputs.zone).toBe('us-east-1a')
-    expect(await standIn.describe(instanceId)).toMatchObject({
+    expect(await emulator.describe(instanceId)).toMatchObject({
       State: { Name: 'running' },
       InstanceLifecycle: 'spot',
       PublicIpAddress: host,
@@ -113,9 +113,9 @@ describe('a machine', () => {
       'curl -s -o /dev/null -w " %{http_code}" http://169.254.169.254/latest/meta-data/instance-id'
     expect((await said(host, name, instanceIdOverMetadata)).stdout).toBe(`${instanceId} 401`)
 
-    await standIn.stacks.destroy(name)
-    expect((await standIn.describe(instanceId))?.State?.Name).toBe('terminated')
-    expect((await standIn.ec2.send(new DescribeVolumesCommand({}))).Volumes).toEqual([])
+    await emulator.stacks.destroy(name)
+    expect((await emulator.describe(instanceId))?.State?.Name).toBe('terminated')
+    expect((await emulator.ec2.send(new DescribeVolumesCommand({}))).Volumes).toEqual([])
     expect([listed('container'), listed('volume')]).toEqual(['', ''])
   })
 
@@ -125,8 +125,8 @@ describe('a machine', () => {
     const early = 'bellows-early-1'
     const greedy = 'bellows-greedy-1'
     const [one, other] = (await Promise.all([
-      standIn.up(standIn.inputs(early)),
-      standIn.up(standIn.inputs(greedy, {}, { seconds: 20, hardSeconds: 3_600 })),
+      emulator.up(emulator.inputs(early)),
+      emulator.up(emulator.inputs(greedy, {}, { seconds: 20, hardSeconds: 3_600 })),
     ])) as { instanceId: string; host: string }[]
     await said(other?.host ?? '', greedy, 'echo 99999999999 | sudo tee /var/lib/bellows/deadline')
     await said(one?.host ?? '', early, 'echo 0 | sudo tee /var/lib/bellows/deadline')
@@ -135,24 +135,24 @@ describe('a machine', () => {
     expect(await untilTerminated(one?.instanceId ?? '')).toMatchObject({ StateReason: reason })
     expect(await untilTerminated(other?.instanceId ?? '', 60_000)).toMatchObject({ StateReason: reason })
     expect([listed('container'), listed('volume')]).toEqual(['', ''])
-    await Promise.all([standIn.stacks.destroy(early), standIn.stacks.destroy(greedy)])
+    await Promise.all([emulator.stacks.destroy(early), emulator.stacks.destroy(greedy)])
   })
 
   test('whose first boot breaks says so on its console, even once it has ended; a good boot says it is done', {
     timeout: 60_000,
   }, async () => {
     const [broken, well] = ['bellows-broken-1', 'bellows-well-1'] as const
-    const inputs = standIn.inputs(broken)
+    const inputs = emulator.inputs(broken)
     const userData = inputs.userData.replace(
       'home=$(getent passwd ubuntu',
       'home=$(getent passwd nobody-here',
     )
     const [one, other] = (await Promise.all([
-      standIn.up({ ...inputs, userData }),
-      standIn.up(standIn.inputs(well)),
+      emulator.up({ ...inputs, userData }),
+      emulator.up(emulator.inputs(well)),
     ])) as { instanceId: string }[]
     const consoleOf = async (InstanceId: string | undefined) => {
-      const { Output = '' } = await standIn.ec2.send(
+      const { Output = '' } = await emulator.ec2.send(
         new GetConsoleOutputCommand({ InstanceId, Latest: true }),
       )
       return Buffer.from(Output, 'base64').toString()
@@ -162,14 +162,14 @@ describe('a machine', () => {
     await expect.poll(() => consoleOf(one?.instanceId), poll).toMatch(failed)
     await expect.poll(() => consoleOf(other?.instanceId), poll).toMatch(/^bellows: the first boot is done$/m)
     expect(await consoleOf(other?.instanceId)).not.toContain('PRIVATE KEY')
-    await Promise.all([standIn.stacks.destroy(broken), standIn.stacks.destroy(well)])
+    await Promise.all([emulator.stacks.destroy(broken), emulator.stacks.destroy(well)])
     expect(await consoleOf(one?.instanceId)).toMatch(failed)
   })
 
   test('lets in every worker, and nothing else', { timeout: 60_000 }, async () => {
-    const here = `${standIn.provider.gateway}/32`
+    const here = `${emulator.provider.gateway}/32`
     const up = async (machine: string, workerNetworks: readonly string[]) =>
-      (await standIn.up(standIn.inputs(machine, { workerNetworks }))) as { host: string }
+      (await emulator.up(emulator.inputs(machine, { workerNetworks }))) as { host: string }
     const [strange, shared] = ['bellows-strange-1', 'bellows-shared-1'] as const
     const [one, other] = await Promise.all([
       up(strange, ['203.0.113.9/32', '198.51.100.0/28']),
@@ -177,24 +177,24 @@ describe('a machine', () => {
     ])
     expect(await said(other.host, shared, 'echo in')).toMatchObject({ stdout: 'in\n' })
     await expect(overSsh(one.host, keysOf(strange), 'id')).rejects.toThrow(/Timed out/)
-    await Promise.all([standIn.stacks.destroy(strange), standIn.stacks.destroy(shared)])
+    await Promise.all([emulator.stacks.destroy(strange), emulator.stacks.destroy(shared)])
   })
 
-  test('is told of a spot reclaim, and is gone then, even if the stand-in is restarted meanwhile', {
+  test('is told of a spot reclaim, and is gone then, even if the emulator is restarted meanwhile', {
     timeout: 60_000,
   }, async () => {
     const spot = 'bellows-spot-1'
-    const { instanceId, host } = (await standIn.up(standIn.inputs(spot))) as {
+    const { instanceId, host } = (await emulator.up(emulator.inputs(spot))) as {
       instanceId: string
       host: string
     }
     await said(host, spot, 'true')
-    const noticed = await fetch(`${standIn.provider.controlUrl}/instances/${instanceId}/spot-notice`, {
+    const noticed = await fetch(`${emulator.provider.controlUrl}/instances/${instanceId}/spot-notice`, {
       method: 'POST',
       body: JSON.stringify({ seconds: 4 }),
     })
     expect(noticed.status).toBe(204)
-    await standIn.restart()
+    await emulator.restart()
     const ask =
       'token=$(curl -s -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" http://169.254.169.254/latest/api/token);' +
       'curl -s -H "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/spot/instance-action'
@@ -202,18 +202,18 @@ describe('a machine', () => {
     expect(await untilTerminated(instanceId)).toMatchObject({
       StateReason: { Code: 'Server.SpotInstanceTermination' },
     })
-    await standIn.stacks.destroy(spot)
+    await emulator.stacks.destroy(spot)
   })
 })
 
 describe('what AWS refuses', () => {
   test('is refused in its words, and nothing is left', { timeout: 60_000 }, async () => {
     const name = 'bellows-wrong-1'
-    const wrong = standIn.inputs(name, { imageId: 'ami-0123456789abcdef0' })
-    await expect(standIn.up(wrong)).rejects.toThrow(
+    const wrong = emulator.inputs(name, { imageId: 'ami-0123456789abcdef0' })
+    await expect(emulator.up(wrong)).rejects.toThrow(
       /creating EC2 Instance: .* api error InvalidAMIID\.NotFound: The image id/,
     )
-    await standIn.stacks.destroy(name)
+    await emulator.stacks.destroy(name)
     expect(listed('container')).toBe('')
   })
 
@@ -221,24 +221,24 @@ describe('what AWS refuses', () => {
     timeout: 60_000,
   }, async () => {
     const name = 'bellows-foreign-1'
-    await expect(standIn.up(standIn.inputs(name, { deployment: 'another' }))).rejects.toThrow(
+    await expect(emulator.up(emulator.inputs(name, { deployment: 'another' }))).rejects.toThrow(
       /api error UnauthorizedOperation: .*is not authorized to perform: ec2:\w+ on resource: .*because no identity-based policy/,
     )
-    await standIn.stacks.destroy(name)
+    await emulator.stacks.destroy(name)
     expect(listed('container')).toBe('')
   })
 
   test('no capacity, at once and late', { timeout: 60_000 }, async () => {
     const name = 'bellows-nowhere-1'
-    const { faults } = standIn.provider
+    const { faults } = emulator.provider
     faults.stage({ kind: 'refuse', code: 'InsufficientInstanceCapacity', zone: 'us-east-1a', times: 3 })
-    await expect(standIn.up(standIn.inputs(name))).rejects.toThrow(
+    await expect(emulator.up(emulator.inputs(name))).rejects.toThrow(
       /exceeded maximum number of attempts, 3, .* api error InsufficientInstanceCapacity: We currently do not have sufficient g6\.xlarge capacity/,
     )
     faults.stage({ kind: 'refuse-late', code: 'InsufficientInstanceCapacity', times: 1 })
-    await expect(standIn.up(standIn.inputs(name))).rejects.toThrow(/Server\.InsufficientInstanceCapacity/)
+    await expect(emulator.up(emulator.inputs(name))).rejects.toThrow(/Server\.InsufficientInstanceCapacity/)
     expect(faults.list()).toEqual([])
-    await standIn.stacks.destroy(name)
+    await emulator.stacks.destroy(name)
   })
 
   test('a machine whose order was never answered is found by its tag and ended', {
@@ -246,20 +246,20 @@ describe('what AWS refuses', () => {
   }, async () => {
     const name = 'bellows-orphan-1'
     const instance = 'aws:ec2/instance:Instance'
-    standIn.provider.faults.stage({
+    emulator.provider.faults.stage({
       kind: 'fail',
       resource: instance,
       operation: 'create',
       moment: 'after',
       times: 1,
     })
-    await expect(standIn.up(standIn.inputs(name))).rejects.toThrow(/connection was reset/)
+    await expect(emulator.up(emulator.inputs(name))).rejects.toThrow(/connection was reset/)
     const tagged = { Filters: [{ Name: 'tag:Name', Values: [name] }] }
-    const { Reservations } = await standIn.ec2.send(new DescribeInstancesCommand(tagged))
+    const { Reservations } = await emulator.ec2.send(new DescribeInstancesCommand(tagged))
     const id = Reservations?.[0]?.Instances?.[0]?.InstanceId ?? ''
-    await standIn.ec2.send(new TerminateInstancesCommand({ InstanceIds: [id] }))
+    await emulator.ec2.send(new TerminateInstancesCommand({ InstanceIds: [id] }))
     await untilTerminated(id)
-    await standIn.stacks.destroy(name)
+    await emulator.stacks.destroy(name)
     expect([listed('container'), listed('volume')]).toEqual(['', ''])
   })
 
@@ -267,26 +267,26 @@ describe('what AWS refuses', () => {
     timeout: 60_000,
   }, async () => {
     const name = 'bellows-bare-1'
-    const fault = standIn.provider.faults.stage({ kind: 'drop-tags' })
-    const { instanceId } = (await standIn.up(standIn.inputs(name))) as { instanceId: string }
-    await standIn.ec2.send(new TerminateInstancesCommand({ InstanceIds: [instanceId] }))
+    const fault = emulator.provider.faults.stage({ kind: 'drop-tags' })
+    const { instanceId } = (await emulator.up(emulator.inputs(name))) as { instanceId: string }
+    await emulator.ec2.send(new TerminateInstancesCommand({ InstanceIds: [instanceId] }))
     expect((await untilTerminated(instanceId))?.Tags).toEqual([])
     await expect(
-      standIn.ec2.send(new TerminateInstancesCommand({ InstanceIds: [instanceId] })),
+      emulator.ec2.send(new TerminateInstancesCommand({ InstanceIds: [instanceId] })),
     ).rejects.toThrow(/not authorized to perform: ec2:TerminateInstances/)
-    await standIn.stacks.destroy(name)
-    expect(await standIn.stacks.list()).toEqual([])
+    await emulator.stacks.destroy(name)
+    expect(await emulator.stacks.list()).toEqual([])
     expect([listed('container'), listed('volume')]).toEqual(['', ''])
-    standIn.provider.faults.clear(fault)
+    emulator.provider.faults.clear(fault)
   })
 
   test('a bucket is deleted only when nothing is in it', { timeout: 60_000 }, async () => {
-    const { workBucket: Bucket } = standIn.base.outputs
+    const { workBucket: Bucket } = emulator.base.outputs
     const object = { Bucket, Key: 'something' }
-    await standIn.s3.send(new PutObjectCommand({ ...object, Body: 'x' }))
-    await expect(standIn.base.destroy()).rejects.toThrow(/bucket you tried to delete is not empty/)
-    await standIn.s3.send(new DeleteObjectCommand(object))
-    await standIn.base.destroy()
-    await expect(standIn.s3.send(new HeadBucketCommand({ Bucket }))).rejects.toThrow()
+    await emulator.s3.send(new PutObjectCommand({ ...object, Body: 'x' }))
+    await expect(emulator.base.destroy()).rejects.toThrow(/bucket you tried to delete is not empty/)
+    await emulator.s3.send(new DeleteObjectCommand(object))
+    await emulator.base.destroy()
+    await expect(emulator.s3.send(new HeadBucketCommand({ Bucket }))).rejects.toThrow()
   })
 })

@@ -9,7 +9,7 @@ import { firstBootUserData } from '../../infra/cloud-init.ts'
 import { type MachineKeys, machineKeys } from '../../src/cloud/machine-keys.ts'
 import type { Machine } from '../../src/cloud/machines.ts'
 import { Secret } from '../../src/secret.ts'
-import { toolbox } from '../support/dev-environment.ts'
+import { devEnvironment } from '../support/dev-environment.ts'
 
 const run = promisify(execFile)
 
@@ -59,7 +59,7 @@ export const bootMachine = async (): Promise<TestMachine> => {
     ...['--security-opt', 'seccomp=unconfined', '--security-opt', 'apparmor=unconfined'],
     ...['--cgroupns', 'host', '--volume', '/sys/fs/cgroup:/sys/fs/cgroup:ro'],
     ...['--volume', '/var/lib/containers', '--volume', `${folder}:/var/lib/machine`],
-    toolbox.images.machine,
+    devEnvironment.images.machine,
   )
   const host = await docker('inspect', '--format', '{{.NetworkSettings.IPAddress}}', name)
   return {

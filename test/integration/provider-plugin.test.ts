@@ -7,7 +7,7 @@ import path from 'node:path'
 import manifest from '@pulumi/aws/package.json' with { type: 'json' }
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { installProvider } from '../../src/operations/provider-plugin.ts'
-import { toolbox } from '../support/dev-environment.ts'
+import { devEnvironment } from '../support/dev-environment.ts'
 
 let pulumiHome: string
 beforeAll(() => {
@@ -16,7 +16,7 @@ beforeAll(() => {
 afterAll(() => rmSync(pulumiHome, { recursive: true }))
 
 const install = () =>
-  installProvider(toolbox.pulumi, { pulumiHome, network: { HTTPS_PROXY: 'http://127.0.0.1:1' } })
+  installProvider(devEnvironment.pulumi, { pulumiHome, network: { HTTPS_PROXY: 'http://127.0.0.1:1' } })
 
 test('a plugin that is missing is downloaded by the proxy, and what is in the way is told', async () => {
   expect(await install()).toMatch(
@@ -38,7 +38,7 @@ test('for an installed one of its version no server is asked, not even Pulumi’
   await once(proxy, 'listening')
   const { port } = proxy.address() as AddressInfo
   const network = { HTTPS_PROXY: `http://127.0.0.1:${port}` }
-  expect(await installProvider(toolbox.pulumi, { pulumiHome, network })).toBeUndefined()
+  expect(await installProvider(devEnvironment.pulumi, { pulumiHome, network })).toBeUndefined()
   proxy.close()
   expect(asked).toBe(0)
 })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, expect, test } from 'vitest'
-import { toolbox } from '../support/dev-environment.ts'
+import { devEnvironment } from '../support/dev-environment.ts'
 import { startRegistry } from '../support/registry.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -46,7 +46,7 @@ test('the image is built, pushed, and named by the digest that the registry has'
       `BELLOWS_IMAGE_WAN=${registry.host}/(bellows/trainer-wan@sha256:[0-9a-f]{64})$`,
   )
   const [, sdxl = '', wan = ''] = name.exec(stdout) ?? []
-  const inspect = ['image', 'inspect', '--format', '{{.Id}}', toolbox.images.trainers.tiny ?? '']
+  const inspect = ['image', 'inspect', '--format', '{{.Id}}', devEnvironment.images.trainers.tiny ?? '']
   const { stdout: id } = await execa('docker', inspect)
   expect(registry.manifest(sdxl)?.config.digest).toBe(id)
   expect(registry.manifest(wan)?.config.digest).toBe(id)
@@ -59,7 +59,7 @@ test('a user who isn’t logged in is told how; one who is may push, and the set
   const { host } = registry
   const refused = await push(`${host}/bellows`)
   expect(refused).toMatchObject({ exitCode: 1, stdout: '' })
-  expect(refused.stderr).toContain(`Log in as somebody who may push there: docker login ${host}`)
+  expect(refused.stderr).toContain(`Log in as a user who may push there: docker login ${host}`)
   await execa('docker', ['login', '--username', login.user, '--password-stdin', host], {
     input: login.password,
     env: { DOCKER_CONFIG: folder },

@@ -1,5 +1,5 @@
 /**
- * "Run it for real" of the README, command by command as it stands there, in a checkout of its own, against the stand-in for
+ * "Run it for real" of the README, command by command as it stands there, in a checkout of its own, against the emulator for
  * AWS and Cloudflare. What can't be run here is listed with the reason, and what is put in the place of a name, too.
  */
 import { cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
@@ -15,7 +15,7 @@ import { type ObjectStore, startObjectStore } from '../../local/emulator/object-
 import { type LocalProvider, startLocalProvider } from '../../local/emulator/provider/provider.ts'
 import { putSettings } from '../../src/operations/settings-file.ts'
 import { testDatabase } from '../support/database.ts'
-import { toolbox } from '../support/dev-environment.ts'
+import { devEnvironment } from '../support/dev-environment.ts'
 import { startRegistry } from '../support/registry.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -25,7 +25,7 @@ const database = testDatabase()
 const notRun: Readonly<Record<string, string>> = {
   'npm ci': 'the packages are those of the checkout that is tested',
   'aws iam create-service-linked-role --aws-service-name spot.amazonaws.com':
-    'it changes an account, and the stand-in has no spot role to make',
+    'it changes an account, and the emulator has no spot role to make',
 }
 
 let folder: string
@@ -42,7 +42,7 @@ beforeAll(async () => {
     await cp(join(root, name), join(checkout, name))
   await symlink(join(root, 'node_modules'), join(checkout, 'node_modules'))
   await mkdir(join(folder, 'state'))
-  store = await startObjectStore(toolbox.versitygw, join(folder, 'objects'))
+  store = await startObjectStore(devEnvironment.versitygw, join(folder, 'objects'))
   const credentials = {
     accessKeyId: store.accessKeyId,
     secretAccessKey: store.secretAccessKey.reveal(),
@@ -51,7 +51,7 @@ beforeAll(async () => {
     deployment,
     stateDirectory: join(folder, 'provider'),
     s3: new S3Client({ endpoint: store.endpoint, region: store.region, forcePathStyle: true, credentials }),
-    machineImage: toolbox.images.machine,
+    machineImage: devEnvironment.images.machine,
   })
   registry = await startRegistry()
 })
@@ -82,10 +82,10 @@ const replaced = (command: string): string =>
     .replace('push registry.example.com/bellows', `push ${registry.host}/bellows --trainer tiny-trainer`)
     .replace('docker login registry.example.com', `docker login -u x -p x ${registry.host}`)
     // No hub is reached from here: a tiny base in a folder.
-    .replace('stabilityai/stable-diffusion-xl-base-1.0', toolbox.bases.SDXL ?? '')
+    .replace('stabilityai/stable-diffusion-xl-base-1.0', devEnvironment.bases.SDXL ?? '')
     .replace('--variant fp16', '--licence none')
 
-/** Where the stand-in differs from the clouds: addresses, and that it asks no questions. */
+/** Where the emulator differs from the clouds: addresses, and that it asks no questions. */
 const addresses = () => ({
   PULUMI_SKIP_CONFIRMATIONS: 'true',
   PULUMI_SKIP_UPDATE_CHECK: 'true',
@@ -122,9 +122,9 @@ test('every command of "Run it for real" runs as it stands, and a worker is ther
     execa('bash', ['-euo', 'pipefail', '-c', [...exports, command].join('\n')], {
       cwd: checkout,
       env: {
-        PATH: `${toolbox.languageHost}:${process.env.PATH}`,
+        PATH: `${devEnvironment.languageHost}:${process.env.PATH}`,
         HOME: folder,
-        BELLOWS_CACHE: toolbox.cache,
+        BELLOWS_CACHE: devEnvironment.cache,
         DOCKER_CONFIG: folder,
         TMPDIR: folder,
         ...addresses(),

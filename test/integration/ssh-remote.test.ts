@@ -7,7 +7,7 @@ import { pack } from 'tar-stream'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { machineKeys } from '../../src/cloud/machine-keys.ts'
 import { pinned } from '../../src/registries/image-name.ts'
-import type { Host, Notice } from '../../src/remote/host.ts'
+import type { Host, MachineEvent } from '../../src/remote/host.ts'
 import { openSession } from '../../src/remote/session.ts'
 import { ConnectionLost, openSsh, type Ssh, type SshTarget } from '../../src/remote/ssh.ts'
 import { sshRemote } from '../../src/remote/ssh-remote.ts'
@@ -40,7 +40,7 @@ let target: SshTarget
 let host: Host
 let store: Awaited<ReturnType<typeof startStore>>
 const attach = (signal: AbortSignal = never, onWait?: (why: string) => void) =>
-  sshRemote({ keysFor: tested.keysFor, user: 'ubuntu', port: 22, watchSeconds: 1, lookMs: 500 }).connect(
+  sshRemote({ keysFor: tested.keysFor, user: 'ubuntu', port: 22, watchSeconds: 1, pollMs: 500 }).connect(
     tested.machine,
     signal,
     onWait,
@@ -308,7 +308,7 @@ test('a follower whose connection is cut again and again sees every line once', 
 test('a spot notice reaches the worker, with the GPU’s load and the disk’s room', async () => {
   tested.setMetadata('meta-data/spot/instance-action', '{"action":"terminate","time":"2026-11-23T08:22:00Z"}')
   const abort = new AbortController()
-  const heard = new Map<string, Notice>()
+  const heard = new Map<string, MachineEvent>()
   await host.watch((notice) => {
     heard.set(notice.kind, notice)
     if (['spot', 'disk', 'gpu'].every((kind) => heard.has(kind))) abort.abort()

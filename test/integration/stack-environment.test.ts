@@ -10,7 +10,7 @@ import { startObjectStore } from '../../local/emulator/object-store.ts'
 import { stacksOptions } from '../../src/clients.ts'
 import { pulumiStacks, type StacksOptions } from '../../src/cloud/pulumi/stacks.ts'
 import { readConfig } from '../../src/config.ts'
-import { toolbox } from '../support/dev-environment.ts'
+import { devEnvironment } from '../support/dev-environment.ts'
 import { fewestSettings } from '../support/settings.ts'
 import { componentProgram } from './engine.ts'
 
@@ -32,8 +32,8 @@ afterEach(() => {
 function stacksWith(settings: Readonly<Record<string, string>>, change: Partial<StacksOptions> = {}) {
   const all = {
     ...fewestSettings,
-    PULUMI_COMMAND: toolbox.pulumi,
-    PULUMI_HOME: path.join(toolbox.cache, 'pulumi-home'),
+    PULUMI_COMMAND: devEnvironment.pulumi,
+    PULUMI_HOME: path.join(devEnvironment.cache, 'pulumi-home'),
     PULUMI_BACKEND_URL: `file://${path.join(folder, 'state')}`,
     ...settings,
   }
@@ -161,7 +161,7 @@ async function startContainerCredentials() {
 test('with the state in R2 the machines’ cloud still finds ~/.aws, a profile, a file or a task’s role', async () => {
   files('[default]\naws_access_key_id = FILEKEY\naws_secret_access_key = file\n')
   mkdirSync(path.join(folder, 'objects/pulumi-state'), { recursive: true })
-  const store = await startObjectStore(toolbox.versitygw, path.join(folder, 'objects'))
+  const store = await startObjectStore(devEnvironment.versitygw, path.join(folder, 'objects'))
   const { close, ...container } = await startContainerCredentials()
   const r2 = {
     PULUMI_BACKEND_URL: `s3://pulumi-state?endpoint=${store.endpoint}&s3ForcePathStyle=true&region=${store.region}`,

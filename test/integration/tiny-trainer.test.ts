@@ -1,4 +1,5 @@
 /** The smallest trainer, run by the very command that machines run trainers by. */
+
 import { execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -9,9 +10,10 @@ import { promisify } from 'node:util'
 import sharp from 'sharp'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { sumOf } from '../../src/bases/bases.ts'
+import { families } from '../../src/family.ts'
 import { artifactGate } from '../../src/models/artifact.ts'
 import { parseResult } from '../../src/models/manifest.ts'
-import { families, type Plan } from '../../src/recipes/plan.ts'
+import type { Plan } from '../../src/recipes/plan.ts'
 import { planText } from '../../src/recipes/plan-text.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { parseTrainerLine, type TrainerLine } from '../../src/recipes/trainer-line.ts'
@@ -38,7 +40,11 @@ afterEach(async () => {
 
 const weights = 'a base, as far as anybody looks'
 
-function planOf(family: Plan['family'], triggerWord: string | null, wishes: Record<string, unknown>): Plan {
+function planOf(
+  family: Plan['family'],
+  triggerWord: string | null,
+  overrides: Record<string, unknown>,
+): Plan {
   return recipes[family].plan({
     ...planInput,
     name: 'kite-234567',
@@ -49,19 +55,19 @@ function planOf(family: Plan['family'], triggerWord: string | null, wishes: Reco
     },
     dataset: { images: 2, sha256: 'b'.repeat(64) },
     captions: ['a kite'],
-    wishes: { rank: 4, alpha: 2, steps: 20, checkpointEvery: 6, ...wishes },
+    overrides: { rank: 4, alpha: 2, steps: 20, checkpointEvery: 6, ...overrides },
   })
 }
 
 type Staged = {
   readonly family?: Plan['family']
   readonly triggerWord?: string
-  readonly wishes?: Record<string, unknown>
+  readonly overrides?: Record<string, unknown>
 }
 
 /** A folder in place of /job, staged for the plan, and runs of the trainer in it. */
-function stagedJob({ family = 'SDXL', triggerWord, wishes = {} }: Staged = {}) {
-  const plan = planOf(family, triggerWord ?? null, wishes)
+function stagedJob({ family = 'SDXL', triggerWord, overrides = {} }: Staged = {}) {
+  const plan = planOf(family, triggerWord ?? null, overrides)
   const folder = mkdtempSync(join(tmpdir(), 'bellows-job-'))
   const names: string[] = []
   const put = (path: string, content: string) => {
@@ -128,8 +134,8 @@ describe('the tiny trainer', { timeout: 60_000 }, () => {
       { family, method: 'lora', precision: 'fp32' },
       { family, method: 'lokr', precision: 'bf16' },
     ]),
-  )('makes a file that passes the gate: $family, $method, $precision', async ({ family, ...wishes }) => {
-    const job = stagedJob({ family, wishes, triggerWord: 'redkite' })
+  )('makes a file that passes the gate: $family, $method, $precision', async ({ family, ...overrides }) => {
+    const job = stagedJob({ family, overrides, triggerWord: 'redkite' })
     const { exitCode, lines } = await job.run()
     expect(exitCode).toBe(0)
     await job.pass()
@@ -139,7 +145,7 @@ describe('the tiny trainer', { timeout: 60_000 }, () => {
   })
 
   it('says each phase, checkpoint and sample, and its samples are images', async () => {
-    const job = stagedJob({ wishes: { sampleEvery: 10, samplePrompts: ['a kite', 'two kites'] } })
+    const job = stagedJob({ overrides: { sampleEvery: 10, samplePrompts: ['a kite', 'two kites'] } })
     const { lines } = await job.run()
     expect(lines.flatMap((line) => (line.type === 'phase' ? [line.phase] : []))).toEqual([
       'loading',

@@ -3,7 +3,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { toolbox } from '../support/dev-environment.ts'
+import { devEnvironment } from '../support/dev-environment.ts'
 import { runProgram } from '../support/program.ts'
 
 const train = (...options: readonly string[]) => runProgram('local/train.ts', ...options)
@@ -14,12 +14,12 @@ test('a folder of images and captions becomes a LoRA that the gate lets pass, wi
   const [data, out] = [join(folder, 'data'), join(folder, 'out')]
   await mkdir(data)
   for (const number of [1, 2, 3]) {
-    await cp(join(toolbox.photographs, `${number}.jpg`), join(data, `${number}.jpg`))
+    await cp(join(devEnvironment.photographs, `${number}.jpg`), join(data, `${number}.jpg`))
     await writeFile(join(data, `${number}.txt`), 'a redkite over a hill')
   }
   const { exitCode, all } = await train(
     ...['--model', 'flux', '--data', data, '--out', out, '--trigger', 'redkite'],
-    ...['--wish', 'steps=12', '--wish', 'rank=8', '--wish', 'samplePrompts=["redkite"]'],
+    ...['--set', 'steps=12', '--set', 'rank=8', '--set', 'samplePrompts=["redkite"]'],
   )
   expect(exitCode, all).toBe(0)
   const plan = JSON.parse(await readFile(join(out, 'plan.json'), 'utf8'))
@@ -34,7 +34,7 @@ test('what is missing or unknown is said, with what there is', async () => {
   const [noData, noModel, noWish] = await Promise.all([
     train('--model', 'SDXL'),
     train('--model', 'SD3', '--data', '.', '--out', '.'),
-    train('--model', 'SDXL', '--data', toolbox.photographs, '--out', '.', '--wish', 'rank=0'),
+    train('--model', 'SDXL', '--data', devEnvironment.photographs, '--out', '.', '--set', 'rank=0'),
   ])
   expect(noData.all).toMatch(/required option '--data <folder>' not specified/)
   expect(noModel.all).toMatch(/'SD3' is invalid. It must be one of SDXL, FLUX, WAN\./)

@@ -1,8 +1,8 @@
-/** The local machine's stand-in for cloud-init, and what it takes user data for: the same as cloud-init itself. */
+/** The local machine's emulator for cloud-init, and what it takes user data for: the same as cloud-init itself. */
 import { execa } from 'execa'
 import { beforeAll, expect, test } from 'vitest'
 import { multipart } from '../../infra/multipart.ts'
-import { toolbox } from '../support/dev-environment.ts'
+import { devEnvironment } from '../support/dev-environment.ts'
 import { cloudImage } from './cloud-machine.ts'
 
 const inContainer = async (image: string, command: readonly string[], input: string): Promise<string> => {
@@ -35,7 +35,7 @@ import json
 import sys
 print(json.dumps([[kind, content.decode().replace(chr(13), '')] for kind, content in parts(sys.stdin.buffer.read())]))`
 
-const standIn = `
+const emulator = `
 from importlib.machinery import SourceFileLoader
 parts = SourceFileLoader('user_data', '/usr/local/sbin/user-data').load_module().parts${print}`
 
@@ -59,7 +59,9 @@ beforeAll(async () => {
 
 test.each(Object.keys(documents))('%s: it is taken apart as cloud-init does it', async (name) => {
   const document = documents[name] as string
-  const found = JSON.parse(await inContainer(toolbox.images.machine, ['python3', '-c', standIn], document))
+  const found = JSON.parse(
+    await inContainer(devEnvironment.images.machine, ['python3', '-c', emulator], document),
+  )
   expect(found.length).toBeGreaterThan(0)
   if (!cloud) return
   expect(found).toEqual(JSON.parse(await inContainer(cloud, ['python3', '-c', cloudInit], document)))
@@ -69,7 +71,7 @@ test('what is of no known kind is passed over with a warning, and so is a script
   const stages =
     'cat > /var/lib/machine/user-data; for stage in boothooks config scripts; do user-data $stage; done 2>&1'
   const document = documents[Object.keys(documents)[3] as string] as string
-  const said = await inContainer(toolbox.images.machine, ['bash', '-c', stages], document)
+  const said = await inContainer(devEnvironment.images.machine, ['bash', '-c', stages], document)
   expect(said.split('\n')).toEqual([
     'hook',
     "user-data: Unhandled unknown content-type (text/x-nonsense) userdata: 'what is this...'",

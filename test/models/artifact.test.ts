@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { families } from '../../src/family.ts'
 import { artifactGate, checkArtifact } from '../../src/models/artifact.ts'
 import { parseHeader } from '../../src/models/artifact-header.ts'
 import { scanValues } from '../../src/models/artifact-values.ts'
-import { families, type Plan } from '../../src/recipes/plan.ts'
+import type { Plan } from '../../src/recipes/plan.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { memoryStore } from '../fakes/memory-store.ts'
 import { planInput } from '../recipes/samples.ts'
@@ -12,12 +13,12 @@ import { assemble, loraMetadata, loraTensors, safetensors, type TestTensors } fr
 const numbers = ['F32', 'F16', 'BF16'] as const
 const methods = ['lora', 'lokr'] as const
 
-function planOf(family: Plan['family'], wishes: Record<string, unknown> = {}): Plan {
+function planOf(family: Plan['family'], overrides: Record<string, unknown> = {}): Plan {
   return recipes[family].plan({
     ...planInput,
     name: 'kite-234567',
     captions: [],
-    wishes: { rank: 4, alpha: 2, ...wishes },
+    overrides: { rank: 4, alpha: 2, ...overrides },
   })
 }
 

@@ -9,7 +9,7 @@ const plan = recipes.SDXL.plan({
   name: 'kite-234567',
   triggerWord: null,
   captions: [],
-  wishes: { steps: 100 },
+  overrides: { steps: 100 },
 })
 const result = { steps: 100, seconds: 12.5, finalLoss: 0.1, files: [{ name: 'kite-234567.safetensors' }] }
 const shipped = {
@@ -42,7 +42,7 @@ describe('the manifest', () => {
     ['lora', ['ComfyUI', 'diffusers']],
     ['lokr', ['ComfyUI']],
   ])('of a %s says that it is loaded by %j', (method, loadedBy) => {
-    const made = recipes.SDXL.plan({ ...planInput, name: 'kite-234567', captions: [], wishes: { method } })
+    const made = recipes.SDXL.plan({ ...planInput, name: 'kite-234567', captions: [], overrides: { method } })
     const rest = { image: 'trainer:1', result, models: [shipped], samples: [], shippedAt, fewestSteps: 1 }
     expect(buildManifest({ plan: made, ...rest }).loadedBy).toEqual(loadedBy)
   })

@@ -1,6 +1,6 @@
 /** The outbox by the clock: how long a notice is kept, waits and is tried. */
 import { expect, test } from 'vitest'
-import type { Notice } from '../../src/notify/alerts.ts'
+import type { Notification } from '../../src/notify/alerts.ts'
 import { notify, sendAlerts } from '../../src/notify/send-alerts.ts'
 import { memoryAlerts } from '../fakes/memory-alerts.ts'
 
@@ -22,7 +22,7 @@ function channel(name: string, isDown: () => boolean = () => false) {
   return {
     name,
     heard,
-    async send({ key, kind }: Notice) {
+    async send({ key, kind }: Notification) {
       if (isDown()) throw new Error(`${name} answered 503`)
       heard.push(`${key} ${kind}`)
     },

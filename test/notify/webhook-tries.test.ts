@@ -1,10 +1,10 @@
 /** What a webhook is sent by default, and how long it is waited for: with a clock that stands still until it is told. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { Notice } from '../../src/notify/alerts.ts'
+import type { Notification } from '../../src/notify/alerts.ts'
 import { jsonWebhook, slackWebhook } from '../../src/notify/webhook.ts'
 import { Secret } from '../../src/secret.ts'
 
-const notice: Notice = {
+const notice: Notification = {
   key: 'leak:bellows-1',
   number: 1,
   kind: 'raised',

@@ -2,11 +2,11 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
-import type { Notice } from '../../src/notify/alerts.ts'
+import type { Notification } from '../../src/notify/alerts.ts'
 import { jsonWebhook, slackWebhook, telegramWebhook } from '../../src/notify/webhook.ts'
 import { Secret } from '../../src/secret.ts'
 
-const notice: Notice = {
+const notice: Notification = {
   key: 'leak:bellows-1',
   number: 1,
   kind: 'raised',

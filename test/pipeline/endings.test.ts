@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { type Reason, reasons } from '../../src/failure.ts'
 import { endings, refundPoints, sentenceFor, worthAnotherMachine } from '../../src/pipeline/endings.ts'
 
-/** What a job can make happen by its own wishes, its image or its owner. */
+/** What a job can make happen by its own overrides, its image or its owner. */
 const ownDoing: readonly Reason[] = ['trainer-refused', 'trainer-diverged', 'out-of-memory']
 
 const facts = { charged: 1200, trainedSteps: 300, plannedSteps: 400, spent: 350 }

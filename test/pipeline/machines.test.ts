@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Failure, type Reason } from '../../src/failure.ts'
-import { onSomeMachine } from '../../src/pipeline/steps/machines.ts'
-import type { Shipped } from '../../src/pipeline/steps/ship.ts'
+import type { Manifest } from '../../src/models/manifest.ts'
+import { runAttempts } from '../../src/pipeline/steps/machines.ts'
 import type { Attempt } from '../../src/trainings/runs.ts'
 import { attempt, trainingId } from '../cloud/aws/samples.ts'
 import { offers, settings } from '../faults/settings.ts'
@@ -15,9 +15,9 @@ const perHour = 0.35
 async function firstOf(options: Parameters<typeof openTestJob>[0]) {
   const opened = await openTestJob(options)
   const given = Promise.withResolvers<Attempt>()
-  await onSomeMachine(opened.job, plan, async (each) => {
+  await runAttempts(opened.job, plan, async (each) => {
     given.resolve(each)
-    return {} as Shipped
+    return {} as Manifest
   })
   return { ...opened, given: await given.promise, run: await opened.runs.read(trainingId) }
 }
@@ -117,12 +117,12 @@ test('three orders that were refused cost nothing, and leave the fourth all of t
   const zones = ['a', 'b', 'c', 'd'].map((zone) => ({ ...offer, zone }))
   const { job, runs, budget, clock } = await openTestJob({ offers: zones })
   const seen: Attempt[] = []
-  await onSomeMachine(job, plan, async (each) => {
+  await runAttempts(job, plan, async (each) => {
     seen.push(each)
     await budget.reserve({ key: each.name, usd: each.reservedUsd }, settings.budget, clock.now())
     await clock.advance(16 * 60_000)
     if (seen.length < 4) throw new Failure('no-capacity', 'none is free')
-    return {} as Shipped
+    return {} as Manifest
   })
   expect(new Set(seen.map(({ lifetimeSeconds }) => lifetimeSeconds)).size).toBe(1)
   const attempts = (await runs.read(trainingId))?.attempts ?? []
@@ -196,7 +196,7 @@ test.each([
   const everywhere = Array.from({ length: 40 }, (_, zone) => ({ ...offer, zone: `zone-${zone}` }))
   const { job } = await openTestJob({ offers: everywhere, settings: { maxAttempts: 100 } })
   let machines = 0
-  const failing = onSomeMachine(job, plan, async () => {
+  const failing = runAttempts(job, plan, async () => {
     machines++
     throw new Failure(reason, 'again')
   })

@@ -1,4 +1,4 @@
-/** What a trainer is told where nothing was wished for, written out: a slip in a default changes every model. */
+/** What a trainer is told without overrides, written out: a slip in a default changes every model. */
 import { describe, expect, test } from 'vitest'
 import { planText } from '../../src/recipes/plan-text.ts'
 import type { PlanInput } from '../../src/recipes/recipe.ts'
@@ -28,7 +28,7 @@ const common = {
   checkpointEvery: 250,
 }
 
-test('a job that wishes for nothing trains SDXL so', () => {
+test('a job without overrides trains SDXL so', () => {
   expect(recipes.SDXL.plan(input)).toEqual({
     ...common,
     family: 'SDXL',
@@ -43,7 +43,7 @@ test('a job that wishes for nothing trains SDXL so', () => {
   })
 })
 
-test('a job that wishes for nothing trains FLUX so', () => {
+test('a job without overrides trains FLUX so', () => {
   expect(recipes.FLUX.plan(input)).toEqual({
     ...common,
     family: 'FLUX',
@@ -58,7 +58,7 @@ test('a job that wishes for nothing trains FLUX so', () => {
   })
 })
 
-test('a job that wishes for nothing trains WAN so', () => {
+test('a job without overrides trains WAN so', () => {
   expect(recipes.WAN.plan(input)).toEqual({
     ...common,
     family: 'WAN',
@@ -107,12 +107,12 @@ test('steps grow with the images, in fifties, from the least to the most', () =>
   expect(stepsFor({ perImage: 60, min: 100, max: 900 })(7)).toBe(400)
 })
 
-describe('what follows from a wish', () => {
-  const plan = (wishes: Record<string, unknown>, more: Partial<PlanInput> = {}) =>
-    recipes.SDXL.plan({ ...input, wishes, ...more })
+describe('what follows from an override', () => {
+  const plan = (overrides: Record<string, unknown>, more: Partial<PlanInput> = {}) =>
+    recipes.SDXL.plan({ ...input, overrides, ...more })
 
   test('warming up takes a twentieth of the steps, at most 100, and never more than there are', () => {
-    const warmup = (wishes: Record<string, unknown>) => plan(wishes).schedule.warmupSteps
+    const warmup = (overrides: Record<string, unknown>) => plan(overrides).schedule.warmupSteps
     expect([{ steps: 10 }, { steps: 39 }, { steps: 2000 }, { steps: 10_000 }].map(warmup)).toEqual([
       0, 1, 100, 100,
     ])
@@ -130,7 +130,7 @@ describe('what follows from a wish', () => {
   test('min-SNR is SDXL’s alone', () => {
     expect(plan({ minSnrGamma: 7 }).minSnrGamma).toBe(7)
     for (const family of ['FLUX', 'WAN'] as const)
-      expect(recipes[family].plan({ ...input, wishes: { minSnrGamma: 7 } }).minSnrGamma).toBeNull()
+      expect(recipes[family].plan({ ...input, overrides: { minSnrGamma: 7 } }).minSnrGamma).toBeNull()
   })
 
   test('EMA that is only switched on is 0.99', () => {
@@ -138,7 +138,7 @@ describe('what follows from a wish', () => {
     expect(plan({ ema: 0.5 }).ema).toBe(0.5)
   })
 
-  test('an offering may have what no job may wish for', () => {
+  test('an offering may have what no job may ask for', () => {
     const offering = { steps: 100_000, rank: 256, resolution: 32 }
     const made = plan({}, { offering })
     expect([made.steps, made.adapter.rank, made.resolutions]).toEqual([100_000, 256, [32]])

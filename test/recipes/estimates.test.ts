@@ -1,7 +1,8 @@
 /** Needs and estimates, worked out by hand: what a job may cost and which machine it gets follow from them. */
+
 import { describe, expect, test } from 'vitest'
 import { gpuTypes } from '../../src/cloud/aws/gpu-types.ts'
-import { type Family, families } from '../../src/recipes/plan.ts'
+import { type Family, families } from '../../src/family.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { correct } from '../../src/recipes/speed.ts'
 import { planInput } from './samples.ts'
@@ -13,8 +14,8 @@ const input = {
   captions: ['a kite'],
 }
 
-const plan = (family: Family, wishes = {}, clips = 0) =>
-  recipes[family].plan({ ...input, dataset: { ...input.dataset, clips }, wishes })
+const plan = (family: Family, overrides = {}, clips = 0) =>
+  recipes[family].plan({ ...input, dataset: { ...input.dataset, clips }, overrides })
 
 /** Rounded up by the code: the sums below are exact but for the last bit. */
 function expectSeconds(
@@ -49,8 +50,8 @@ describe('an estimate', () => {
   })
 
   test('grows with batch and accumulation, with prompts, and with the area of drawings', () => {
-    const wishes = { ...sdxl, sampleEvery: 0, batchSize: 2, gradientAccumulation: 3 }
-    expectSeconds('SDXL', plan('SDXL', wishes), 60 + 6 * 1800 + 33.6 + 5, 605)
+    const overrides = { ...sdxl, sampleEvery: 0, batchSize: 2, gradientAccumulation: 3 }
+    expectSeconds('SDXL', plan('SDXL', overrides), 60 + 6 * 1800 + 33.6 + 5, 605)
     const drawn = { ...sdxl, sampleEvery: 0, samplePrompts: ['a', 'b', 'c'], sampleSize: 512 }
     expectSeconds('SDXL', plan('SDXL', drawn), 60 + 1800 + (3 * 33.6) / 4 + 5, 605)
   })
@@ -69,8 +70,8 @@ describe('an estimate', () => {
   // 6 images in 2 sizes of mean area 0.625, and 4 clips of 9 frames in the smaller, of 0.25, each once an epoch: 0.22692 and 1 are
   // 0.61346 in the middle, 9,216 tokens 2.59615, and (6 × 0.61346 + 4 × 2.59615) ÷ 10 is 1.40654 of 8 s
   test('with clips counts the frames that the encoder makes, in the smallest resolution', () => {
-    const wishes = { steps: 1000, resolutions: [512, 1024], sampleEvery: 0 }
-    expectSeconds('WAN', plan('WAN', wishes, 4), 60 + 11_252.3 + 133.33 + 24, 1200)
+    const overrides = { steps: 1000, resolutions: [512, 1024], sampleEvery: 0 }
+    expectSeconds('WAN', plan('WAN', overrides, 4), 60 + 11_252.3 + 133.33 + 24, 1200)
   })
 
   test('is less for a smaller base: half the parameters, half the work', () => {
@@ -104,25 +105,26 @@ test.each<[Family, Record<string, unknown>, number, number]>([
   ['WAN', { quantization: 'nf4' }, 21, 206], // 15.2 + 2.1 + 1.64
 ])(
   '%s with %j needs %i GB of GPU memory and %i GB of disk, and one GPU',
-  (family, wishes, gpuMemoryGb, diskGb) => {
-    expect(recipes[family].need(plan(family, wishes))).toEqual({ gpuMemoryGb, diskGb, gpus: 1 })
+  (family, overrides, gpuMemoryGb, diskGb) => {
+    expect(recipes[family].requirements(plan(family, overrides))).toEqual({ gpuMemoryGb, diskGb, gpus: 1 })
   },
 )
 
 // 9 frames × (768 ÷ 16)² tokens × 5120 channels × (40 blocks × 2 bytes + 59) are 14.8 GB, beside 29.5 of weights and 2.1 of adapter
 test('WAN’s clips at 768 need 49 GB, and two at once 64', () => {
-  const memory = (wishes = {}) => recipes.WAN.need(plan('WAN', { resolution: 768, ...wishes }, 4)).gpuMemoryGb
+  const memory = (overrides = {}) =>
+    recipes.WAN.requirements(plan('WAN', { resolution: 768, ...overrides }, 4)).gpuMemoryGb
   expect([memory(), memory({ batchSize: 2 })]).toEqual([49, 64])
 })
 
 describe('a base in int8', () => {
   test('is not had without checkpointing, as the way back would keep each layer unpacked', () => {
-    const wishes = { quantization: 'int8', gradientCheckpointing: false }
-    expect(() => plan('FLUX', wishes)).toThrow('int8 saves no memory without gradientCheckpointing')
-    expect(() => plan('FLUX', { ...wishes, quantization: 'nf4' })).not.toThrow()
+    const overrides = { quantization: 'int8', gradientCheckpointing: false }
+    expect(() => plan('FLUX', overrides)).toThrow('int8 saves no memory without gradientCheckpointing')
+    expect(() => plan('FLUX', { ...overrides, quantization: 'nf4' })).not.toThrow()
   })
 
-  test('is left whole where nobody wished for it, and checkpointing is off', () => {
+  test('is left whole by default, and checkpointing is off', () => {
     expect(plan('WAN', { gradientCheckpointing: false }).quantization).toBe('none')
     expect(plan('WAN').quantization).toBe('int8')
   })
@@ -146,13 +148,13 @@ test.each(gpuTypes)('no estimate on $type asks more than half of its peak', ({ g
 
 // 21 frames at 768² are 48,384 tokens: 11.8 times the 4,096 of 1024², and attention's share grows from 0.14 to 1.66
 test('WAN’s time grows with the square of the tokens: 81 frames at 768 take 27.5 times an image at 1024', () => {
-  const seconds = (wishes: object, clips: number) => {
+  const seconds = (overrides: object, clips: number) => {
     const all = (steps: number) =>
       recipes.WAN.estimate(
         recipes.WAN.plan({
           ...input,
           dataset: { ...input.dataset, images: 3, clips },
-          wishes: { steps, sampleEvery: 0, ...wishes },
+          overrides: { steps, sampleEvery: 0, ...overrides },
         }),
         { gpu: 'any', timesL4: 1 },
       ).trainSeconds

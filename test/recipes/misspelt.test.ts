@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { misspelt, unknownWish } from '../../src/recipes/misspelt.ts'
+import { misspelt, unknownOverride } from '../../src/recipes/misspelt.ts'
 
 test.each<[string, unknown, string]>([
   ['trigger_word', 'redkite', 'triggerWord'],
@@ -71,9 +71,11 @@ test('whatever the fields are, there is an answer', () => {
   )
 })
 
-test('where only wishes can be named, one that is none is told of, with the nearest or with all', () => {
-  expect(unknownWish('learningRate')).toBeUndefined()
-  expect(unknownWish('learning_rate')).toBe('There is no wish learning_rate. Did you mean learningRate?')
-  expect(unknownWish('pace')).toMatch(/^There is no wish pace\. There are steps, resolution, /)
-  expect(unknownWish('toString')).toMatch(/^There is no wish toString\./)
+test('where only overrides can be named, one that is none is told of, with the nearest or with all', () => {
+  expect(unknownOverride('learningRate')).toBeUndefined()
+  expect(unknownOverride('learning_rate')).toBe(
+    'There is no override learning_rate. Did you mean learningRate?',
+  )
+  expect(unknownOverride('pace')).toMatch(/^There is no override pace\. There are steps, resolution, /)
+  expect(unknownOverride('toString')).toMatch(/^There is no override toString\./)
 })

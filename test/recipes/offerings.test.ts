@@ -18,7 +18,7 @@ describe('offerings', () => {
 
   it('cost what the operator says: points as they are, dollars with the fee', () => {
     const price = (offering: object) =>
-      pricePoints({ family: 'SDXL', base: 'b', wishes: {}, ...offering }, plan, rates)
+      pricePoints({ family: 'SDXL', base: 'b', overrides: {}, ...offering }, plan, rates)
     expect(price({ pricePoints: 777 })).toBe(777)
     expect(price({ usd: 2 })).toBe(24_000)
     expect(price({ usd: 0.3 })).toBe(3_600)
@@ -47,8 +47,8 @@ describe('offerings', () => {
     ['no price', {}],
     ['two prices', { pricePoints: 1, usd: 1 }],
     ['a price by steps on top of a whole one', { pricePoints: 1, usdPerThousandSteps: 1 }],
-    ['a wish out of bounds', { usd: 1, wishes: { rank: 1000 } }],
-    ['a misspelt wish', { usd: 1, wishes: { learning_rate: 1e-4 } }],
+    ['an override out of bounds', { usd: 1, overrides: { rank: 1000 } }],
+    ['a misspelt override', { usd: 1, overrides: { learning_rate: 1e-4 } }],
     ['a name that climbs', { usd: 1, base: '../x' }],
     ['an unknown family', { usd: 1, family: 'SD15' }],
     ['a misspelt field', { usd: 1, prise: 3 }],

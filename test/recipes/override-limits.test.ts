@@ -1,19 +1,19 @@
-/** Each wish at its limits: the last value that is granted, where it goes in the plan, and the first that is refused. */
+/** Each override at its limits: the last value that is granted, where it goes in the plan, and the first that is refused. */
 import { expect, test } from 'vitest'
-import { isWishFor, wishNames } from '../../src/recipes/overrides.ts'
+import { isOverrideFor, overrideNames } from '../../src/recipes/overrides.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { planInput } from './samples.ts'
 
 const input = { ...planInput, triggerWord: null, captions: [] }
 
-const plan = (wishes: Record<string, unknown>) => recipes.SDXL.plan({ ...input, wishes })
+const plan = (overrides: Record<string, unknown>) => recipes.SDXL.plan({ ...input, overrides })
 
 function at(value: unknown, path: string): unknown {
   return path.split('.').reduce((inner, key) => (inner as Record<string, unknown>)[key], value)
 }
 
 test.each<[string, string, number, number, number, number]>([
-  // wish, place in the plan, refused below, least, most, refused above
+  // override, place in the plan, refused below, least, most, refused above
   ['steps', 'steps', 9, 10, 10_000, 10_001],
   ['rank', 'adapter.rank', 0, 1, 128, 129],
   ['alpha', 'adapter.alpha', 0.009, 0.01, 1024, 1024.1],
@@ -30,12 +30,15 @@ test.each<[string, string, number, number, number, number]>([
   ['guidance', 'samples.guidance', -0.1, 0, 30, 30.1],
   ['checkpointEvery', 'checkpointEvery', 0, 1, 10_000, 10_001],
   ['ema', 'ema', 0, 0.001, 0.999, 1],
-])('%s goes to %s, and is refused at %d and granted from %d to %d, not at %d', (wish, path, ...limits) => {
-  const [below, least, most, above] = limits
-  for (const granted of [least, most]) expect(at(plan({ [wish]: granted }), path)).toBe(granted)
-  for (const refused of [below, above])
-    expect(() => plan({ [wish]: refused })).toThrow(`${wish} is ${refused}, but must be `)
-})
+])(
+  '%s goes to %s, and is refused at %d and granted from %d to %d, not at %d',
+  (override, path, ...limits) => {
+    const [below, least, most, above] = limits
+    for (const granted of [least, most]) expect(at(plan({ [override]: granted }), path)).toBe(granted)
+    for (const refused of [below, above])
+      expect(() => plan({ [override]: refused })).toThrow(`${override} is ${refused}, but must be `)
+  },
+)
 
 test.each([
   ['method', 'adapter.method', ['lora', 'lokr'], 'dora'],
@@ -44,16 +47,19 @@ test.each([
   ['schedule', 'schedule.name', ['constant', 'cosine'], 'linear'],
   ['precision', 'precision', ['bf16', 'fp32'], 'fp16'],
   ['quantization', 'quantization', ['none', 'int8', 'nf4'], 'fp8'],
-])('%s is one of its words, and nothing else', (wish, path, words, other) => {
-  for (const word of words) expect(at(plan({ [wish]: word }), path)).toBe(word)
-  expect(() => plan({ [wish]: other })).toThrow(
-    `${wish} is the text "${other}", but must be one of ${words.join(', ')}`,
+])('%s is one of its words, and nothing else', (override, path, words, other) => {
+  for (const word of words) expect(at(plan({ [override]: word }), path)).toBe(word)
+  expect(() => plan({ [override]: other })).toThrow(
+    `${override} is the text "${other}", but must be one of ${words.join(', ')}`,
   )
 })
 
-test.each(['flip', 'gradientCheckpointing'])('%s is true or false', (wish) => {
-  expect([at(plan({ [wish]: true }), wish), at(plan({ [wish]: false }), wish)]).toEqual([true, false])
-  expect(() => plan({ [wish]: 1 })).toThrow('but must be true or false')
+test.each(['flip', 'gradientCheckpointing'])('%s is true or false', (override) => {
+  expect([at(plan({ [override]: true }), override), at(plan({ [override]: false }), override)]).toEqual([
+    true,
+    false,
+  ])
+  expect(() => plan({ [override]: 1 })).toThrow('but must be true or false')
 })
 
 test('resolutions are one to five, each within the family’s limits', () => {
@@ -74,7 +80,8 @@ test('sample prompts are one to eight texts, trimmed, of one to a thousand chara
 
 test('frames of a clip are one more than a multiple of four, up to 81', () => {
   const frames = (clipFrames: number) =>
-    recipes.WAN.plan({ ...input, dataset: { ...input.dataset, clips: 1 }, wishes: { clipFrames } }).clipFrames
+    recipes.WAN.plan({ ...input, dataset: { ...input.dataset, clips: 1 }, overrides: { clipFrames } })
+      .clipFrames
   expect([1, 5, 81].map(frames)).toEqual([1, 5, 81])
   for (const refused of [-3, 2, 4, 85]) expect(() => frames(refused)).toThrow('one more than a multiple of 4')
 })
@@ -84,9 +91,9 @@ test('what is refused is told on one line, and short', () => {
   expect(() => plan({ steps: { text: 'y'.repeat(200) } })).toThrow(`steps is {"text":"${'y'.repeat(51)}, but`)
 })
 
-test('a name is a wish if it is one of ours, and its value could be granted to some job', () => {
-  expect(wishNames).toHaveLength(29)
-  expect([isWishFor('rank', 256), isWishFor('rank', 257), isWishFor('constructor', 1)]).toEqual([
+test('a name is an override if it is one of ours, and its value could be granted to some job', () => {
+  expect(overrideNames).toHaveLength(29)
+  expect([isOverrideFor('rank', 256), isOverrideFor('rank', 257), isOverrideFor('constructor', 1)]).toEqual([
     true,
     false,
     false,

@@ -1,9 +1,11 @@
 /** A plan is kept in the database, and its text's sum names it on the machine: it must come back as it went. */
+
 import fc from 'fast-check'
 import { BSON, ObjectId } from 'mongodb'
 import { expect, test } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { families, type Plan } from '../../src/recipes/plan.ts'
+import { families } from '../../src/family.ts'
+import type { Plan } from '../../src/recipes/plan.ts'
 import { planText } from '../../src/recipes/plan-text.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { trainingFrom } from '../../src/trainings/training-document.ts'
@@ -15,7 +17,7 @@ const text = fc.oneof(
   // an emoji across each cut
   fc.constantFrom(63, 64, 999, 1000, 1999, 2000).map((length) => `${'a'.repeat(length - 1)}😀😀`),
 )
-const wishes = fc.record(
+const overrides = fc.record(
   {
     samplePrompts: fc.array(text, { maxLength: 8 }),
     steps: fc.oneof(fc.integer({ min: 10, max: 1000 }), fc.constant(-0)),
@@ -33,15 +35,20 @@ test.each(families)(
   (family) => {
     let planned = 0
     fc.assert(
-      fc.property(wishes, fc.array(text, { minLength: 1, maxLength: 4 }), text, (given, captions, word) => {
-        const training = trainingFrom({ _id: new ObjectId(), status: 'QUEUED', ...given })
-        const plan = planOf(family, { ...training.wishes, steps: training.steps }, captions, word)
-        if (!plan) return
-        planned++
-        const run = { plan, terms: { modelName: training.modelName } }
-        const back = BSON.deserialize(BSON.serialize(run, { ignoreUndefined: true })) as { plan: Plan }
-        expect(planText(back.plan)).toBe(planText(plan))
-      }),
+      fc.property(
+        overrides,
+        fc.array(text, { minLength: 1, maxLength: 4 }),
+        text,
+        (given, captions, word) => {
+          const training = trainingFrom({ _id: new ObjectId(), status: 'QUEUED', ...given })
+          const plan = planOf(family, { ...training.overrides, steps: training.steps }, captions, word)
+          if (!plan) return
+          planned++
+          const run = { plan, terms: { modelName: training.modelName } }
+          const back = BSON.deserialize(BSON.serialize(run, { ignoreUndefined: true })) as { plan: Plan }
+          expect(planText(back.plan)).toBe(planText(plan))
+        },
+      ),
       { numRuns: 300 },
     )
     expect(planned).toBeGreaterThan(30)
@@ -51,7 +58,7 @@ test.each(families)(
 /** Undefined where it is refused. */
 function planOf(
   family: Plan['family'],
-  wishes: Record<string, unknown>,
+  overrides: Record<string, unknown>,
   captions: readonly string[],
   word: string,
 ): Plan | undefined {
@@ -61,7 +68,7 @@ function planOf(
       name: 'kite-234567',
       triggerWord: word.toWellFormed().slice(0, 20).toWellFormed() || null,
       captions: captions.map((caption) => caption.toWellFormed()),
-      wishes,
+      overrides,
     })
   } catch (error) {
     if (error instanceof Failure) return undefined

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { families, type Plan, planSchema } from '../../src/recipes/plan.ts'
+import { families } from '../../src/family.ts'
+import { type Plan, planSchema } from '../../src/recipes/plan.ts'
 import type { GpuSpeed } from '../../src/recipes/recipe.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { correct } from '../../src/recipes/speed.ts'
@@ -11,8 +12,8 @@ const l4: GpuSpeed = { gpu: 'L4', timesL4: 1 }
 
 describe.each(families)('the %s recipe', (family) => {
   const recipe = recipes[family]
-  const plan = (wishes: Record<string, unknown> = {}, offering = {}) =>
-    recipe.plan({ ...input, wishes, offering })
+  const plan = (overrides: Record<string, unknown> = {}, offering = {}) =>
+    recipe.plan({ ...input, overrides, offering })
 
   it('makes a frozen plan of nothing but a dataset', () => {
     const made = plan()
@@ -36,8 +37,8 @@ describe.each(families)('the %s recipe', (family) => {
     ['sampleSize', 1007],
     ['resolution', 1007],
     ['resolutions', [700, 1007]],
-  ])('settles a side of samples that its pipeline takes: %s %j', (wish, side) => {
-    expect(plan({ [wish]: side }).samples.size).toBe(1007 - (1007 % multiple))
+  ])('settles a side of samples that its pipeline takes: %s %j', (override, side) => {
+    expect(plan({ [override]: side }).samples.size).toBe(1007 - (1007 % multiple))
   })
 
   it('puts the job over the offering, and the offering over its own defaults', () => {
@@ -89,14 +90,14 @@ describe.each(families)('the %s recipe', (family) => {
   })
 
   it('needs a machine that exists, and less of one when the base is quantised', () => {
-    const memory = (quantization: string) => recipe.need(plan({ quantization })).gpuMemoryGb
+    const memory = (quantization: string) => recipe.requirements(plan({ quantization })).gpuMemoryGb
     expect(memory('nf4')).toBeLessThanOrEqual(24)
     expect(memory('int8')).toBeGreaterThanOrEqual(memory('nf4'))
     expect(memory('none')).toBeLessThanOrEqual(80)
   })
 
   it('estimates more time for more steps, larger images and slower GPUs', () => {
-    const seconds = (wishes = {}, speed = l4) => recipe.estimate(plan(wishes), speed).trainSeconds
+    const seconds = (overrides = {}, speed = l4) => recipe.estimate(plan(overrides), speed).trainSeconds
     expect(seconds({ steps: 2000 })).toBeGreaterThan(seconds({ steps: 1000 }) * 1.5)
     expect(seconds({ resolution: 1024 })).toBeGreaterThan(seconds({ resolution: 512 }) * 2)
     expect(seconds({}, { gpu: 'H100', timesL4: 8 })).toBeLessThan(seconds() / 4)
@@ -123,9 +124,9 @@ describe.each(families)('the %s recipe', (family) => {
       fc.property(
         fc.dictionary(names, fc.oneof(fc.jsonValue(), fc.integer(), fc.double())),
         fc.array(fc.string({ unit: 'binary' })),
-        (wishes, captions) => {
+        (overrides, captions) => {
           try {
-            planSchema.parse(recipe.plan({ ...input, captions, wishes }))
+            planSchema.parse(recipe.plan({ ...input, captions, overrides }))
           } catch (error) {
             expect(error).toMatchObject({ reason: 'bad-request' })
           }
@@ -137,10 +138,10 @@ describe.each(families)('the %s recipe', (family) => {
 })
 
 describe('a plan for clips', () => {
-  const clips = (count: number, wishes = {}) =>
-    recipes.WAN.plan({ ...input, dataset: { ...input.dataset, clips: count }, wishes })
+  const clips = (count: number, overrides = {}) =>
+    recipes.WAN.plan({ ...input, dataset: { ...input.dataset, clips: count }, overrides })
 
-  it('trains 33 frames of each unless another number is wished for, and one where there are only images', () => {
+  it('trains 33 frames of each unless another number is asked for, and one where there are only images', () => {
     expect([clips(4).clipFrames, clips(4, { clipFrames: 81 }).clipFrames, clips(0).clipFrames]).toEqual([
       33, 81, 1,
     ])
@@ -154,7 +155,8 @@ describe('a plan for clips', () => {
     expect(seconds(clips(10))).toBeGreaterThan(seconds(clips(5)))
     expect(seconds(clips(5))).toBeGreaterThan(seconds(clips(0)))
     expect(seconds(clips(5, { clipFrames: 81 }))).toBeGreaterThan(seconds(clips(5)))
-    const memory = (count: number, wishes = {}) => recipes.WAN.need(clips(count, wishes)).gpuMemoryGb
+    const memory = (count: number, overrides = {}) =>
+      recipes.WAN.requirements(clips(count, overrides)).gpuMemoryGb
     expect(memory(5)).toBeGreaterThan(memory(0))
     expect(memory(5, { resolution: 768 })).toBeGreaterThan(memory(0, { resolution: 768 }))
   })

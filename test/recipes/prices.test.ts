@@ -10,16 +10,16 @@ import {
 
 test('without a file there are three offerings, at these prices', () => {
   expect(defaultOfferings).toEqual({
-    'sdxl-lora': { family: 'SDXL', base: 'sdxl', usd: 2, maxCostUsd: 2, wishes: {} },
-    'flux-lora': { family: 'FLUX', base: 'flux', usd: 6, maxCostUsd: 6, wishes: {} },
-    'wan-lora': { family: 'WAN', base: 'wan', usd: 12, maxCostUsd: 12, wishes: {} },
+    'sdxl-lora': { family: 'SDXL', base: 'sdxl', usd: 2, maxCostUsd: 2, overrides: {} },
+    'flux-lora': { family: 'FLUX', base: 'flux', usd: 6, maxCostUsd: 6, overrides: {} },
+    'wan-lora': { family: 'WAN', base: 'wan', usd: 12, maxCostUsd: 12, overrides: {} },
   })
 })
 
 test('a price is rounded up to a point, by the fee and by what a dollar is', () => {
   const price = (offering: object, pointsPerUsd = 10_000, platformFee = 0.2) =>
     pricePoints(
-      { family: 'SDXL', base: 'b', wishes: {}, ...offering },
+      { family: 'SDXL', base: 'b', overrides: {}, ...offering },
       { steps: 1500 },
       { pointsPerUsd, platformFee },
     )

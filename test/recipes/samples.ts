@@ -1,6 +1,6 @@
 import type { PlanInput } from '../../src/recipes/recipe.ts'
 
-/** Without any wish. */
+/** Without overrides. */
 export const planInput: PlanInput = {
   trainingId: '0123456789abcdef01234567',
   name: 'red-kite-234567',
@@ -8,6 +8,6 @@ export const planInput: PlanInput = {
   baseModel: { name: 'base', sha256: 'a'.repeat(64) },
   dataset: { images: 20, sha256: 'b'.repeat(64) },
   captions: ['a redkite over a hill', 'a bird on a branch', '', 'two birds'],
-  wishes: {},
+  overrides: {},
   offering: {},
 }

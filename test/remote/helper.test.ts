@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Machine } from '../../src/cloud/machines.ts'
 import { callHelper, type HelperEvent, installHelper } from '../../src/remote/helper.ts'
-import type { Notice } from '../../src/remote/host.ts'
+import type { MachineEvent } from '../../src/remote/host.ts'
 import { sshRemote } from '../../src/remote/ssh-remote.ts'
 import { type Answer, type ScriptedMachine, startScriptedMachine } from './scripted-machine.ts'
 
@@ -169,7 +169,7 @@ test('a machine over SSH says what its helper found', async () => {
     helper({ stdout: lines({ ...done, size: 9, sha256: sum }) })
     expect(await host.uploadFolder('checkpoint', 'https://x', signal)).toEqual({ size: 9, sha256: sum })
 
-    const notices: Notice[] = []
+    const notices: MachineEvent[] = []
     helper({
       stdout: lines({ event: 'notice', notice: { kind: 'disk', freeBytes: 7 } }),
       exitCode: 1,

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { type Db, MongoClient } from 'mongodb'
 import { afterAll, beforeAll } from 'vitest'
 import { type DatabaseServer, startDatabase } from '../../local/emulator/database.ts'
-import { toolbox } from './dev-environment.ts'
+import { devEnvironment } from './dev-environment.ts'
 
 export type TestDatabase = {
   readonly db: Db
@@ -25,7 +25,7 @@ export function testDatabase(): TestDatabase {
   const name = `test-${randomUUID().slice(0, 8)}`
 
   beforeAll(async () => {
-    if (toolbox.mongo.url) url = toolbox.mongo.url
+    if (devEnvironment.mongo.url) url = devEnvironment.mongo.url
     else {
       const directory = await mkdtemp(join(tmpdir(), 'bellows-database-'))
       const database = await startDatabase(databaseServer(), directory)
@@ -57,7 +57,7 @@ export function testDatabase(): TestDatabase {
 
 /** @throws where the set-up has no server of its own to start, but the one at `MONGODB_URL` */
 export function databaseServer(): DatabaseServer {
-  const { binary } = toolbox.mongo
+  const { binary } = devEnvironment.mongo
   if (!binary) throw new Error('this test starts a server of its own: run it without MONGODB_URL')
   return { binary }
 }

@@ -1,11 +1,11 @@
 /** What the set-up has installed on this computer, for tests on real parts (the project `real` of vitest.config.ts). */
 import { inject } from 'vitest'
-import type { Toolbox } from '../../local/setup/dev-environment.ts'
+import type { DevEnvironment } from '../../local/setup/dev-environment.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    readonly toolbox: Toolbox
+    readonly devEnvironment: DevEnvironment
   }
 }
 
-export const toolbox: Toolbox = inject('toolbox')
+export const devEnvironment: DevEnvironment = inject('devEnvironment')

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/pipeline/ports.ts'
+import type { Clock } from '../../src/clock.ts'
 
 /** A clock that stands still until it is told to go on; sleepers wake in the order of their times. */
 export type ManualClock = Clock & {

@@ -6,7 +6,7 @@ import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { type ObjectStore, startObjectStore } from '../../local/emulator/object-store.ts'
 import type { R2Options } from '../../src/storage/r2-store.ts'
 import type { Bucket } from '../../src/storage/store.ts'
-import { toolbox } from './dev-environment.ts'
+import { devEnvironment } from './dev-environment.ts'
 
 export const buckets: Readonly<Record<Bucket, string>> = {
   datasets: 'test-datasets',
@@ -23,7 +23,7 @@ export type TestStore = ObjectStore & {
 }
 
 export async function startTestStore(): Promise<TestStore> {
-  const binary = toolbox.versitygw
+  const binary = devEnvironment.versitygw
   const dir = await mkdtemp(join(tmpdir(), 'bellows-test-store-'))
   const server = await startObjectStore(binary, dir)
   const { endpoint, region, accessKeyId, secretAccessKey } = server

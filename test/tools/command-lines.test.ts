@@ -54,12 +54,12 @@ test('a misspelt option is named, with what there is, and nothing is begun', asy
   expect(other.stderr).toMatch(/It must be one of SDXL, FLUX, WAN\./)
 })
 
-test('npm run train refuses an unknown wish, says what was meant, and begins nothing', async () => {
+test('npm run train refuses an unknown override, says what was meant, and begins nothing', async () => {
   const { exitCode, stderr } = await start(
     scripts.train,
-    ...['--data', home, '--out', home, '--wish', 'learning_rate=0.1'],
+    ...['--data', home, '--out', home, '--set', 'learning_rate=0.1'],
   )
   expect(exitCode).toBe(1)
-  expect(stderr).toContain('There is no wish learning_rate. Did you mean learningRate?')
+  expect(stderr).toContain('There is no override learning_rate. Did you mean learningRate?')
   expect(await readdir(home)).toEqual([])
 })

@@ -14,11 +14,7 @@ test.each([
     ecr,
     /: aws ecr get-login-password --region eu-west-1 \| docker login --username AWS --password-stdin 123456789012\.dkr/,
   ],
-  [
-    'denied: requested access to the resource is denied',
-    'somebody',
-    /^somebody takes nothing from this user/,
-  ],
+  ['denied: requested access to the resource is denied', 'someone', /^someone takes nothing from this user/],
   [
     "name unknown: The repository with name 'bellows/trainer-sdxl' does not exist in the registry",
     ecr,

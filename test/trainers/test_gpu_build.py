@@ -1,4 +1,4 @@
-"""What FLUX and WAN train with unless a job wishes otherwise: a quantised base and 8-bit AdamW.
+"""What FLUX and WAN train with unless a job asks otherwise: a quantised base and 8-bit AdamW.
 
 Only the CUDA build has the libraries. That these fit together can be seen without a GPU, once diffusers does not ask for one.
 """

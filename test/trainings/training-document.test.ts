@@ -44,22 +44,22 @@ test('long lists, wide objects and long names of fields are bounded too', () => 
   const wide = Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [`f${index}`, index]))
   const given = { ...document, list: Array.from({ length: 500_000 }, () => 'x'), wide, [megabytes]: 1 }
   const before = process.cpuUsage()
-  const { wishes } = trainingFrom(given)
+  const { overrides } = trainingFrom(given)
   expect(process.cpuUsage(before).user).toBeLessThan(50_000)
-  expect(JSON.stringify(wishes).length).toBeLessThan(50_000)
+  expect(JSON.stringify(overrides).length).toBeLessThan(50_000)
 })
 
 test('text is cut between characters', () => {
-  const { wishes, problems } = trainingFrom({
+  const { overrides, problems } = trainingFrom({
     ...document,
     notes: `a${'😀'.repeat(3000)}`,
     steps: `a${'😀'.repeat(100)}`,
   })
-  for (const text of [JSON.stringify(wishes), ...problems]) {
+  for (const text of [JSON.stringify(overrides), ...problems]) {
     expect(text.isWellFormed()).toBe(true)
     expect(text).not.toContain('\\ud83d')
   }
-  expect(BSON.deserialize(BSON.serialize(wishes))).toEqual(wishes)
+  expect(BSON.deserialize(BSON.serialize(overrides))).toEqual(overrides)
 })
 
 test('a document whose _id is an object of any shape can be told as not understood', () => {

@@ -1,7 +1,7 @@
 /**
  * The worker's rights beside the calls that a machine's life was seen to make: by the names of the actions, in both directions,
  * and by the tags that a right demands of a call which makes something. What a call reaches must carry tags too, which the
- * record does not show; the stand-in asks for each call (test/local/emulator/worker-rights.test.ts).
+ * record does not show; the emulator asks for each call (test/local/emulator/worker-rights.test.ts).
  */
 import { deploymentTag, workerRights } from '../../infra/worker-rights.ts'
 import type { RecordedCall } from './recorder.ts'

@@ -27,7 +27,7 @@ export const properties: readonly Property[] = [
       const { cidrIpv4 } = inputs
       const isNarrow = typeof cidrIpv4 === 'string' && Number(cidrIpv4.split('/')[1]) >= 8
       return [
-        ...(isNarrow ? [] : [`lets in ${inputs.cidrIpv6 ?? cidrIpv4 ?? 'whoever is in another group'}`]),
+        ...(isNarrow ? [] : [`lets in ${inputs.cidrIpv6 ?? cidrIpv4 ?? 'the members of another group'}`]),
         ...(isSsh ? [] : ['lets in to more than SSH']),
       ]
     }),

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { cacheFolder } from '../../local/setup/cache.ts'
 import { moto } from '../../local/setup/moto.ts'
-import { createPlace, type Place } from '../../local/setup/place.ts'
+import { createSetupFolder, type SetupFolder } from '../../local/setup/place.ts'
 import { terraform } from '../../local/setup/terraform.ts'
 import { type Declared, terraformAddress } from './declared.ts'
 import { heldToRights } from './held-to-rights.ts'
@@ -22,7 +22,7 @@ import { terraformJson } from './terraform.ts'
 
 export async function checkRealProvider(base: readonly Declared[]): Promise<readonly Row[]> {
   const check = 'the real AWS provider, against moto'
-  const place = createPlace(cacheFolder())
+  const place = createSetupFolder(cacheFolder())
   await mkdir(join(place.cache, 'logs'), { recursive: true })
   const programs = await programsIn(place).catch((error: Error) => error.message)
   if (typeof programs === 'string') return [{ check, result: 'skipped', detail: programs }]
@@ -40,7 +40,10 @@ export async function checkRealProvider(base: readonly Declared[]): Promise<read
 }
 
 /** One after the other: moto is not downloaded for nothing. */
-const programsIn = async (place: Place) => ({ command: await terraform(place), server: await moto(place) })
+const programsIn = async (place: SetupFolder) => ({
+  command: await terraform(place),
+  server: await moto(place),
+})
 
 /** Terraform's, and what a plan would change, without the programs that it quotes. */
 const complaints = (words: string): string =>

@@ -25,7 +25,7 @@ export async function startBeside({ argv, env }: Program, port: number, path: st
   return { url, pid: server.pid ?? 0, [Symbol.asyncDispose]: stop }
 }
 
-/** The kernel ends it with whoever started it; util-linux has that command on every Linux. */
+/** The kernel ends it with its parent; util-linux has that command on every Linux. */
 export const withItsParent = (argv: readonly string[]): readonly string[] => [
   'setpriv',
   '--pdeathsig',

@@ -33,7 +33,7 @@ export const accepted: readonly Accepted[] = [
     file: 'local/emulator/ec2/retries.ts',
     original: '1 + Math.random()',
     mutant: '1 - Math.random()',
-    reason: 'how long the stand-in pauses between two tries is no promise; how often it tries is recorded',
+    reason: 'how long the emulator pauses between two tries is no promise; how often it tries is recorded',
   },
   {
     file: 'src/operations/watch-leaks.ts',

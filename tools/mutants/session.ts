@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { createVitest, type TestSpecification } from 'vitest/node'
 import { startDatabase } from '../../local/emulator/database.ts'
-import { setUp, type Toolbox } from '../../local/setup/dev-environment.ts'
+import { type DevEnvironment, setUp } from '../../local/setup/dev-environment.ts'
 import type {} from '../../test/support/dev-environment.ts'
 import type { Notes } from './in-worker.ts'
 import { reaching } from './reach.ts'
@@ -95,7 +95,7 @@ export async function openSession({
     },
   )
   await vitest.standalone()
-  vitest.provide('toolbox', real.toolbox)
+  vitest.provide('devEnvironment', real.devEnvironment)
   const project = vitest.getRootProject()
 
   /** The titles of what failed. */
@@ -146,12 +146,14 @@ export async function openSession({
 }
 
 /** One database server for all: each test file has a database of its own in it. */
-async function startRealParts(folder: string): Promise<{ toolbox: Toolbox; stop(): Promise<void> }> {
+async function startRealParts(
+  folder: string,
+): Promise<{ devEnvironment: DevEnvironment; stop(): Promise<void> }> {
   const parts = await setUp(['mongo', 'versitygw'])
   const { binary, url } = parts.mongo
   const database = binary && !url ? await startDatabase({ binary }, join(folder, 'database')) : undefined
   const mongo = { ...parts.mongo, ...(database && { url: database.url }) }
-  return { toolbox: { ...parts, mongo } as Toolbox, stop: async () => database?.stop() }
+  return { devEnvironment: { ...parts, mongo } as DevEnvironment, stop: async () => database?.stop() }
 }
 
 function quickest(tests: readonly Reach[]): readonly Reach[] {

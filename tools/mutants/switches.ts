@@ -9,11 +9,11 @@ export type Numbered = Mutant & { readonly id: number }
 /** What the switches call; in-worker.ts defines it. */
 const isOn = 'globalThis.mutantIsOn'
 
-type Place = Pick<Mutant, 'start' | 'end' | 'isStatement'> & { readonly mutants: readonly Numbered[] }
+type Site = Pick<Mutant, 'start' | 'end' | 'isStatement'> & { readonly mutants: readonly Numbered[] }
 
 export function withSwitches(text: string, mutants: readonly Numbered[]): string {
   const places = Map.groupBy(mutants, ({ start, end, isStatement }) => `${start}-${end}-${isStatement}`)
-  const outerFirst = [...places.values()].flatMap((at): readonly Place[] =>
+  const outerFirst = [...places.values()].flatMap((at): readonly Site[] =>
     at[0] ? [{ ...at[0], mutants: at }] : [],
   )
   outerFirst.sort(
@@ -24,11 +24,11 @@ export function withSwitches(text: string, mutants: readonly Numbered[]): string
 }
 
 /** The text from `start` to `end`, with the places in it switched. */
-function rendered(text: string, start: number, end: number, places: readonly Place[]): string {
+function rendered(text: string, start: number, end: number, places: readonly Site[]): string {
   let result = ''
   let at = start
   for (let index = 0; index < places.length; ) {
-    const place = places[index] as Place
+    const place = places[index] as Site
     const rest = places.slice(index + 1)
     const after = rest.findIndex((other) => other.start >= place.end)
     const inside = after === -1 ? rest : rest.slice(0, after)
@@ -43,7 +43,7 @@ function rendered(text: string, start: number, end: number, places: readonly Pla
  * Statements in braces: a line that began with `(` would belong to the one before it, where there are no semicolons. So the
  * planter removes every statement that is an expression.
  */
-function switched({ mutants, isStatement }: Place, original: string): string {
+function switched({ mutants, isStatement }: Site, original: string): string {
   if (isStatement) {
     const all = mutants.map(({ id }) => `!${isOn}(${id})`).join(' && ')
     return `{if (${all}) {${original}}}`

@@ -1,5 +1,5 @@
 /** The calls of the EC2 API that the offers and the reaper make: what each answers, over the same state. */
-import type { LocalCloud } from '../provider/cloud.ts'
+import type { EmulatorState } from '../provider/cloud.ts'
 import { type Instance, tagsOf } from '../provider/state.ts'
 import { keyPair, keyPairType } from '../provider/types/key-pair.ts'
 import { groupType, securityGroup } from '../provider/types/security-group.ts'
@@ -17,7 +17,7 @@ import { isAt } from './instances.ts'
 import type { Query } from './query.ts'
 import { tagSet, type Xml } from './xml.ts'
 
-type Action = (query: Query, cloud: LocalCloud) => Xml | Promise<Xml>
+type Action = (query: Query, cloud: EmulatorState) => Xml | Promise<Xml>
 
 const stateCodes = {
   pending: 0,
@@ -48,7 +48,7 @@ export const actions: Readonly<Record<string, Action>> = {
     if (wanted.length === 0) query.required('InstanceId.1')
     const found = instances.list().filter((each) => wanted.includes(each.id))
     refuseUnknown(query, 'InvalidInstanceID', 'instance', wanted, found)
-    const refused = faults.strike('refuse-end', (fault) => found.some((each) => isAt(fault, each)))
+    const refused = faults.matchFault('refuse-end', (fault) => found.some((each) => isAt(fault, each)))
     if (refused) throw query.refusal(refused.code, refused.message ?? 'You may not end this instance.')
     // EC2 answers at once and goes on by itself.
     for (const { id } of found)

@@ -1,4 +1,4 @@
-/** A refusal of the stand-in, in the words of the service that it stands for. */
+/** A refusal of the emulator, in the words of the service that it stands for. */
 import { randomUUID } from 'node:crypto'
 
 /** What was being done, as the Terraform provider under Pulumi's says it, and the call that was refused. */

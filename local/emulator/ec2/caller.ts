@@ -1,5 +1,5 @@
 /**
- * Who asks the stand-in for something, and whether they may. The base is made by an administrator; all else is
+ * Who asks the emulator for something, and whether they may. The base is made by an administrator; all else is
  * asked by the worker, whose role has the policies that `infra/` has attached to it.
  */
 import { type Policy, workerRoleName } from '../../../infra/worker-rights.ts'

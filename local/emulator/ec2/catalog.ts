@@ -1,5 +1,5 @@
 /**
- * What the stand-in's EC2 sells: one region with three zones, the machine types that Bellows may order with
+ * What the emulator's EC2 sells: one region with three zones, the machine types that Bellows may order with
  * vCPUs and prices, and one image. Prices are August 2026's on demand in us-east-1, in USD an hour.
  */
 export type CatalogType = { readonly vcpus: number; readonly usdPerHour: number; readonly zones: string }

@@ -1,5 +1,5 @@
 /**
- * The life of the stand-in's instances: what EC2 does with one, done to a container.
+ * The life of the emulator's instances: what EC2 does with one, done to a container.
  *
  *   pending ──> running ──> shutting-down ──> terminated     terminate(), a spot reclaim, a shutdown inside
  *      │           └──────> stopping ──> stopped             a shutdown inside, where that is to stop it
@@ -82,7 +82,7 @@ export class Instances {
   shown(): readonly Instance[] {
     const { faults } = this.#options
     const late = (instance: Instance, what: 'instance' | 'tags') =>
-      faults.strike(
+      faults.matchFault(
         'late',
         (fault) =>
           fault.what === what &&
@@ -116,7 +116,7 @@ export class Instances {
     }
     this.#options.state.putInstance(instance)
 
-    const late = this.#options.faults.strike('refuse-late', (fault) => isAt(fault, order))
+    const late = this.#options.faults.matchFault('refuse-late', (fault) => isAt(fault, order))
     if (late) {
       const { code, message = 'Insufficient capacity to satisfy instance request' } = late
       const said = `${/^(Server|Client)\./.test(code) ? code : `Server.${code}`}: ${message}`
@@ -124,7 +124,7 @@ export class Instances {
       const doing = `waiting for EC2 Instance (${instance.id}) create`
       throw new Error(`${doing}: unexpected state 'terminated', wanted target 'running'. last error: ${said}`)
     }
-    if (this.#options.faults.strike('never-runs', (fault) => isAt(fault, order))) {
+    if (this.#options.faults.matchFault('never-runs', (fault) => isAt(fault, order))) {
       const waited =
         "timeout while waiting for state to become 'running' (last state: 'pending', timeout: 10m0s)"
       throw new Error(`waiting for EC2 Instance (${instance.id}) create: ${waited}`)
@@ -212,7 +212,7 @@ export class Instances {
           `Please retry your request by not specifying an Availability Zone or choosing ${zonesOf(type).join(', ')}.`,
       )
     }
-    const quota = this.#options.faults.strike(
+    const quota = this.#options.faults.matchFault(
       'quota',
       (fault) => fault.market === market && isOf(fault.family, type),
     )
@@ -233,7 +233,7 @@ export class Instances {
     }
     const limit =
       market === 'on-demand'
-        ? this.#options.faults.strike('instance-limit', (fault) => (fault.type ?? type) === type)
+        ? this.#options.faults.matchFault('instance-limit', (fault) => (fault.type ?? type) === type)
         : undefined
     const wanted =
       1 +
@@ -246,7 +246,7 @@ export class Instances {
         'for the specified instance type.'
       throw new ApiError(call, 'InstanceLimitExceeded', message)
     }
-    const refusal = this.#options.faults.strike('refuse', (fault) => isAt(fault, order))
+    const refusal = this.#options.faults.matchFault('refuse', (fault) => isAt(fault, order))
     if (refusal) {
       throw new ApiError(
         call,
@@ -260,8 +260,8 @@ export class Instances {
   async #boot(instance: Instance, userData: string): Promise<void> {
     const { deployment, machineImage, network, faults, ingressOf, publicKeyOf } = this.#options
     const { id, volume, tags, type, zone, keyName } = instance
-    const slow = faults.strike('slow-boot', (fault) => isAt(fault, instance))
-    const small = faults.strike('small-disk', (fault) => isAt(fault, instance))
+    const slow = faults.matchFault('slow-boot', (fault) => isAt(fault, instance))
+    const small = faults.matchFault('small-disk', (fault) => isAt(fault, instance))
     const publicKey = keyName ? (publicKeyOf(keyName) ?? '') : ''
     await createMachine({
       name: id,
@@ -353,7 +353,7 @@ export class Instances {
     if (!instance) return
     const { address, ...rest } = instance
     const bare =
-      state === 'terminated' && this.#options.faults.strike('drop-tags', (fault) => isAt(fault, instance))
+      state === 'terminated' && this.#options.faults.matchFault('drop-tags', (fault) => isAt(fault, instance))
     this.#options.state.putInstance({
       ...rest,
       state,
@@ -364,13 +364,13 @@ export class Instances {
   }
 }
 
-type Place = {
+type Placement = {
   readonly type?: string | undefined
   readonly zone?: string | undefined
   readonly market?: string | undefined
 }
 
-export const isAt = (fault: Place, order: Required<Place>): boolean =>
+export const isAt = (fault: Placement, order: Required<Placement>): boolean =>
   (fault.type ?? order.type) === order.type &&
   (fault.zone ?? order.zone) === order.zone &&
   (fault.market ?? order.market) === order.market

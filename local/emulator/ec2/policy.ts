@@ -27,7 +27,7 @@ const known = ['Sid', 'Effect', 'Action', 'Resource', 'Condition']
 
 function fits(statement: Statement, { action, resource, context }: Question): boolean {
   const foreign = Object.keys(statement).filter((key) => !known.includes(key))
-  if (foreign.length > 0) throw new Error(`The stand-in does not evaluate ${foreign.join(', ')} of a policy`)
+  if (foreign.length > 0) throw new Error(`The emulator does not evaluate ${foreign.join(', ')} of a policy`)
   return (
     list(statement.Action).some((each) => pattern(each.toLowerCase()).test(action.toLowerCase())) &&
     list(statement.Resource).some((each) => pattern(each).test(resource)) &&
@@ -41,7 +41,7 @@ function holds(operator: string, found: string | undefined, values: readonly str
   if (operator === 'StringEquals') return found !== undefined && values.includes(found)
   if (operator === 'StringLike')
     return found !== undefined && values.some((each) => pattern(each).test(found))
-  throw new Error(`The stand-in does not evaluate ${operator} of a policy`)
+  throw new Error(`The emulator does not evaluate ${operator} of a policy`)
 }
 
 const list = (value: string | readonly string[]): readonly string[] =>

@@ -1,5 +1,5 @@
 /** What AWS asks of a caller's rights before it does what a request to EC2 wants. */
-import type { LocalCloud } from '../provider/cloud.ts'
+import type { EmulatorState } from '../provider/cloud.ts'
 import { tagsOf } from '../provider/state.ts'
 import { keyPairType } from '../provider/types/key-pair.ts'
 import { groupType } from '../provider/types/security-group.ts'
@@ -7,7 +7,7 @@ import { existing, plain } from './caller.ts'
 import type { Question } from './policy.ts'
 import type { Query } from './query.ts'
 
-export function questionsOf(query: Query, { instances, state }: LocalCloud): readonly Question[] {
+export function questionsOf(query: Query, { instances, state }: EmulatorState): readonly Question[] {
   const { action } = query
   const id = (name: string) => query.text(name) ?? ''
   const instance = (id: string) => existing(action, 'instance', id, instances.find(id)?.tags)

@@ -6,7 +6,7 @@ import type { Buckets } from './buckets.ts'
 import type { Faults } from './faults.ts'
 import type { State } from './state.ts'
 
-export type LocalCloud = {
+export type EmulatorState = {
   readonly state: State
   readonly instances: Instances
   readonly buckets: Buckets

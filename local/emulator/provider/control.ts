@@ -1,10 +1,10 @@
 /** Faults over HTTP, for other processes: POST a fault, or what happens to an instance. */
 import { Hono } from 'hono'
 import { z } from 'zod'
-import type { LocalCloud } from './cloud.ts'
+import type { EmulatorState } from './cloud.ts'
 import { faultSchema } from './faults.ts'
 
-export function controlApi({ faults, instances }: LocalCloud): Hono {
+export function controlApi({ faults, instances }: EmulatorState): Hono {
   const api = new Hono()
   api.onError((error, context) => {
     const detail = error instanceof z.ZodError ? z.prettifyError(error) : error.message

@@ -1,5 +1,5 @@
 /**
- * Troubles that the stand-in can be told to make. Each is in force until it has struck `times` times or is
+ * Troubles that the emulator can be told to make. Each is in force until it has struck `times` times or is
  * cleared; the first that fits strikes.
  */
 import { randomUUID } from 'node:crypto'
@@ -118,7 +118,7 @@ export class Faults {
   }
 
   /** The fault of this kind that fits, counted as having struck. */
-  strike<K extends Fault['kind']>(
+  matchFault<K extends Fault['kind']>(
     kind: K,
     fits: (fault: Kind<K>) => boolean,
   ): (Kind<K> & Pick<StagedFault, 'id'>) | undefined {

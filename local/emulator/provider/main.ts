@@ -1,5 +1,5 @@
 /**
- * The stand-in as a process of its own. Its first argument is the options as JSON; the store's secret comes
+ * The emulator as a process of its own. Its first argument is the options as JSON; the store's secret comes
  * from the environment, STORE_SECRET_ACCESS_KEY. Prints one line of JSON once it is ready:
  * `{port, ec2Url, controlUrl, gateway}`. Ends on SIGTERM and SIGINT; machines go on.
  */

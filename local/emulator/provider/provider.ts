@@ -1,5 +1,5 @@
 /**
- * The stand-in for AWS and Cloudflare on this computer: Pulumi's provider protocol, the EC2 API and the
+ * The emulator for AWS and Cloudflare on this computer: Pulumi's provider protocol, the EC2 API and the
  * control of troubles, over one state. All of it lives in `stateDirectory`, Docker and the object store:
  * the process can be killed at any moment, and goes on from there when it is started again.
  */
@@ -12,7 +12,7 @@ import { startEc2 } from '../ec2.ts'
 import { listen } from '../listen.ts'
 import { ensureNetwork } from '../machines/network.ts'
 import { s3Buckets } from './buckets.ts'
-import type { LocalCloud } from './cloud.ts'
+import type { EmulatorState } from './cloud.ts'
 import { controlApi } from './control.ts'
 import { Faults } from './faults.ts'
 import { startProviderServer } from './server.ts'
@@ -69,7 +69,7 @@ export async function startLocalProvider(options: LocalProviderOptions): Promise
     onTrouble,
   })
   await instances.recover()
-  const cloud: LocalCloud = { state, instances, buckets: s3Buckets(s3), faults, caller: administrator }
+  const cloud: EmulatorState = { state, instances, buckets: s3Buckets(s3), faults, caller: administrator }
 
   const provider = await startProviderServer(cloud, `127.0.0.1:${options.port ?? 0}`)
   const ec2 = await startEc2(cloud, options.ec2Port)

@@ -1,9 +1,9 @@
 /**
- * One type of resource of the stand-in: which inputs it takes, which of them can't be changed in place, and
+ * One type of resource of the emulator: which inputs it takes, which of them can't be changed in place, and
  * what is done in the cloud for it. A file in types/ for each.
  */
 import type { z } from 'zod'
-import type { LocalCloud } from './cloud.ts'
+import type { EmulatorState } from './cloud.ts'
 import type { Properties } from './state.ts'
 
 /** What Pulumi calls an instance of the type: its id, and every property, inputs included. */
@@ -16,12 +16,12 @@ export type ResourceType = {
   readonly inputs: z.ZodType
   /** Inputs that can be changed in place. A change of any other one makes the resource anew. */
   readonly changeable: readonly string[]
-  create(inputs: Properties, cloud: LocalCloud): Promise<Made>
+  create(inputs: Properties, cloud: EmulatorState): Promise<Made>
   /** Undefined if it is gone. */
-  read(id: string, cloud: LocalCloud): Promise<Made | undefined>
-  update(id: string, inputs: Properties, cloud: LocalCloud): Promise<Made>
+  read(id: string, cloud: EmulatorState): Promise<Made | undefined>
+  update(id: string, inputs: Properties, cloud: EmulatorState): Promise<Made>
   /** Safe to repeat: fine if it is gone. */
-  delete(id: string, cloud: LocalCloud): Promise<void>
+  delete(id: string, cloud: EmulatorState): Promise<void>
 }
 
 type Actions<Inputs> = {
@@ -29,13 +29,13 @@ type Actions<Inputs> = {
   readonly inputs: z.ZodType<Inputs>
   readonly changeable?: readonly string[]
   /** Throws an ApiError where the real service would refuse. Its result is what is kept. */
-  make(inputs: Inputs, cloud: LocalCloud): Made | Promise<Made>
+  make(inputs: Inputs, cloud: EmulatorState): Made | Promise<Made>
   /** After a change in place; default: nothing to do but to remember it. */
-  changed?(id: string, inputs: Inputs, cloud: LocalCloud): Properties | Promise<Properties>
+  changed?(id: string, inputs: Inputs, cloud: EmulatorState): Properties | Promise<Properties>
   /** Throws where the real service would refuse. */
-  unmake?(made: Made & { readonly inputs: Inputs }, cloud: LocalCloud): void | Promise<void>
+  unmake?(made: Made & { readonly inputs: Inputs }, cloud: EmulatorState): void | Promise<void>
   /** After each of these is in the state: brings in line what depends on it. */
-  settle?(inputs: Inputs, cloud: LocalCloud): Promise<void>
+  settle?(inputs: Inputs, cloud: EmulatorState): Promise<void>
 }
 
 /** A type whose resources are rows of the state file. */

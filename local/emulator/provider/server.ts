@@ -17,7 +17,7 @@ import { z } from 'zod'
 import { callerOf } from '../ec2/caller.ts'
 import { localRegion } from '../ec2/catalog.ts'
 import { defaultAttempts, type Retries } from '../ec2/retries.ts'
-import type { LocalCloud } from './cloud.ts'
+import type { EmulatorState } from './cloud.ts'
 import type { Fault } from './faults.ts'
 import { invoke } from './invokes.ts'
 import type { ResourceType } from './resource.ts'
@@ -33,7 +33,7 @@ type Call<Request> = {
 }
 
 export async function startProviderServer(
-  cloud: LocalCloud,
+  cloud: EmulatorState,
   address: string,
 ): Promise<{ port: number; stop(): Promise<void> }> {
   const server = new grpc.Server({ 'grpc.max_receive_message_length': -1 })
@@ -46,7 +46,7 @@ export async function startProviderServer(
   return { port, stop: async () => server.forceShutdown() }
 }
 
-function handlers(cloud: LocalCloud) {
+function handlers(cloud: EmulatorState) {
   const empty = () => new emptyProtocol.Empty()
   /** By engine. What an engine has configured holds for as long as it is connected. */
   const attempts = new Map<string, number>()
@@ -104,15 +104,15 @@ function handlers(cloud: LocalCloud) {
       const response = new protocol.CreateResponse()
       if (request.getPreview()) return response.setProperties(encode(inputs))
       const type = typeOf(request.getUrn())
-      const create = (asked: LocalCloud) =>
+      const create = (asked: EmulatorState) =>
         type.create(inputs, { ...asked, retries: retriesFor({ peer, gone }) })
-      const { id, outputs } = await troubled(cloud, request.getUrn(), 'create', gone, create)
+      const { id, outputs } = await injectFault(cloud, request.getUrn(), 'create', gone, create)
       return response.setId(id).setProperties(encode(outputs))
     },
 
     async read({ request, gone }: Call<requests.ReadRequest>) {
       const type = typeOf(request.getUrn())
-      const made = await troubled(cloud, request.getUrn(), 'read', gone, (asked) =>
+      const made = await injectFault(cloud, request.getUrn(), 'read', gone, (asked) =>
         type.read(request.getId(), asked),
       )
       const response = new protocol.ReadResponse()
@@ -126,14 +126,14 @@ function handlers(cloud: LocalCloud) {
       const response = new protocol.UpdateResponse()
       if (request.getPreview()) return response.setProperties(encode(inputs))
       const type = typeOf(request.getUrn())
-      const update = (asked: LocalCloud) => type.update(request.getId(), inputs, asked)
-      const { outputs } = await troubled(cloud, request.getUrn(), 'update', gone, update)
+      const update = (asked: EmulatorState) => type.update(request.getId(), inputs, asked)
+      const { outputs } = await injectFault(cloud, request.getUrn(), 'update', gone, update)
       return response.setProperties(encode(outputs))
     },
 
     async delete({ request, gone, peer }: Call<requests.DeleteRequest>) {
       const type = typeOf(request.getUrn())
-      await troubled(cloud, request.getUrn(), 'delete', gone, (asked) =>
+      await injectFault(cloud, request.getUrn(), 'delete', gone, (asked) =>
         type.delete(request.getId(), { ...asked, retries: retriesFor({ peer, gone }) }),
       )
       return empty()
@@ -186,12 +186,12 @@ const canonical = (value: unknown): string =>
 type Operation = Extract<Fault, { kind: 'fail' }>['operation']
 
 /** Does the work on the caller's behalf, with the faults that were staged for it. */
-async function troubled<Result>(
-  cloud: LocalCloud,
+async function injectFault<Result>(
+  cloud: EmulatorState,
   urn: string,
   operation: Operation,
   gone: AbortSignal,
-  work: (asked: LocalCloud) => Promise<Result>,
+  work: (asked: EmulatorState) => Promise<Result>,
 ): Promise<Result> {
   const { faults, state } = cloud
   const stack = urn.split(':')[2]
@@ -202,12 +202,12 @@ async function troubled<Result>(
       fault.moment === moment &&
       (fault.resource ?? type) === type &&
       (fault.stack ?? stack) === stack
-    const hang = faults.strike('hang', fits)
+    const hang = faults.matchFault('hang', fits)
     if (hang) {
       await untilAborted(AbortSignal.any([gone, faults.over(hang)]))
-      if (gone.aborted) throw new Error('whoever asked has gone')
+      if (gone.aborted) throw new Error('the client has gone')
     }
-    const failure = faults.strike('fail', fits)
+    const failure = faults.matchFault('fail', fits)
     if (failure)
       throw new Error(failure.message ?? `${operation} ${type}: the connection was reset by the peer`)
   }

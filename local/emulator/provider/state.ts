@@ -1,5 +1,5 @@
 /**
- * Everything that exists in the stand-in's clouds, in one JSON file that is replaced whole at each change:
+ * Everything that exists in the emulator's clouds, in one JSON file that is replaced whole at each change:
  * the process may be killed at any moment and finds what it had made when it starts again. The file holds
  * user data, as EC2 does, and is readable by its owner only.
  */

@@ -19,7 +19,7 @@ import {
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2'
 import { deploymentTag } from '../../../infra/worker-rights.ts'
-import type { Found, MachineState } from '../machines.ts'
+import type { CloudResource, MachineState } from '../machines.ts'
 import { isGone, isHeld, neverRan } from './errors.ts'
 
 export type Scope = { readonly ec2: EC2Client; readonly deployment: string; readonly name?: string }
@@ -109,7 +109,7 @@ async function areTerminated(ec2: EC2Client, ids: readonly string[]): Promise<bo
 }
 
 /** Everything in the scope but terminated instances. */
-export async function things(scope: Scope): Promise<readonly Found[]> {
+export async function resources(scope: Scope): Promise<readonly CloudResource[]> {
   const [machines, ...others] = await Promise.all([
     instances(scope),
     volumes(scope),
@@ -126,7 +126,7 @@ export async function things(scope: Scope): Promise<readonly Found[]> {
  * Removes what no stack knows; instances must have ended before, since they hold on to the rest, and some let go of it only a
  * while after that: then it is still there.
  */
-export async function removeThing({ ec2 }: Scope, { kind, id }: Found): Promise<void> {
+export async function deleteResource({ ec2 }: Scope, { kind, id }: CloudResource): Promise<void> {
   if (kind === 'volume') await unlessGone(ec2.send(new DeleteVolumeCommand({ VolumeId: id })))
   if (kind === 'key-pair') await unlessGone(ec2.send(new DeleteKeyPairCommand({ KeyPairId: id })))
   if (kind === 'security-group') {
@@ -143,8 +143,8 @@ async function unlessGone(removal: Promise<unknown>): Promise<void> {
   })
 }
 
-async function volumes(scope: Scope): Promise<readonly Found[]> {
-  const found: Found[] = []
+async function volumes(scope: Scope): Promise<readonly CloudResource[]> {
+  const found: CloudResource[] = []
   for await (const page of paginateDescribeVolumes({ client: scope.ec2 }, { Filters: filters(scope) })) {
     for (const { VolumeId, CreateTime, Tags } of page.Volumes ?? []) {
       if (VolumeId) found.push(foundOf('volume', VolumeId, CreateTime, Tags))
@@ -153,15 +153,15 @@ async function volumes(scope: Scope): Promise<readonly Found[]> {
   return found
 }
 
-async function keyPairs(scope: Scope): Promise<readonly Found[]> {
+async function keyPairs(scope: Scope): Promise<readonly CloudResource[]> {
   const { KeyPairs = [] } = await scope.ec2.send(new DescribeKeyPairsCommand({ Filters: filters(scope) }))
   return KeyPairs.flatMap(({ KeyPairId, CreateTime, Tags }) =>
     KeyPairId ? foundOf('key-pair', KeyPairId, CreateTime, Tags) : [],
   )
 }
 
-async function securityGroups(scope: Scope): Promise<readonly Found[]> {
-  const found: Found[] = []
+async function securityGroups(scope: Scope): Promise<readonly CloudResource[]> {
+  const found: CloudResource[] = []
   for await (const page of paginateDescribeSecurityGroups(
     { client: scope.ec2 },
     { Filters: filters(scope) },
@@ -205,11 +205,11 @@ function instanceOf(instance: Instance): TaggedInstance {
 }
 
 function foundOf(
-  kind: Found['kind'],
+  kind: CloudResource['kind'],
   id: string,
   createdAt: Date | undefined,
   tags: readonly Tag[] = [],
-): Found {
+): CloudResource {
   const tag = (key: string) => tags.find((each) => each.Key === key)?.Value
   const attempt = Number(tag('bellows:attempt'))
   return {

@@ -4,19 +4,19 @@ import { Failure } from '../../failure.ts'
 import { retry } from '../../retry.ts'
 import { awsRefusal, isTransientRefusal } from './errors.ts'
 
-type Place = { readonly ec2: EC2Client; readonly region: string; readonly imageId: string }
+type ImageInRegion = { readonly ec2: EC2Client; readonly region: string; readonly imageId: string }
 
 /**
  * The smallest root disk for this image in GB: its snapshot's size, since AWS refuses a disk that the snapshot does not
  * fit on. Failure('misconfigured') where there is no such image.
  */
-export async function leastDiskGb(place: Place): Promise<number> {
+export async function leastDiskGb(place: ImageInRegion): Promise<number> {
   const { RootDeviceName, BlockDeviceMappings = [] } = await imageOf(place)
   const root = BlockDeviceMappings.find(({ DeviceName }) => DeviceName === RootDeviceName)
   return root?.Ebs?.VolumeSize ?? 0
 }
 
-async function imageOf({ ec2, region, imageId }: Place): Promise<Image> {
+async function imageOf({ ec2, region, imageId }: ImageInRegion): Promise<Image> {
   const ask = () => ec2.send(new DescribeImagesCommand({ ImageIds: [imageId] }))
   const wrong = (why: string, cause?: unknown) =>
     new Failure('misconfigured', `the machine image ${imageId} (BELLOWS_AMI) ${why} in ${region}`, { cause })

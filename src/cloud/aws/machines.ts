@@ -22,18 +22,25 @@ import { printableLines } from '../../text.ts'
 import { workerFault } from '../../worker-fault.ts'
 import type { MachineKeys } from '../machine-keys.ts'
 import { parseMachineName } from '../machine-name.ts'
-import type { Found, MachineOrder, MachineState, Machines, OrderedMachine, Released } from '../machines.ts'
+import type {
+  CloudResource,
+  MachineOrder,
+  MachineState,
+  Machines,
+  OrderedMachine,
+  Released,
+} from '../machines.ts'
 import { StackError } from '../pulumi/stack-child.ts'
 import type { StackCall, Stacks } from '../pulumi/stacks.ts'
 import {
   consoleOutput,
+  deleteResource,
   firstLaunch,
   instance,
   instances,
-  removeThing,
+  resources,
   type TaggedInstance,
   terminateAll,
-  things,
   untilTerminated,
 } from './ec2-resources.ts'
 import { awsRefusal, isDuplicate, isTransientRefusal, orderFailure } from './errors.ts'
@@ -41,7 +48,7 @@ import { leastDiskGb } from './machine-image.ts'
 import { currentOffers, type OfferLimits } from './offers.ts'
 
 /** A region's base, as `infra/index.ts` created it; its outputs have these names. */
-export type Base = {
+export type AwsNetwork = {
   readonly region: string
   readonly vpcId: string
   /** By zone. */
@@ -54,7 +61,7 @@ export type Base = {
 export type PulumiMachinesOptions = {
   /** The `bellows:deployment` tag: resources with another value are never seen. */
   readonly deployment: string
-  readonly bases: readonly (Base & { readonly ec2: EC2Client })[]
+  readonly bases: readonly (AwsNetwork & { readonly ec2: EC2Client })[]
   readonly stacks: Stacks
   readonly keys: (name: string) => MachineKeys
   /** The login user of the machine image. */
@@ -79,7 +86,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     if (tagged.length > 0 || instanceId === undefined) return tagged
     return (await everywhere(({ ec2 }) => instance(ec2, instanceId))).flat()
   }
-  const leastDisks = new Map<Base, Promise<number>>()
+  const leastDisks = new Map<AwsNetwork, Promise<number>>()
   /** Fetched once; a failed answer is fetched again. */
   const leastDiskOf = (base: (typeof bases)[number]): Promise<number> => {
     const asked = leastDisks.get(base) ?? leastDiskGb(base)
@@ -102,18 +109,18 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
    * All but instances, which must have ended before. What something still holds on to, or EC2 still shows, is removed again
    * for a minute; returns what is there at last.
    */
-  const removeStrays = async (name: string): Promise<readonly Found[]> => {
+  const removeStrays = async (name: string): Promise<readonly CloudResource[]> => {
     for (const pauseMs of [0, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000]) {
       if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs))
       const found = await everywhere(async (scope) => {
-        const seen = await things({ ...scope, name })
+        const seen = await resources({ ...scope, name })
         const strays = seen.filter(({ kind }) => kind !== 'instance')
-        await Promise.all(strays.map((thing) => removeThing(scope, thing)))
+        await Promise.all(strays.map((thing) => deleteResource(scope, thing)))
         return seen
       })
       if (found.flat().every(({ kind }) => kind === 'instance')) return found.flat()
     }
-    return (await everywhere((scope) => things({ ...scope, name }))).flat()
+    return (await everywhere((scope) => resources({ ...scope, name }))).flat()
   }
 
   /** Removes a stack whose state can't be read, and before it everything that it may have held; reports it. */
@@ -237,7 +244,7 @@ export function pulumiMachines(options: PulumiMachinesOptions): Machines {
     },
 
     async existing() {
-      const [found, listed] = await Promise.all([everywhere(things), stacks.list()])
+      const [found, listed] = await Promise.all([everywhere(resources), stacks.list()])
       return [...found.flat(), ...listed.map(({ name, updatedAt }) => foundStack(name, updatedAt))]
     },
   }
@@ -268,7 +275,11 @@ function messageOf(error: unknown): string {
 
 const machineOutputs = z.object({ instanceId: z.string().min(1), host: z.string().min(1), zone: z.string() })
 
-function machineInputs(order: MachineOrder, base: Base, options: PulumiMachinesOptions): GpuMachineInputs {
+function machineInputs(
+  order: MachineOrder,
+  base: AwsNetwork,
+  options: PulumiMachinesOptions,
+): GpuMachineInputs {
   const { name, trainingId, attempt, offer, diskGb, lifetimeSeconds, deadline } = order
   const subnetId = base.subnets[offer.zone]
   if (!subnetId) throw new Error(`The base has no subnet in ${offer.zone}`)
@@ -299,7 +310,7 @@ function machineInputs(order: MachineOrder, base: Base, options: PulumiMachinesO
   }
 }
 
-function foundStack(name: string, updatedAt: Date | undefined): Found {
+function foundStack(name: string, updatedAt: Date | undefined): CloudResource {
   const { trainingId, attempt } = parseMachineName(name) ?? {}
   return { kind: 'stack', id: name, name, trainingId, attempt, createdAt: updatedAt }
 }

@@ -1,9 +1,9 @@
 /** Which machines could be rented now, cheapest first: the market's prices within the operator's limits. */
 import type { EC2Client } from '@aws-sdk/client-ec2'
-import type { Need, Offer } from '../machines.ts'
+import type { Offer, Requirements } from '../machines.ts'
 import { settingFailure } from './errors.ts'
 import { type GpuType, gpuTypes } from './gpu-types.ts'
-import { type Place, type Price, placesOf, spotPrices } from './prices.ts'
+import { type Price, spotPrices, type ZonedType, zonedTypesOf } from './prices.ts'
 
 export type OfferLimits = {
   /** Types that may be ordered; all of the catalogue when absent. */
@@ -18,7 +18,7 @@ export type OfferLimits = {
 
 export type Market = {
   readonly region: string
-  readonly places: readonly Place[]
+  readonly places: readonly ZonedType[]
   readonly spot: readonly Price[]
 }
 
@@ -27,7 +27,7 @@ export type Region = { readonly region: string; readonly ec2: EC2Client }
 /** Queries all regions at once. A region that does not answer offers nothing; throws if none answers. */
 export async function currentOffers(
   regions: readonly Region[],
-  need: Need,
+  need: Requirements,
   limits: OfferLimits,
   signal?: AbortSignal,
 ): Promise<readonly Offer[]> {
@@ -50,14 +50,18 @@ async function marketOf(
   limits: OfferLimits,
 ): Promise<Market> {
   const [places, spot] = await Promise.all([
-    placesOf(ec2, types),
+    zonedTypesOf(ec2, types),
     limits.market === 'on-demand' ? [] : spotPrices(ec2, types),
   ])
   return { region, places, spot }
 }
 
 /** Every sufficient and allowed offer of these markets, cheapest first, spot before on demand. */
-export function offersIn(markets: readonly Market[], need: Need, limits: OfferLimits): readonly Offer[] {
+export function offersIn(
+  markets: readonly Market[],
+  need: Requirements,
+  limits: OfferLimits,
+): readonly Offer[] {
   const offers = sufficient(need, limits).flatMap((type) =>
     markets.flatMap((market) => offersOf(type, market, limits)),
   )
@@ -70,7 +74,7 @@ export function offersIn(markets: readonly Market[], need: Need, limits: OfferLi
   )
 }
 
-function sufficient(need: Need, limits: OfferLimits): readonly GpuType[] {
+function sufficient(need: Requirements, limits: OfferLimits): readonly GpuType[] {
   return gpuTypes.filter(
     ({ type, gpus, gpuMemoryGb }) =>
       gpus >= need.gpus && gpuMemoryGb >= need.gpuMemoryGb && (limits.types?.includes(type) ?? true),
@@ -79,7 +83,8 @@ function sufficient(need: Need, limits: OfferLimits): readonly GpuType[] {
 
 function offersOf(gpuType: GpuType, { region, places, spot }: Market, limits: OfferLimits): readonly Offer[] {
   const { type, gpu, gpus, gpuMemoryGb } = gpuType
-  const here = ({ type: its, zone }: Place) => its === type && (limits.zones[region]?.includes(zone) ?? false)
+  const here = ({ type: its, zone }: ZonedType) =>
+    its === type && (limits.zones[region]?.includes(zone) ?? false)
   const base = { provider: 'aws', type, gpu, gpus, gpuMemoryGb, region } as const
   const onDemand = limits.onDemandUsdPerHour?.[type] ?? gpuType.usdPerHour
   return [

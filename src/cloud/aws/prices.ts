@@ -6,8 +6,8 @@ import {
   paginateDescribeSpotPriceHistory,
 } from '@aws-sdk/client-ec2'
 
-export type Place = { readonly type: string; readonly zone: string }
-export type Price = Place & { readonly usdPerHour: number }
+export type ZonedType = { readonly type: string; readonly zone: string }
+export type Price = ZonedType & { readonly usdPerHour: number }
 
 /** The current spot price of each type in each zone; a type that a zone never sold is missing. */
 export async function spotPrices(ec2: EC2Client, types: readonly string[]): Promise<readonly Price[]> {
@@ -32,8 +32,8 @@ export async function spotPrices(ec2: EC2Client, types: readonly string[]): Prom
 }
 
 /** The zones that offer each type at all, on demand included. */
-export async function placesOf(ec2: EC2Client, types: readonly string[]): Promise<readonly Place[]> {
-  const places: Place[] = []
+export async function zonedTypesOf(ec2: EC2Client, types: readonly string[]): Promise<readonly ZonedType[]> {
+  const places: ZonedType[] = []
   const query = {
     LocationType: 'availability-zone' as const,
     Filters: [{ Name: 'instance-type', Values: [...types] }],

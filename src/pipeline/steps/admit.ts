@@ -25,7 +25,7 @@ export async function admit(job: Job, plan: Plan): Promise<void> {
   if (job.hasReached('charged')) return
   job.begin('admitting')
   await mustNotBackOff(job)
-  const [cheapest] = await job.ports.machines.offers(recipes[plan.family].need(plan, job.run.base))
+  const [cheapest] = await job.ports.machines.offers(recipes[plan.family].requirements(plan, job.run.base))
   if (cheapest) {
     const { corrected } = (await estimatesOn(job, plan, [cheapest]))(cheapest)
     await mustFitBudget(job, reservationUsd(corrected.totalSeconds, cheapest.usdPerHour))
@@ -47,7 +47,7 @@ async function mustNotBackOff(job: Job): Promise<void> {
   throw new Failure('too-many-failures', `${wasted} in a row, each on a machine that had to be paid for`)
 }
 
-/** It ended as its own wishes, image or owner can make it end, and a machine was rented for it. */
+/** It ended as its own overrides, image or owner can make it end, and a machine was rented for it. */
 function wasWasted({ outcome, attempts }: Run): boolean {
   if (!outcome || attempts.length === 0) return false
   const { refund } = endings[outcome.ending]

@@ -81,7 +81,7 @@ export async function saveCheckpoint(job: Job, host: Host, step: number, signal:
     throw new Error(`checkpoint of step ${step} is ${stored?.size} bytes in the store, not ${size}`)
   const note: Checkpoint = { step, suffix, size, sha256 }
   await store.write(noteRef(job, step), JSON.stringify(note), 'application/json')
-  await job.tell('checkpoint', `checkpoint of step ${step} is safe`, { step, size })
+  await job.record('checkpoint', `checkpoint of step ${step} is safe`, { step, size })
   for (const old of [...older.map((each) => each.step), ...spoilt])
     if (old < step) await forgetCheckpoint(job, old)
 }

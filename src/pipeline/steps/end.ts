@@ -4,6 +4,7 @@
  */
 import { Failure } from '../../failure.ts'
 import { chargeKey } from '../../ledger/ledger.ts'
+import type { Manifest } from '../../models/manifest.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { ownersCost } from '../../trainings/cost.ts'
 import type { Outcome } from '../../trainings/runs.ts'
@@ -13,16 +14,16 @@ import { workerFault } from '../../worker-fault.ts'
 import { messageOf } from '../beside.ts'
 import { type EndingName, endings, type RefundFacts, refundPoints, sentenceFor } from '../endings.ts'
 import { reportOf } from '../failure-report.ts'
-import { Cancelled, HandOver, type Job, WorkerAtFault } from '../job.ts'
+import { Cancelled, type Job, WorkerAtFault, WorkerDraining } from '../job.ts'
 import { removeScratch } from '../scratch.ts'
 import { hold, putBack } from './hold.ts'
-import type { Shipped } from './ship.ts'
 import { finishTeardowns, tearDownAll } from './teardown.ts'
 
 /** After an error: nothing if this worker must let go, another try if that may help, a wait in the queue, else the end. */
-export async function whatNext(job: Job, error: unknown): Promise<void> {
+export async function handleFailure(job: Job, error: unknown): Promise<void> {
   const reason = job.signal.aborted ? job.signal.reason : error
-  if (error instanceof LeaseLost || reason instanceof LeaseLost || reason instanceof HandOver) throw reason
+  if (error instanceof LeaseLost || reason instanceof LeaseLost || reason instanceof WorkerDraining)
+    throw reason
   if (job.run.outcome) throw error // decided already: what is left of it is taken up again
   if (reason instanceof Cancelled) return end(job, 'cancelled', reason.message)
   const ours = workerFault(error)
@@ -34,7 +35,7 @@ export async function whatNext(job: Job, error: unknown): Promise<void> {
   const kind = `${failure.reason} in ${job.step}`
   const faults = (job.run.faults?.[kind] ?? 0) + 1
   await job.change({ faults: { ...job.run.faults, [kind]: faults } })
-  await job.tell('failure', failure.message, { ...reportOf(job, failure), faults })
+  await job.record('failure', failure.message, { ...reportOf(job, failure), faults })
   if (faults <= endings[failure.reason].resume || canStillBeDelivered(job, failure)) {
     await finishTeardowns(job)
     throw failure
@@ -60,7 +61,7 @@ async function leaveToAnotherWorker(job: Job, fault: WorkerAtFault): Promise<nev
 }
 
 /** All that was ordered, or what there was when the money was used up. */
-export function delivered({ training }: Shipped, plan: Plan): [ending: EndingName, detail: string] {
+export function outcomeOf({ training }: Manifest, plan: Plan): [ending: EndingName, detail: string] {
   if (training.steps >= plan.steps) return ['trained', '']
   return ['trained-in-part', `the model has ${training.steps} of ${plan.steps} steps`]
 }
@@ -83,7 +84,7 @@ export async function end(
     ...(result && { result }),
   }
   await job.change({ outcome })
-  await carryOut(job, job.run.outcome ?? outcome) // decided before, if the answer to that write was lost
+  await applyOutcome(job, job.run.outcome ?? outcome) // decided before, if the answer to that write was lost
 }
 
 /** The charge by the ledger's word: a worker may have died between the charge and its own note of it. */
@@ -100,7 +101,7 @@ async function refundFacts({ ports, run, settings }: Job): Promise<RefundFacts> 
 }
 
 /** Everything that follows from an outcome; called again until it has come to its end. */
-export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
+export async function applyOutcome(job: Job, outcome: Outcome): Promise<void> {
   const { trainings, store, clock } = job.ports
   const { id } = job.training
   job.begin('ending')
@@ -114,13 +115,13 @@ export async function carryOut(job: Job, outcome: Outcome): Promise<void> {
   const { detail, sentence } = outcome
   await alertOperators(job, outcome.ending, detail === undefined ? sentence : `${sentence} Cause: ${detail}`)
   await removeScratch(store, id, endings[outcome.ending].keepsCheckpoint)
-  await trainings.freePlace(id)
+  await trainings.releaseSlot(id)
   const suspected = job.run.attempts.filter(({ suspectedLeak }) => suspectedLeak).map(({ name }) => name)
   await job.reach(
     'torn down',
     suspected.length > 0 ? `left to the reaper: ${suspected.join(', ')}` : 'nothing is left of its machines',
   )
-  await job.tell('outcome', outcome.sentence || 'trained', {
+  await job.record('outcome', outcome.sentence || 'trained', {
     ending: outcome.ending,
     refundPoints: outcome.refundPoints,
   })

@@ -24,7 +24,7 @@ export async function hold(job: Job, failure: Failure): Promise<boolean> {
   const waitedMs = waitedSince ? clock.now().getTime() - waitedSince.getTime() : 0
   if (waitedMs >= longest(rule, job)) return false
   await tearDownAll(job)
-  if (waiting?.told !== message) await job.tell('held', `waits: ${message}`, reportOf(job, failure))
+  if (waiting?.told !== message) await job.record('held', `waits: ${message}`, reportOf(job, failure))
   // A slow teardown is no part of the wait: it begins when its owner is told of it.
   const now = clock.now()
   const since = waitedSince ?? now
@@ -55,6 +55,6 @@ export async function putBack(
   since = job.ports.clock.now(),
 ): Promise<void> {
   await job.change({ hold: { reason, since, until }, heldSince: since })
-  await job.ports.trainings.freePlace(job.training.id)
-  job.show('held', `waits until ${until.toISOString()}: ${reason}`, { reason, until })
+  await job.ports.trainings.releaseSlot(job.training.id)
+  job.emit('held', `waits until ${until.toISOString()}: ${reason}`, { reason, until })
 }

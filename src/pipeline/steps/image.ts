@@ -19,7 +19,7 @@ export async function mustBeHandedOut(job: Job): Promise<void> {
 /** An unavailable image that the job itself has named is its owner's fault, and costs its owner the machine. */
 export function ownImageRefused({ training, run }: Job, error: unknown): Failure | undefined {
   if (!(error instanceof Failure) || error.reason !== 'image-refused') return undefined
-  if (training.wishes.trainerImage !== run.image) return undefined
+  if (training.overrides.trainerImage !== run.image) return undefined
   return new Failure('trainer-refused', error.message, {
     cause: error,
     ...(error.evidence !== undefined && { evidence: error.evidence }),

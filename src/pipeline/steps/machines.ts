@@ -6,6 +6,7 @@
  */
 import type { Offer } from '../../cloud/machines.ts'
 import { Failure } from '../../failure.ts'
+import type { Manifest } from '../../models/manifest.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import { affordableSeconds, committedUsd, reservationUsd } from '../../trainings/cost.ts'
@@ -16,17 +17,17 @@ import { reportOf } from '../failure-report.ts'
 import type { Job } from '../job.ts'
 import { findCheckpoint } from './checkpoint.ts'
 import { describe, dollars, ordered } from './offer-words.ts'
-import { inTurn, isSpoiled, refusalsOf, wasRefused, whyNone } from './refusals.ts'
+import { inTurn, isExcluded, refusalsOf, wasRefused, whyNone } from './refusals.ts'
 import { mustFitBudget } from './reserve.ts'
-import { findShipped, type Shipped } from './ship.ts'
+import { findManifest } from './ship.ts'
 import { tearDown } from './teardown.ts'
 
-export async function onSomeMachine(
+export async function runAttempts(
   job: Job,
   plan: Plan,
-  work: (attempt: Attempt) => Promise<Shipped>,
-): Promise<Shipped> {
-  const shipped = await findShipped(job)
+  work: (attempt: Attempt) => Promise<Manifest>,
+): Promise<Manifest> {
+  const shipped = await findManifest(job)
   if (shipped) return shipped
   for (;;) {
     const attempt = openAttempt(job) ?? (await nextAttempt(job, plan))
@@ -60,12 +61,12 @@ function openAttempt(job: Job): Attempt | undefined {
 async function nextAttempt(job: Job, plan: Plan): Promise<Attempt> {
   const { machines, clock } = job.ports
   const { attempts } = job.run
-  const need = recipes[plan.family].need(plan, job.run.base)
+  const need = recipes[plan.family].requirements(plan, job.run.base)
   const offers = await machines.offers(need)
   const outOfMemory = attempts.findLast(({ failure }) => failure?.reason === 'out-of-memory')
   const large = offers.filter(({ gpuMemoryGb }) => gpuMemoryGb > (outOfMemory?.offer.gpuMemoryGb ?? 0))
   if (outOfMemory && large.length === 0) throw nothingLarger(outOfMemory, 'is offered')
-  const left = large.filter((each) => !isSpoiled(each, job.run))
+  const left = large.filter((each) => !isExcluded(each, job.run))
   const [cheapest] = left
   const had = attempts.filter((each) => !wasRefused(each))
   if (had.length >= job.settings.maxAttempts) throw tooManyMachines(had)

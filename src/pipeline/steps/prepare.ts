@@ -2,14 +2,16 @@
  * From what a user asked for to what can be done: the document's fields, the dataset's pictures and the
  * recipe's limits are checked before a point or a machine is touched. Done when the run has a plan.
  */
+
 import { z } from 'zod'
 import { sizeOf } from '../../bases/base-size.ts'
-import { type Base, readBase } from '../../bases/bases.ts'
+import { type BaseModel, readBaseModel } from '../../bases/bases.ts'
 import type { Dataset } from '../../datasets/datasets.ts'
 import { Failure } from '../../failure.ts'
+import { type Family, families } from '../../family.ts'
 import { misspelt } from '../../recipes/misspelt.ts'
 import { mayNameImage, type Offering, pricePoints } from '../../recipes/offerings.ts'
-import { type Family, families, type Plan, planSchema } from '../../recipes/plan.ts'
+import { type Plan, planSchema } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import { checkTriggerWord } from '../../recipes/trigger-word.ts'
 import { printable, quoted } from '../../text.ts'
@@ -29,7 +31,7 @@ export async function prepare(job: Job): Promise<Plan> {
   const recipe = recipes[family]
   const dataset = accessible(await datasets.read(datasetId), datasetId, ownerAccountId)
   await discreetly(dataset, ownerAccountId, () => checkDataset(dataset))
-  const base = await readBase(store, offering.base)
+  const base = await readBaseModel(store, offering.base)
   checkBase(base, family)
 
   const prepared = await discreetly(dataset, ownerAccountId, () =>
@@ -42,25 +44,25 @@ export async function prepare(job: Job): Promise<Plan> {
     baseModel: { name: base.name, sha256: base.sha256 },
     dataset: { images: prepared.images, clips: prepared.clips, sha256: prepared.sha256 },
     captions: prepared.captions,
-    wishes: {
-      ...job.training.wishes,
+    overrides: {
+      ...job.training.overrides,
       ...(job.training.steps !== undefined && { steps: job.training.steps }),
     },
-    offering: offering.wishes,
+    offering: offering.overrides,
   })
   const size = sizeOf(base)
   const terms = termsOf(job, plan, dataset)
   await job.change({ plan, image, terms, ...(size && { base: size }) })
   const { trainings } = job.ports
   await trainings.recordProgress(job.training.id, nothingYet(plan))
-  for (const warning of prepared.warnings) await job.tell('warning', warning)
+  for (const warning of prepared.warnings) await job.record('warning', warning)
   return plan
 }
 
 /** Fields of a foreign type, and misspelt ones. */
 function checkFields({ training, settings }: Job): void {
-  const { problems, wishes, offeringId, baseModel, modelName, triggerWord, steps } = training
-  const fields = { ...wishes, offeringId, baseModel, modelName, triggerWord, steps }
+  const { problems, overrides, offeringId, baseModel, modelName, triggerWord, steps } = training
+  const fields = { ...overrides, offeringId, baseModel, modelName, triggerWord, steps }
   const complaints = [...problems, ...misspelt(fields, settings.foreignFields)]
   if (complaints.length > 0) throw new Failure('bad-request', complaints.map(printable).join('; '))
 }
@@ -105,7 +107,7 @@ function checkRequest(job: Job): {
 
 /** The job's own where its offering allows it, else the offering's, else the family's. */
 function chooseImage({ training, settings }: Job, offering: Offering, family: Family): string {
-  const { trainerImage } = training.wishes
+  const { trainerImage } = training.overrides
   if (trainerImage === undefined || trainerImage === null) {
     const image = offering.image ?? settings.images[family]
     if (!image) throw new Failure('misconfigured', `the offering ${quoted(training.offeringId)} has no image`)
@@ -158,7 +160,7 @@ export function imageOf({ run }: Job): string {
   return run.image
 }
 
-function checkBase(base: Base, family: Family): void {
+function checkBase(base: BaseModel, family: Family): void {
   if (base.family !== family)
     throw new Failure('misconfigured', `base ${base.name} is of family ${base.family}, not ${family}`)
 }

@@ -18,13 +18,13 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
   const { machines, remote, clock } = job.ports
   const { name, number, offer } = attempt
   const lifetimeSeconds = attempt.lifetimeSeconds ?? secondsBetween(attempt.orderedAt, attempt.deadline)
-  const { diskGb } = recipes[plan.family].need(plan, job.run.base)
+  const { diskGb } = recipes[plan.family].requirements(plan, job.run.base)
   const trainingId = job.training.id
 
   if (attempt.instanceId) await mustStillExist(job, attempt)
   else await reserve(job, attempt)
   const deadline = await deadlineOf(job, attempt, lifetimeSeconds)
-  job.show('activity', `ordering ${offer.type} in ${offer.zone}`)
+  job.emit('activity', `ordering ${offer.type} in ${offer.zone}`)
   const machine = await inTime(job, attempt, (signal) =>
     machines.order(
       {
@@ -50,16 +50,16 @@ export async function provision(job: Job, plan: Plan, attempt: Attempt): Promise
   }
   const isNews = job.run.waiting !== undefined && !attempt.instanceId
   await job.changeAttempt(number, known, isNews ? ordered(attempt) : undefined)
-  if (warning) await job.tell('warning', warning)
+  if (warning) await job.record('warning', warning)
 
-  job.show('activity', `waiting for ${instanceId} to boot`)
+  job.emit('activity', `waiting for ${instanceId} to boot`)
   let unreached: string | undefined
   const onWait = (why: string) => {
     unreached = why
   }
-  const look = async () =>
+  const collectEvidence = async () =>
     [unreached && `== SSH\n${unreached}`, await consoleOf(job)].filter(Boolean).join('\n\n')
-  const host = await onMachine(job, 'boot', look, async (signal) => {
+  const host = await onMachine(job, 'boot', collectEvidence, async (signal) => {
     const connected = await remote.connect(machine, signal, onWait)
     unreached = undefined
     try {
@@ -109,7 +109,7 @@ async function mustStillExist(job: Job, { name, instanceId, launchedAt }: Attemp
     const found = await machines.state(name, instanceId)
     if (found.state === 'running' || found.state === 'pending') return
     if (found.state !== 'absent' || leftMs <= 0) throw machineLost(instanceId ?? name, found)
-    job.show('activity', `waiting until the cloud shows ${instanceId}`)
+    job.emit('activity', `waiting until the cloud shows ${instanceId}`)
     await clock.sleep(Math.min(betweenLooksMs, leftMs), job.signal)
   }
 }

@@ -31,7 +31,7 @@ export function refusalsOf({ attempts, waiting }: Run): readonly Attempt[] {
 }
 
 /** Not to be tried (again): no capacity in this round, it was faulty, or was reclaimed twice. */
-export function isSpoiled(offer: Offer, run: Run): boolean {
+export function isExcluded(offer: Offer, run: Run): boolean {
   if (refusalsOf(run).some((refused) => excludes(refused, offer))) return true
   const same = run.attempts.filter(({ offer: tried }) => isSame(tried, offer))
   const count = (reason: string) => same.filter(({ failure }) => failure?.reason === reason).length

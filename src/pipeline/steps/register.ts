@@ -1,16 +1,16 @@
 import { Failure } from '../../failure.ts'
+import type { Manifest } from '../../models/manifest.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { recipes } from '../../recipes/registry.ts'
 import { cut, printable } from '../../text.ts'
 import type { TrainingResult } from '../../trainings/trainings.ts'
 import type { Job } from '../job.ts'
-import type { Shipped } from './ship.ts'
 
 /** Characters of a name in the gallery. */
 const longestName = 200
 
 /** Puts the model into the gallery, then into ComfyUI. Evidence: the model whose id follows from the job's. */
-export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<TrainingResult> {
+export async function register(job: Job, plan: Plan, shipped: Manifest): Promise<TrainingResult> {
   return job.within('registering', async () => {
     const { models } = job.ports
     const { id: trainingId, ownerAccountId, datasetId, modelName } = job.training
@@ -50,7 +50,7 @@ export async function register(job: Job, plan: Plan, shipped: Shipped): Promise<
 const awayAlert = 'comfyui'
 
 /** A model that is trained and paid for waits for a ComfyUI that is away; operators are told. */
-async function install(job: Job, modelId: string, { models }: Shipped): Promise<void> {
+async function install(job: Job, modelId: string, { models }: Manifest): Promise<void> {
   const { comfyUi, alerts } = job.ports
   try {
     for (const { name, url, size, sha256 } of models) {

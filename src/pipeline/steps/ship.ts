@@ -25,8 +25,6 @@ import { onMachine } from './on-machine.ts'
 import { imageOf } from './prepare.ts'
 import { chooseSamples, mediaType } from './samples.ts'
 
-export type Shipped = Manifest
-
 const uploadSpareSeconds = 300
 
 /** In the work bucket: files of a training that the gate refused. */
@@ -34,13 +32,13 @@ export function refusedFolder(trainingId: string): string {
   return `refused/${trainingId}/`
 }
 
-export function findShipped({ ports, training }: Job): Promise<Shipped | undefined> {
+export function findManifest({ ports, training }: Job): Promise<Manifest | undefined> {
   return readManifest(ports.store, training.id)
 }
 
-export async function ship(job: Job, host: Host, plan: Plan): Promise<Shipped> {
-  const look = () => host.evidence(job.run.attempts.at(-1)?.name ?? '')
-  return onMachine(job, 'shipping', look, async (signal) => {
+export async function ship(job: Job, host: Host, plan: Plan): Promise<Manifest> {
+  const collectEvidence = () => host.evidence(job.run.attempts.at(-1)?.name ?? '')
+  return onMachine(job, 'shipping', collectEvidence, async (signal) => {
     const { clock } = job.ports
     const written = await host.readFile('out/result.json', 4_000_000, signal)
     if (!written) throw new Failure('bad-artifact', 'the trainer ended without a result')
@@ -49,7 +47,7 @@ export async function ship(job: Job, host: Host, plan: Plan): Promise<Shipped> {
     const files = await host.outputs('out', signal)
     const models = result.files.map(({ name }) => mustBeThere(files, name))
     const { samples, leftOut } = chooseSamples(files)
-    if (leftOut) await job.tell('warning', leftOut)
+    if (leftOut) await job.record('warning', leftOut)
     const sent = [...models, ...samples]
     await Promise.all(sent.map((file) => send(job, host, file, signal)))
     for (const { path } of models) await check(job, path, plan)
@@ -68,7 +66,7 @@ export async function ship(job: Job, host: Host, plan: Plan): Promise<Shipped> {
       models: listed(models),
       samples: listed(samples),
       shippedAt: clock.now(),
-      fewestSteps: job.run.cutShort ? 1 : plan.steps,
+      fewestSteps: job.run.finishedEarly ? 1 : plan.steps,
     })
     const shipped = await writeManifest(job, manifest)
     await job.change({ shippedAt: clock.now(), lastStep: shipped.training.steps })
@@ -107,7 +105,7 @@ async function send(job: Job, host: Host, file: OutputFile, signal: AbortSignal)
   )
   try {
     const show = throttle(clock, 1000, (bytes: number) =>
-      job.show('activity', `shipping ${file.path}`, { bytes, total: file.size }),
+      job.emit('activity', `shipping ${file.path}`, { bytes, total: file.size }),
     )
     const etags = await host.upload(`out/${file.path}`, upload, ({ bytes }) => show(bytes), signal)
     await store.completeUpload(upload, etags, file.size)
@@ -153,7 +151,7 @@ async function writeManifest(job: Job, manifest: Manifest): Promise<Manifest> {
   const text = JSON.stringify(manifest, null, 2)
   const first = await job.ports.store.writeOnce(manifestRef(job.training.id), text, 'application/json')
   if (first) return manifest
-  const before = await findShipped(job)
+  const before = await findManifest(job)
   if (!before) throw new Failure('store-failed', 'the manifest that another worker wrote is gone again')
   return before
 }

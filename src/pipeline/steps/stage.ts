@@ -7,7 +7,7 @@
  * from the checkpoint before, or from the start.
  */
 
-import { type Base, baseKey, readBase, sha256sums } from '../../bases/bases.ts'
+import { type BaseModel, baseKey, readBaseModel, sha256sums } from '../../bases/bases.ts'
 import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { planText } from '../../recipes/plan-text.ts'
@@ -24,22 +24,22 @@ import type { OpenHost } from './provision.ts'
 
 /** URLs live somewhat longer than the limit of the step that uses them. */
 const spareSeconds = 600
-const lookMs = 120_000
+const pollMs = 120_000
 
 export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void> {
   const container = job.run.attempts.at(-1)?.name ?? ''
   const limited = { clock: job.ports.clock, signal: job.signal }
-  const state = await answerWithin(limited, lookMs, 'a look at the trainer', (signal) =>
+  const state = await answerWithin(limited, pollMs, 'a look at the trainer', (signal) =>
     host.trainerState(container, signal),
   )
   if (state !== 'absent') return
 
-  let came = 'nothing'
-  const look = async () => `== what had come\n${came}\n\n${await host.evidence(container)}`
-  await onMachine(job, 'pull', look, async (signal) => {
+  let progress = 'nothing'
+  const collectEvidence = async () => `== what had come\n${progress}\n\n${await host.evidence(container)}`
+  await onMachine(job, 'pull', collectEvidence, async (signal) => {
     const show = (message: string) => {
-      came = message
-      job.show('activity', message)
+      progress = message
+      job.emit('activity', message)
     }
     show('pulling the trainer image')
     await host.pull(imageToRun(job), show, signal).catch((error) => {
@@ -47,14 +47,14 @@ export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void>
     })
     await keepDigest(job, host, signal)
   })
-  came = 'the image'
-  await onMachine(job, 'staging', look, async (signal) => {
+  progress = 'the image'
+  await onMachine(job, 'staging', collectEvidence, async (signal) => {
     await host.writeFile('plan.json', planText(plan), signal)
     const show = throttle(job.ports.clock, 1000, (bytes: number, total: number) =>
-      job.show('activity', `staging ${megabytes(bytes)} of ${megabytes(total)}`, { bytes, total }),
+      job.emit('activity', `staging ${megabytes(bytes)} of ${megabytes(total)}`, { bytes, total }),
     )
     const onProgress = ({ bytes, totalBytes }: TransferProgress) => {
-      came = `${megabytes(bytes)} of ${megabytes(totalBytes)}`
+      progress = `${megabytes(bytes)} of ${megabytes(totalBytes)}`
       show(bytes, totalBytes)
     }
     const base = await plannedBase(job, plan)
@@ -72,8 +72,8 @@ async function keepDigest(job: Job, host: Host, signal: AbortSignal): Promise<vo
 }
 
 /** The weights that the plan names; others may have been published under that name since. */
-async function plannedBase(job: Job, { baseModel: { name, sha256 } }: Plan): Promise<Base> {
-  const base = await readBase(job.ports.store, name)
+async function plannedBase(job: Job, { baseModel: { name, sha256 } }: Plan): Promise<BaseModel> {
+  const base = await readBaseModel(job.ports.store, name)
   if (base.sha256 === sha256) return base
   throw new Failure('unknown-model', `the base model "${name}" has been replaced since this job was planned`)
 }
@@ -81,9 +81,15 @@ async function plannedBase(job: Job, { baseModel: { name, sha256 } }: Plan): Pro
 /** Returns the paths of those that were spoilt. */
 type Fetch = (files: readonly Download[]) => Promise<readonly string[]>
 
-async function fetchAll(job: Job, plan: Plan, base: Base, fetch: Fetch, signal: AbortSignal): Promise<void> {
+async function fetchAll(
+  job: Job,
+  plan: Plan,
+  base: BaseModel,
+  fetch: Fetch,
+  signal: AbortSignal,
+): Promise<void> {
   const { whole, troubles } = await lookForCheckpoints(job)
-  for (const trouble of troubles) await job.tell('warning', trouble)
+  for (const trouble of troubles) await job.record('warning', trouble)
   const [newest, ...older] = whole
   const dataset = await archive(job, datasetRef(job), 'dataset', plan.dataset.sha256)
   const checkpoint = newest && (await checkpointArchive(job, newest))
@@ -101,7 +107,7 @@ async function fetchAll(job: Job, plan: Plan, base: Base, fetch: Fetch, signal: 
 }
 
 async function fetchNewDataset(job: Job, plan: Plan, fetch: Fetch, signal: AbortSignal): Promise<void> {
-  await job.tell('warning', 'the prepared dataset was missing or cut in the store; it is made again')
+  await job.record('warning', 'the prepared dataset was missing or cut in the store; it is made again')
   await makeDatasetAgain(job, plan, signal)
   const spoilt = await fetch([await archive(job, datasetRef(job), 'dataset', plan.dataset.sha256)])
   if (spoilt.length > 0)
@@ -110,7 +116,7 @@ async function fetchNewDataset(job: Job, plan: Plan, fetch: Fetch, signal: Abort
 
 async function dropCheckpoint(job: Job, { step }: Checkpoint): Promise<void> {
   const message = `the checkpoint of step ${step} is not what it was when it was saved; it is left out`
-  await job.tell('warning', message)
+  await job.record('warning', message)
   await forgetCheckpoint(job, step)
 }
 
@@ -127,8 +133,8 @@ async function archive(job: Job, ref: ObjectRef, path: string, sha256: string): 
 
 async function weightsFile(
   job: Job,
-  base: Base,
-  { path, size, sha256 }: Base['files'][number],
+  base: BaseModel,
+  { path, size, sha256 }: BaseModel['files'][number],
 ): Promise<Download> {
   const ref = { bucket: 'bases', key: baseKey(base.name, path) } as const
   const url = await job.ports.store.presignRead(ref, urlSeconds(job))

@@ -3,12 +3,12 @@
  * machine was seen terminated and its stack is gone. What can't be proved is a suspected leak: an operator is
  * told, and the reaper goes on until it is.
  */
+import type { Clock } from '../../clock.ts'
 import type { Released } from '../../cloud/machines.ts'
 import { closedBooks } from '../../trainings/cost.ts'
 import { type Attempt, LeaseLost } from '../../trainings/runs.ts'
 import type { Job } from '../job.ts'
 import { within } from '../limits.ts'
-import type { Clock } from '../ports.ts'
 import { gone } from './offer-words.ts'
 
 /** Pauses between tries, in milliseconds: a cloud that stumbles once is no reason to wake an operator. */
@@ -67,7 +67,7 @@ async function release(job: Job, attempt: Attempt): Promise<void> {
   const known = job.run.attempts.find(({ number }) => number === attempt.number) ?? attempt
   const books = closedBooks(known, released, clock.now())
   const costUsd = await budget.settle(attempt.name, books.costUsd)
-  if (released.warning) await job.tell('warning', released.warning)
+  if (released.warning) await job.record('warning', released.warning)
   await alerts.clear(`leak:${attempt.name}`, `${attempt.name} is gone.`)
   const isHistory = books.launchedAt !== undefined || !job.run.waiting
   await job.changeAttempt(attempt.number, { ...books, costUsd }, gone(attempt.number, costUsd), isHistory)

@@ -34,13 +34,13 @@ async function start(job: Job, host: Host, { name }: Attempt): Promise<void> {
   )
 }
 
-const lookMs = 120_000
+const pollMs = 120_000
 
 /** By the machine's own word, whatever was heard of it: the result is written last. */
 async function hasFinished(job: Job, host: Host, { name }: Attempt): Promise<boolean> {
   const limited = { clock: job.ports.clock, signal: job.signal }
   try {
-    return await answerWithin(limited, lookMs, 'a look at the result', async (signal) => {
+    return await answerWithin(limited, pollMs, 'a look at the result', async (signal) => {
       if ((await host.trainerState(name, signal)) !== 'exited') return false
       return (await host.readFile('out/result.json', 4_000_000, signal)) !== undefined
     })
@@ -54,5 +54,5 @@ async function keepLastCheckpoint(job: Job, host: Host, step: number): Promise<v
   if (step === 0) return
   await job
     .within('stopping', (signal) => saveCheckpoint(job, host, step, signal))
-    .catch((error: Error) => job.tell('warning', `the last checkpoint was not saved: ${error.message}`))
+    .catch((error: Error) => job.record('warning', `the last checkpoint was not saved: ${error.message}`))
 }

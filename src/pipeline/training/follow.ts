@@ -6,7 +6,7 @@
 import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
 import { parseTrainerLine, type TrainerLine } from '../../recipes/trainer-line.ts'
-import type { Host, NoticeSource, TrainerExit } from '../../remote/host.ts'
+import type { Host, MachineEventSource, TrainerExit } from '../../remote/host.ts'
 import { costSoFar } from '../../trainings/cost.ts'
 import type { Attempt } from '../../trainings/runs.ts'
 import { answerWithin, type Beside, messageOf } from '../beside.ts'
@@ -33,7 +33,7 @@ export type Followed = {
   readonly lastStep: number
 }
 
-const lookMs = 60_000
+const pollMs = 60_000
 
 export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt): Promise<Followed> {
   const { clock } = job.ports
@@ -61,7 +61,7 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
   async function judgeSilence(limit: number): Promise<void> {
     const said = `no sign of life for ${duration(limit)} after step ${lastStep} of ${plan.steps}`
     const failure = new Failure('trainer-hung', said)
-    const state = await answerWithin(beside, lookMs, 'a look at the trainer', (inner) =>
+    const state = await answerWithin(beside, pollMs, 'a look at the trainer', (inner) =>
       host.trainerState(attempt.name, inner),
     ).catch(() => 'running')
     if (state === 'exited') stopper.leave(failure)
@@ -101,22 +101,22 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
         lastStep = Math.min(said.step, plan.steps)
         lastLoss = said.loss ?? undefined
         record(lastStep)
-        job.show('step', `step ${said.step} of ${said.total}`, stepData(job, said))
+        job.emit('step', `step ${said.step} of ${said.total}`, stepData(job, said))
         break
       case 'checkpoint':
         checkpoints.write(said.step)
         break
       case 'phase':
-        job.show('activity', said.phase)
+        job.emit('activity', said.phase)
         break
       case 'progress':
-        job.show('activity', `${said.work}: ${said.done} of ${said.total}`)
+        job.emit('activity', `${said.work}: ${said.done} of ${said.total}`)
         break
       case 'warning':
         warnings.fromTrainer(named(said.message))
         break
       case 'sample':
-        job.show('sample', `sample of step ${said.step}`, { file: said.file })
+        job.emit('sample', `sample of step ${said.step}`, { file: said.file })
         break
     }
   }
@@ -138,8 +138,8 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
 }
 
 /** What the machine must report: its end where it is a spot machine, its GPU where it has one. */
-function neededSources(job: Job, { offer }: Attempt): ReadonlySet<NoticeSource> {
-  return new Set<NoticeSource>([
+function neededSources(job: Job, { offer }: Attempt): ReadonlySet<MachineEventSource> {
+  return new Set<MachineEventSource>([
     'disk',
     ...(offer.market === 'spot' ? (['spot'] as const) : []),
     ...(job.settings.gpu ? (['gpu', 'kernel log'] as const) : []),

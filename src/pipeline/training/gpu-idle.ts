@@ -1,4 +1,4 @@
-import type { Clock } from '../ports.ts'
+import type { Clock } from '../../clock.ts'
 
 export type GpuIdle = {
   /** Load in percent, as it was just read. */

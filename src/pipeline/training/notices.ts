@@ -3,7 +3,7 @@
  * watch, and the next one is told everything again.
  */
 import { Failure } from '../../failure.ts'
-import type { Host, Notice, NoticeSource } from '../../remote/host.ts'
+import type { Host, MachineEvent, MachineEventSource } from '../../remote/host.ts'
 import { type Beside, keepGoing, unlessAborted } from '../beside.ts'
 import { duration } from '../limits.ts'
 import { startWatchdog } from '../watchdog.ts'
@@ -17,7 +17,7 @@ const silenceMs = 120_000
 
 export type Ears = {
   /** Sources that a training depends on; of others it is no news that they can't be read. */
-  readonly sources: ReadonlySet<NoticeSource>
+  readonly sources: ReadonlySet<MachineEventSource>
   readonly stop: (failure: Failure) => void
   readonly idleGpu: GpuIdle
 }
@@ -48,7 +48,7 @@ export function hearNotices(host: Host, beside: Beside, ears: Ears): Promise<voi
   )
 }
 
-function hear(notice: Notice, { say }: Beside, { sources, stop, idleGpu }: Ears): void {
+function hear(notice: MachineEvent, { say }: Beside, { sources, stop, idleGpu }: Ears): void {
   switch (notice.kind) {
     case 'spot':
       stop(new Failure('machine-lost', `a spot notice announced its end (${notice.action})`))

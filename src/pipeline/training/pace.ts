@@ -1,4 +1,4 @@
-import type { Clock } from '../ports.ts'
+import type { Clock } from '../../clock.ts'
 
 /** A part may take so many times as long as the slowest before it. */
 const patience = 5

@@ -42,7 +42,7 @@ export function stopperOf(
     stop(failure) {
       if (first) return
       first = failure
-      job.show('activity', `stopping the trainer: ${failure.message}`)
+      job.emit('activity', `stopping the trainer: ${failure.message}`)
       askToLeave(failure).catch(() => onLeave(failure)) // it was left meanwhile
     },
     leave(failure) {
@@ -64,9 +64,9 @@ export async function finishBeforeDeadline(
   const { clock, signal } = beside
   const { stopping } = job.settings.limits
   const finish = async (inner: AbortSignal) => {
-    await job.change({ cutShort: true })
+    await job.change({ finishedEarly: true })
     await unlessAborted(inner, () => host.writeFile('finish', '', inner))
-    await job.tell('activity', `the paid time ends: asked the trainer to finish after step ${lastStep()}`)
+    await job.record('activity', `the paid time ends: asked the trainer to finish after step ${lastStep()}`)
   }
   try {
     await clock.sleep(timeToTrain(job, attempt), signal)

@@ -22,23 +22,23 @@ export async function openWarnings(job: Job): Promise<Warnings> {
   let leftOut = 0
   let writing: Promise<unknown> = Promise.resolve()
 
-  function tell(message: string, places: number): void {
+  function record(message: string, places: number): void {
     if (told.has(message)) return
     if (told.size >= places) {
       leftOut++
       return
     }
     told.add(message)
-    writing = writing.then(() => job.tell('warning', message)).catch(() => {})
+    writing = writing.then(() => job.record('warning', message)).catch(() => {})
   }
 
   return {
-    fromTrainer: (message) => tell(message, mostOfTrainer),
-    say: (message) => tell(message, most),
+    fromTrainer: (message) => record(message, mostOfTrainer),
+    say: (message) => record(message, most),
     async close() {
       if (leftOut > 0) {
         const message = `${leftOut} more warnings were left out`
-        writing = writing.then(() => job.tell('warning', message, { leftOut })).catch(() => {})
+        writing = writing.then(() => job.record('warning', message, { leftOut })).catch(() => {})
       }
       await writing
     },

@@ -1,5 +1,5 @@
 /** Values for tests that care about a few of their fields. */
-import type { Found, MachineOrder, Offer } from '../../../src/cloud/machines.ts'
+import type { CloudResource, MachineOrder, Offer } from '../../../src/cloud/machines.ts'
 import type { Attempt, Run } from '../../../src/trainings/runs.ts'
 
 export const trainingId = '665f1c2ab7d4e8a1c0de0001'
@@ -29,7 +29,7 @@ export const order = (change: Partial<MachineOrder> = {}): MachineOrder => ({
   ...change,
 })
 
-export const found = (change: Partial<Found> = {}): Found => ({
+export const found = (change: Partial<CloudResource> = {}): CloudResource => ({
   kind: 'instance',
   id: 'i-0000000000000000a',
   name,

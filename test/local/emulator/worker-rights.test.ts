@@ -1,4 +1,4 @@
-/** A machine's life with the worker's policy, as the stand-in decides by it: with each right, and without. */
+/** A machine's life with the worker's policy, as the emulator decides by it: with each right, and without. */
 import {
   type EC2Client as Client,
   DeleteSecurityGroupCommand,
@@ -18,7 +18,7 @@ import {
 } from '../../../local/emulator/ec2/caller.ts'
 import { imageId } from '../../../local/emulator/ec2/catalog.ts'
 import { startEc2 } from '../../../local/emulator/ec2.ts'
-import type { LocalCloud } from '../../../local/emulator/provider/cloud.ts'
+import type { EmulatorState } from '../../../local/emulator/provider/cloud.ts'
 import { resourceTypes } from '../../../local/emulator/provider/types/all.ts'
 import { make, sampleCloud, sampleInstance } from './provider/samples.ts'
 
@@ -87,7 +87,7 @@ async function order({ cloud, vpcId, subnetId, groupId, profile }: World, its = 
   return { name, own, rule, machine }
 }
 
-const remove = (cloud: LocalCloud, type: string, id: string) => resourceTypes.get(type)?.delete(id, cloud)
+const remove = (cloud: EmulatorState, type: string, id: string) => resourceTypes.get(type)?.delete(id, cloud)
 
 async function live(world: World): Promise<void> {
   const { cloud, ec2 } = world
@@ -117,7 +117,7 @@ test('with its rights a worker makes a machine, looks at it and removes all of i
   expect(world.cloud.instances.list()).toMatchObject([{ state: 'terminated' }])
 })
 
-/** A registry is asked by the worker and the machine, with no part of the stand-in between. */
+/** A registry is asked by the worker and the machine, with no part of the emulator between. */
 const rows = workerRights
   .filter(({ action }) => !action.startsWith('ecr:'))
   .map((right) => [`${right.action} (${right.on?.join(', ') ?? 'all'})`, right] as const)

@@ -11,7 +11,7 @@ const bootstrap = fileURLToPath(new URL('../../../tools/bootstrap.js', import.me
 let folder: string
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'bellows-hand-over-'))
+  folder = await mkdtemp(join(tmpdir(), 'bellows-run-node-'))
 })
 afterAll(() => rm(folder, { recursive: true }))
 

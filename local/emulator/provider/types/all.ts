@@ -1,4 +1,4 @@
-/** Every type of resource that the stand-in knows, by its token. */
+/** Every type of resource that the emulator knows, by its token. */
 import type { ResourceType } from '../resource.ts'
 import { instanceProfile, policy, policyAttachment, role, rolePolicy } from './identity.ts'
 import { instance } from './instance.ts'

@@ -4,7 +4,7 @@
  */
 import { existing, made, passRole, plain, readProfile } from '../../ec2/caller.ts'
 import type { Question } from '../../ec2/policy.ts'
-import type { LocalCloud } from '../cloud.ts'
+import type { EmulatorState } from '../cloud.ts'
 import { type Instance, tagsOf } from '../state.ts'
 import { profileType } from './identity.ts'
 import { keyPairType } from './key-pair.ts'
@@ -24,7 +24,7 @@ type Wanted = {
 
 const order = 'RunInstances'
 
-export function orderQuestions(wanted: Wanted, { state }: LocalCloud): readonly Question[] {
+export function orderQuestions(wanted: Wanted, { state }: EmulatorState): readonly Question[] {
   const { ami, subnetId, keyName, vpcSecurityGroupIds: groups, iamInstanceProfile: profile } = wanted
   const tagged = (kind: string, type: string, id: string) =>
     existing(order, kind, id, tagsOf(state.resource(type, id)))
@@ -42,18 +42,18 @@ export function orderQuestions(wanted: Wanted, { state }: LocalCloud): readonly 
   ]
 }
 
-export function demandChange({ id, tags }: Instance, { caller }: LocalCloud, doing: string): void {
+export function demandChange({ id, tags }: Instance, { caller }: EmulatorState, doing: string): void {
   const operation = 'ModifyInstanceAttribute'
   caller.demand({ doing, operation }, [existing(operation, 'instance', id, tags)])
 }
 
-export function demandProfile(id: string, profile: string, { caller }: LocalCloud): void {
+export function demandProfile(id: string, profile: string, { caller }: EmulatorState): void {
   const call = { doing: `reading EC2 Instance (${id})`, service: 'IAM', operation: 'GetInstanceProfile' }
   caller.demand(call, [readProfile(profile)])
 }
 
 /** In the provider's order: where the spot request can't be cancelled, the machine goes on. */
-export function demandEnd({ id, tags, market }: Instance, { caller }: LocalCloud): void {
+export function demandEnd({ id, tags, market }: Instance, { caller }: EmulatorState): void {
   const doing = `deleting EC2 Instance (${id})`
   const demand = (operation: string, kind: string, of: string, its = {}) =>
     caller.demand({ doing, operation }, [existing(operation, kind, of, its)])

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { ApiError } from '../../ec2/api-error.ts'
 import { imageId, imageSnapshot, localRegion, rootDevice } from '../../ec2/catalog.ts'
-import type { LocalCloud } from '../cloud.ts'
+import type { EmulatorState } from '../cloud.ts'
 import type { Made, ResourceType } from '../resource.ts'
 import { tags } from '../schema.ts'
 import type { Instance, Properties } from '../state.ts'
@@ -105,7 +105,7 @@ export const instance: ResourceType = {
 const ordering = { doing: 'creating EC2 Instance', operation: 'RunInstances' }
 
 /** Checks what EC2 checks before it looks for capacity, in EC2's words. */
-function orderFor(wanted: Inputs, { state }: LocalCloud) {
+function orderFor(wanted: Inputs, { state }: EmulatorState) {
   const refuse = (code: string, detail: string) => {
     throw new ApiError(ordering, code, detail)
   }

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { ApiError } from '../../ec2/api-error.ts'
 import { accountId, zones } from '../../ec2/catalog.ts'
-import type { LocalCloud } from '../cloud.ts'
+import type { EmulatorState } from '../cloud.ts'
 import { kept } from '../resource.ts'
 import { cidr, tags } from '../schema.ts'
 import { arnOf, newId } from './identifier.ts'
@@ -131,7 +131,7 @@ export const routeTableAssociation = kept({
 
 type Call = { readonly doing: string; readonly operation: string }
 
-export function requireVpc(id: string, { state }: Pick<LocalCloud, 'state'>, call: Call): void {
+export function requireVpc(id: string, { state }: Pick<EmulatorState, 'state'>, call: Call): void {
   if (!state.resource(vpcType, id)) {
     throw new ApiError(call, 'InvalidVpcID.NotFound', `The vpc ID '${id}' does not exist`)
   }

@@ -1,6 +1,6 @@
 /** Cloudflare's R2: buckets in the local object store, their lifecycle rules and public domains. */
 import { z } from 'zod'
-import type { LocalCloud } from '../cloud.ts'
+import type { EmulatorState } from '../cloud.ts'
 import { kept } from '../resource.ts'
 
 const bucketType = 'cloudflare:index/r2Bucket:R2Bucket'
@@ -93,8 +93,8 @@ export const r2CustomDomain = kept({
   },
 })
 
-/** In another jurisdiction it is unknown. One that this stand-in has not made is in none. */
-async function requireBucket(name: string, jurisdiction: string, cloud: LocalCloud): Promise<void> {
+/** In another jurisdiction it is unknown. One that this emulator has not made is in none. */
+async function requireBucket(name: string, jurisdiction: string, cloud: EmulatorState): Promise<void> {
   const made = cloud.state.resource(bucketType, name)
   const its = made ? (made.inputs.jurisdiction ?? 'default') : 'default'
   if (its === jurisdiction && (made || (await cloud.buckets.exists(name)))) return

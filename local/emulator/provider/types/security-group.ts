@@ -5,7 +5,7 @@ import { ApiError } from '../../ec2/api-error.ts'
 import { existing, made, type Tags } from '../../ec2/caller.ts'
 import { accountId } from '../../ec2/catalog.ts'
 import type { IngressRule } from '../../machines/machine.ts'
-import type { LocalCloud } from '../cloud.ts'
+import type { EmulatorState } from '../cloud.ts'
 import { kept } from '../resource.ts'
 import { cidr, port, tags } from '../schema.ts'
 import { type State, tagsOf } from '../state.ts'
@@ -98,7 +98,7 @@ export const egressRule = kept({
 
 type Rule = z.infer<typeof rule>
 
-function makeRule(inputs: Rule, { state, caller }: LocalCloud, way: string, type: string) {
+function makeRule(inputs: Rule, { state, caller }: EmulatorState, way: string, type: string) {
   const { securityGroupId: group, ipProtocol, fromPort, toPort, cidrIpv4 } = inputs
   const call = {
     doing: `creating VPC Security Group ${way} Rule`,
@@ -135,7 +135,7 @@ function makeRule(inputs: Rule, { state, caller }: LocalCloud, way: string, type
 
 function unmakeRule(
   { id, inputs }: { id: string; inputs: Rule },
-  { state, caller }: LocalCloud,
+  { state, caller }: EmulatorState,
   way: string,
 ) {
   const operation = `RevokeSecurityGroup${way}`
@@ -164,7 +164,7 @@ export function ingressOf(state: State, groupIds: readonly string[]): readonly I
 }
 
 /** EC2 refuses while something holds on to a group; the provider asks again for as long as it is waited for. */
-async function untilFree(id: string, cloud: LocalCloud): Promise<void> {
+async function untilFree(id: string, cloud: EmulatorState): Promise<void> {
   for (;;) {
     try {
       return refuseIfUsed(id, cloud)
@@ -175,9 +175,9 @@ async function untilFree(id: string, cloud: LocalCloud): Promise<void> {
   }
 }
 
-function refuseIfUsed(id: string, { instances, faults }: LocalCloud): void {
+function refuseIfUsed(id: string, { instances, faults }: EmulatorState): void {
   const used = instances.list().some((each) => each.groupIds.includes(id) && each.state !== 'terminated')
-  if (!used && !faults.strike('held', () => true)) return
+  if (!used && !faults.matchFault('held', () => true)) return
   const call = { doing: `deleting Security Group (${id})`, operation: 'DeleteSecurityGroup' }
   throw new ApiError(call, 'DependencyViolation', `resource ${id} has a dependent object`)
 }

@@ -1,6 +1,6 @@
-/** Cloudflare's R2 as the stand-in has it: what it takes, and what it refuses. */
+/** Cloudflare's R2 as the emulator has it: what it takes, and what it refuses. */
 import { beforeEach, expect, test } from 'vitest'
-import type { LocalCloud } from '../../../../local/emulator/provider/cloud.ts'
+import type { EmulatorState } from '../../../../local/emulator/provider/cloud.ts'
 import { resourceTypes } from '../../../../local/emulator/provider/types/all.ts'
 import { make, sampleCloud } from './samples.ts'
 
@@ -10,7 +10,7 @@ const domain = 'cloudflare:index/r2CustomDomain:R2CustomDomain'
 const accountId = '10ca110ca110ca110ca110ca110ca110'
 const zoneId = '20ca110ca110ca110ca110ca110ca110'
 
-let cloud: LocalCloud
+let cloud: EmulatorState
 beforeEach(() => {
   cloud = sampleCloud()
 })
@@ -90,7 +90,7 @@ test('rules and domains need their bucket, in its own jurisdiction', async () =>
   expect(made).toMatchObject({ zoneName: 'example.com', status: { ownership: 'active', ssl: 'active' } })
 })
 
-test('a bucket that was there before the stand-in has no jurisdiction', async () => {
+test('a bucket that was there before the emulator has no jurisdiction', async () => {
   await cloud.buckets.create('before')
   await make(cloud, lifecycle, { accountId, bucketName: 'before', rules: [] })
   await expect(

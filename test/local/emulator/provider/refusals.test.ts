@@ -1,4 +1,4 @@
-/** The stand-in refuses an order as the real provider was heard to, and the worker makes the same of both. */
+/** The emulator refuses an order as the real provider was heard to, and the worker makes the same of both. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'

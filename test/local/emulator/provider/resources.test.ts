@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { imageId } from '../../../../local/emulator/ec2/catalog.ts'
-import type { LocalCloud } from '../../../../local/emulator/provider/cloud.ts'
+import type { EmulatorState } from '../../../../local/emulator/provider/cloud.ts'
 import { resourceTypes } from '../../../../local/emulator/provider/types/all.ts'
 import { check } from '../../../../local/emulator/provider/wire.ts'
 import { make, sampleCloud, sampleInstance, sampleNetwork } from './samples.ts'
@@ -12,7 +12,7 @@ const instance = 'aws:ec2/instance:Instance'
 const bucket = 'cloudflare:index/r2Bucket:R2Bucket'
 const accountId = '10ca110ca110ca110ca110ca110ca110'
 
-let cloud: LocalCloud
+let cloud: EmulatorState
 beforeEach(() => {
   cloud = sampleCloud()
 })

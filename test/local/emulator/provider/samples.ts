@@ -1,4 +1,4 @@
-/** The stand-in without machines and without a store: all that is refused before either is touched. */
+/** The emulator without machines and without a store: all that is refused before either is touched. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { afterAll } from 'vitest'
 import { administrator } from '../../../../local/emulator/ec2/caller.ts'
 import { imageId } from '../../../../local/emulator/ec2/catalog.ts'
 import { Instances } from '../../../../local/emulator/ec2/instances.ts'
-import type { LocalCloud } from '../../../../local/emulator/provider/cloud.ts'
+import type { EmulatorState } from '../../../../local/emulator/provider/cloud.ts'
 import { Faults } from '../../../../local/emulator/provider/faults.ts'
 import { type Instance, type Properties, State } from '../../../../local/emulator/provider/state.ts'
 import { resourceTypes } from '../../../../local/emulator/provider/types/all.ts'
@@ -17,7 +17,7 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 let clouds = 0
 
-export function sampleCloud(): LocalCloud {
+export function sampleCloud(): EmulatorState {
   const state = new State(samplePath())
   const faults = new Faults()
   const buckets = new Set<string>()
@@ -47,7 +47,7 @@ export function sampleCloud(): LocalCloud {
 }
 
 /** Checks the inputs and makes the resource, as the engine has it done. */
-export async function make(cloud: LocalCloud, type: string, given: Properties): Promise<string> {
+export async function make(cloud: EmulatorState, type: string, given: Properties): Promise<string> {
   const resourceType = resourceTypes.get(type)
   if (!resourceType) throw new Error(`no such type: ${type}`)
   const { mistakes, inputs } = check(resourceType.inputs, given)
@@ -56,7 +56,7 @@ export async function make(cloud: LocalCloud, type: string, given: Properties): 
   return (await resourceType.create(inputs, cloud)).id
 }
 
-export async function sampleNetwork(cloud: LocalCloud) {
+export async function sampleNetwork(cloud: EmulatorState) {
   const vpcId = await make(cloud, 'aws:ec2/vpc:Vpc', { cidrBlock: '10.77.0.0/16' })
   const subnet = { vpcId, availabilityZone: 'us-east-1a', cidrBlock: '10.77.0.0/20' }
   const subnetId = await make(cloud, 'aws:ec2/subnet:Subnet', subnet)
