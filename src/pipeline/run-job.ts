@@ -41,9 +41,9 @@ export async function runJob(
     const document = await ports.trainings.read(trainingId)
     const run = await current(held.run, document, lease, ports)
     if (!run) return document?.status === 'RUNNING'
-    if (run.hold && document?.status === 'QUEUED') return false // put back since it was looked at, place and all
+    if (run.hold && document?.status === 'QUEUED') return false // put back since it was looked at, slot and all
     if (run.hold && start === 'taken up' && document?.status === 'RUNNING') {
-      await ports.trainings.releaseSlot(trainingId) // it may have no place: it waits in the queue, as was noted
+      await ports.trainings.releaseSlot(trainingId) // it may have no slot: it waits in the queue, as was noted
       return true
     }
     const pollDocument = async () => {

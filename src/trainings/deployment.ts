@@ -1,5 +1,5 @@
 /**
- * The identity of a deployment: whose runs, places, alerts and machines these are. It is made once, by the first worker
+ * The identity of a deployment: whose runs, slots, alerts and machines these are. It is made once, by the first worker
  * that starts on a database under this name and environment, and kept in the collection `deployments`; a random part makes
  * sure that no other database, even in the same cloud account and with the same name, ever has the same. It is the value of
  * the tag `bellows:deployment` on everything in the cloud, and resources with another value are never judged.

@@ -1,15 +1,15 @@
 /**
- * Places: how many jobs may be RUNNING at once, counted in one document of `trainingLimits`.
+ * Slots: how many jobs may be RUNNING at once, counted in one document of `trainingLimits`.
  *
- * A place is taken before its job turns RUNNING, by one atomic write that checks both limits, so they hold
- * however many workers claim at once. A place is in one of these states:
+ * A slot is taken before its job turns RUNNING, by one atomic write that checks both limits, so they hold
+ * however many workers claim at once. A slot is in one of these states:
  *
  *     reserved (its job is QUEUED)   the next claim turns that job to RUNNING: a worker that died
  *                                    between the two writes leaves nothing to clean up
  *     used     (its job is RUNNING, or has a run that is not ended: a machine may still be billed for it)
  *     stale    (neither)             swept, when a limit is about to turn a job away
  *
- * Hence a place is never freed while a job could still turn RUNNING on it.
+ * Hence a slot is never freed while a job could still turn RUNNING on it.
  */
 import type { Db, Document } from 'mongodb'
 import { durable, isDuplicateKey, literal, toIdText } from '../mongo.ts'
@@ -31,16 +31,16 @@ type LimitsDocument = {
 
 export type Slots = {
   taken(): Promise<{ readonly places: readonly Slot[]; readonly pause: Pause | undefined }>
-  /** False if a limit is reached by now, or the job has a place already. */
-  acquireSlot(place: Slot, limits: ClaimLimits): Promise<boolean>
+  /** False if a limit is reached by now, or the job has a slot already. */
+  acquireSlot(slot: Slot, limits: ClaimLimits): Promise<boolean>
   releaseSlot(job: unknown): Promise<void>
-  /** Frees stale places; returns how many. */
-  sweep(places: readonly Slot[]): Promise<number>
+  /** Frees stale slots; returns how many. */
+  sweep(slots: readonly Slot[]): Promise<number>
   pause(by: string): Promise<void>
   resume(): Promise<void>
 }
 
-/** `deployment`: places of others in the same database are never seen. */
+/** `deployment`: slots of others in the same database are never seen. */
 export function mongoSlots(db: Db, deployment: string): Slots {
   const limits = durable<LimitsDocument>(db, 'trainingLimits')
   const jobs = durable(db, 'trainingJobs')
@@ -79,18 +79,18 @@ export function mongoSlots(db: Db, deployment: string): Slots {
     async resume() {
       await limits.updateOne({ _id: deployment }, { $unset: { pause: '' } })
     },
-    async acquireSlot(place, { running, runningPerOwner }) {
-      const ofOwner = { $filter: { input: '$places', cond: { $eq: ['$$this.owner', literal(place.owner)] } } }
+    async acquireSlot(slot, { running, runningPerOwner }) {
+      const ofOwner = { $filter: { input: '$places', cond: { $eq: ['$$this.owner', literal(slot.owner)] } } }
       const room: Document[] = [{ $lt: [{ $size: '$places' }, running] }]
-      if (place.owner !== null) room.push({ $lt: [{ $size: ofOwner }, runningPerOwner] })
+      if (slot.owner !== null) room.push({ $lt: [{ $size: ofOwner }, runningPerOwner] })
       const { modifiedCount } = await limits.updateOne(
-        { _id: deployment, 'places.job': { $ne: place.job }, $expr: { $and: room } } as Document,
-        { $push: { places: place } },
+        { _id: deployment, 'places.job': { $ne: slot.job }, $expr: { $and: room } } as Document,
+        { $push: { places: slot } },
       )
       return modifiedCount === 1
     },
-    async sweep(places) {
-      const ids = places.map(({ job }) => job)
+    async sweep(slots) {
+      const ids = slots.map(({ job }) => job)
       const live = await jobs
         .find({ _id: { $in: ids }, status: { $in: ['QUEUED', 'RUNNING'] } } as Document, {
           projection: { _id: 1 },

@@ -1,5 +1,5 @@
 /**
- * `trainingJobs` in MongoDB. Claiming is two atomic writes: a place under the limits (mongo-slots.ts),
+ * `trainingJobs` in MongoDB. Claiming is two atomic writes: a slot under the limits (mongo-slots.ts),
  * then QUEUED → RUNNING, which only one claimer can win. A worker may die between the two.
  */
 import { type Db, type Document, ObjectId } from 'mongodb'
@@ -16,7 +16,7 @@ import {
 import type { ClaimLimits, Training, TrainingResult, Trainings } from './trainings.ts'
 
 export type TrainingsOptions = {
-  /** Whose places these are. */
+  /** Whose slots these are. */
   readonly deployment: string
   /** Claim only documents of this environment, and those that name none. Default: all. */
   readonly environment?: 'development' | 'production'
@@ -198,7 +198,7 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
       ),
     fail: (id, sentence) => whileRunning(id, { status: 'FAILED', failureReason: sentence }),
     async releaseSlot(id) {
-      await slots.releaseSlot(fromIdText(id)) // first: once it is queued again, no place may be about to go
+      await slots.releaseSlot(fromIdText(id)) // first: once it is queued again, no slot may be about to go
       await whileRunning(id, { status: 'QUEUED' })
     },
     async counts() {
@@ -210,8 +210,8 @@ export function mongoTrainings(db: Db, options: TrainingsOptions): Trainings {
 }
 
 /** Owners with no room left, in both forms that a document may carry them in. */
-function fullOwners(places: readonly Slot[], limit: number): unknown[] {
-  const byOwner = Map.groupBy(places, ({ owner }) => owner)
+function fullOwners(slots: readonly Slot[], limit: number): unknown[] {
+  const byOwner = Map.groupBy(slots, ({ owner }) => owner)
   const full = [...byOwner].flatMap(([owner, { length }]) =>
     owner !== null && length >= limit ? [owner] : [],
   )

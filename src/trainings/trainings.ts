@@ -4,7 +4,7 @@
  * vanish at any time. Every write but the claim is a no-op unless the document is still `RUNNING`, so that a user's
  * `CANCELLED` wins; `explain` and `deliver` tell the owner of a job that was ended from outside, and leave its status.
  *
- * What was claimed here has a place under the limits. `RUNNING` alone is no evidence of that: another system, or a
+ * What was claimed here has a slot under the limits. `RUNNING` alone is no evidence of that: another system, or a
  * person, may have written it.
  */
 export type TrainingStatus = 'QUEUED' | 'RUNNING' | 'COMPLETED' | 'FAILED' | 'CANCELLED'
@@ -77,7 +77,7 @@ export interface Trainings {
   statuses(ids: readonly string[]): Promise<ReadonlyMap<string, TrainingStatus>>
   /** RUNNING trainings that were claimed here and that no live lease holds: their worker died right after the claim. */
   orphans(limit: number): Promise<readonly string[]>
-  /** RUNNING documents without a place: no worker here has claimed them. Oldest first. */
+  /** RUNNING documents without a slot: no worker here has claimed them. Oldest first. */
   strangers(limit: number): Promise<readonly string[]>
   notUnderstood(): Promise<NotUnderstood>
   /** Stops and goes on claiming, for every worker of this deployment. */
@@ -96,8 +96,8 @@ export interface Trainings {
   /** The model of a job that was ended from outside after its last step, unless the document has it. */
   deliver(id: string, result: TrainingResult, remark: string): Promise<void>
   /**
-   * Gives the place under the limits back, of a job that has ended or waits. A document that is RUNNING is in the queue
-   * again: without a place it would never be claimed. Safe to repeat.
+   * Gives the slot under the limits back, of a job that has ended or waits. A document that is RUNNING is in the queue
+   * again: without a slot it would never be claimed. Safe to repeat.
    */
   releaseSlot(id: string): Promise<void>
   counts(): Promise<Readonly<Record<TrainingStatus, number>>>

@@ -137,7 +137,7 @@ describeBoth('trainings', (world) => {
     ])
   }, 60_000)
 
-  test('a place is free again once its job has ended', async () => {
+  test('a slot is free again once its job has ended', async () => {
     await documents.insert(job())
     await documents.insert(job())
     const one = { running: 1, runningPerOwner: 1 }
@@ -148,7 +148,7 @@ describeBoth('trainings', (world) => {
     expect(await claimAll(1, one)).toHaveLength(1)
   })
 
-  test('the place of a job that ended without giving it back is found', async () => {
+  test('the slot of a job that ended without giving it back is found', async () => {
     await documents.insert(job())
     await documents.insert(job())
     const one = { running: 1, runningPerOwner: 1 }
@@ -157,7 +157,7 @@ describeBoth('trainings', (world) => {
     expect(await claimAll(1, one)).toHaveLength(1)
   })
 
-  test('a cancelled job keeps its place until its run has ended', async () => {
+  test('a cancelled job keeps its slot until its run has ended', async () => {
     const cancelled = job()
     await documents.insert(cancelled)
     const one = { running: 1, runningPerOwner: 1 }
@@ -220,7 +220,7 @@ describeBoth('trainings', (world) => {
     expect(await trainings.notUnderstood()).toEqual({ count: 1, examples: [expect.stringMatching(sentence)] })
   })
 
-  test('what is RUNNING without a place is a stranger, and never an orphan', async () => {
+  test('what is RUNNING without a slot is a stranger, and never an orphan', async () => {
     const foreign = job({ status: 'RUNNING' })
     await documents.insert(foreign)
     await documents.insert(job())
@@ -229,7 +229,7 @@ describeBoth('trainings', (world) => {
     expect(await trainings.strangers(10)).toEqual([foreign._id.toHexString()])
   })
 
-  test('a job whose place is freed while it is RUNNING waits in the queue', async () => {
+  test('a job whose slot is freed while it is RUNNING waits in the queue', async () => {
     const one = job()
     await documents.insert(one)
     const limits = { running: 1, runningPerOwner: 1 }
@@ -314,7 +314,7 @@ describeBoth('trainings', (world) => {
     expect(Object.keys(untouched)).not.toContain('modelRepoUrl')
   })
 
-  test('places of one deployment are none of another’s', async () => {
+  test('slots of one deployment are none of another’s', async () => {
     if (world.name === 'memory') return
     const other = withOptions({ deployment: 'another' })
     await documents.insert(job())

@@ -18,7 +18,7 @@ export type MemoryTrainings = Trainings & {
   insert(document: Document): string
   /** What the UI may set, such as `{status: 'CANCELLED'}`. */
   set(id: string, fields: Document): void
-  /** The same documents, as another deployment claims them: with places and a pause of its own. */
+  /** The same documents, as another deployment claims them: with slots and a pause of its own. */
   as(options: MemoryTrainingsOptions): MemoryTrainings
   /** As when a person deletes it. */
   remove(id: string): void
@@ -45,7 +45,7 @@ export function memoryTrainings(options: MemoryTrainingsOptions = {}): MemoryTra
 function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsOptions): MemoryTrainings {
   const { now = () => new Date(), environment, writeStepFields = true } = options
   const { isHeld = () => false, isUnfinished = () => false } = options
-  const places = new Map<string, string | null>()
+  const slots = new Map<string, string | null>()
   const touched = new Set<string>()
   let pause: Pause | undefined
 
@@ -59,13 +59,13 @@ function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsO
 
   function hasRoom(document: Document, perOwner: number): boolean {
     const owner = ownerOf(document)
-    return owner === undefined || [...places.values()].filter((each) => each === owner).length < perOwner
+    return owner === undefined || [...slots.values()].filter((each) => each === owner).length < perOwner
   }
 
   function sweep(): void {
-    for (const id of places.keys()) {
+    for (const id of slots.keys()) {
       const status = documents.get(id)?.status
-      if (status !== 'QUEUED' && status !== 'RUNNING' && !isUnfinished(id)) places.delete(id)
+      if (status !== 'QUEUED' && status !== 'RUNNING' && !isUnfinished(id)) slots.delete(id)
     }
   }
 
@@ -109,13 +109,13 @@ function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsO
       documents.delete(id)
     },
     document: (id) => documents.get(id),
-    slots: () => [...places.keys()],
+    slots: () => [...slots.keys()],
     async claim(limits, except = []) {
       if (pause) return undefined
-      const reserved = ours().find(([id, { status }]) => status === 'QUEUED' && places.has(id))
+      const reserved = ours().find(([id, { status }]) => status === 'QUEUED' && slots.has(id))
       if (reserved) return start(reserved)
       sweep()
-      if (places.size >= limits.running) return undefined
+      if (slots.size >= limits.running) return undefined
       const next = ours().find(
         ([id, each]) =>
           each.status === 'QUEUED' &&
@@ -124,7 +124,7 @@ function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsO
           hasRoom(each, limits.runningPerOwner),
       )
       if (!next) return undefined
-      places.set(next[0], ownerOf(next[1]) ?? null)
+      slots.set(next[0], ownerOf(next[1]) ?? null)
       return start(next)
     },
     async read(id) {
@@ -140,13 +140,13 @@ function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsO
     },
     async orphans(limit) {
       const running = ours().filter(
-        ([id, { status }]) => status === 'RUNNING' && places.has(id) && !isHeld(id),
+        ([id, { status }]) => status === 'RUNNING' && slots.has(id) && !isHeld(id),
       )
       return running.slice(0, limit).map(([id]) => id)
     },
     async strangers(limit) {
       const running = ours().filter(
-        ([id, document]) => document.status === 'RUNNING' && !places.has(id) && isUsable(document),
+        ([id, document]) => document.status === 'RUNNING' && !slots.has(id) && isUsable(document),
       )
       return running.slice(0, limit).map(([id]) => id)
     },
@@ -197,7 +197,7 @@ function trainingsIn(documents: Map<string, Document>, options: MemoryTrainingsO
       whileEnded(id, { ...resultOf(result), failureReason: remark })
     },
     async releaseSlot(id) {
-      places.delete(id)
+      slots.delete(id)
       whileRunning(id, { status: 'QUEUED' })
     },
     async counts() {

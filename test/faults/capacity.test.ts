@@ -108,14 +108,14 @@ test('where no machine fits at all the job waits, uncharged for any, and says wh
   expect(world.machines.made()).toEqual([])
 })
 
-test('one that waits and is found RUNNING without a place goes back to the queue, not past the limit', async () => {
+test('one that waits and is found RUNNING without a slot goes back to the queue, not past the limit', async () => {
   const { world, id } = await queued({ maxRunning: 1 })
   nothing(world)
   await untilHeld(world, id)
   world.machines.drought('on-demand', false)
   const other = await insertJob(world)
   await world.clock.runUntil(() => world.machines.made().some(({ running }) => running), hour)
-  world.trainings.set(id, { status: 'RUNNING' }) // as the worker leaves it that dies between the place and the document
+  world.trainings.set(id, { status: 'RUNNING' }) // as the worker leaves it that dies between the slot and the document
   await world.clock.runUntil(() => allEnded(world, [id, other]), 4 * hour)
   expect(world.mostRunning()).toBe(1)
   expect(await brokenPromises(world, [id, other])).toEqual([])

@@ -123,7 +123,7 @@ export async function brokenPromises(
     const kept = ending && endings[ending].keepsCheckpoint && key.includes('/checkpoint')
     must(kept === true, `a scratch file is left in the work bucket: ${key}`)
   }
-  must(world.trainings.slots().length === 0, `places are still taken: ${world.trainings.slots()}`)
+  must(world.trainings.slots().length === 0, `slots are still taken: ${world.trainings.slots()}`)
   broken.push(...world.leaseFaults())
   broken.push(...world.machines.trespasses())
   must(

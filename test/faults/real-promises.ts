@@ -78,7 +78,7 @@ export async function verdictOn(room: Room, trainingIds: readonly string[]): Pro
   const { monthUsd } = spokenFor(await budget.spending(clock.now()))
   must(Math.abs(monthUsd - spent) < 1e-4, `the budget says $${monthUsd}, the machines cost $${spent}`)
   const [limits] = await room.db.collection('trainingLimits').find().toArray()
-  must(limits?.places.length === 0, `places are still taken: ${JSON.stringify(limits?.places)}`)
+  must(limits?.places.length === 0, `slots are still taken: ${JSON.stringify(limits?.places)}`)
   const wrong = await wrongBalances(room)
   broken.push(...wrong)
   const left = await room.left()

@@ -184,7 +184,7 @@ export function createWorld(options: WorldOptions = {}) {
     checkImage: options.checkImage ?? (async () => {}),
   }
 
-  /** Trained to its last step and ended or deleted by people while it waited: it is delivered without a place. */
+  /** Trained to its last step and ended or deleted by people while it waited: it is delivered without a slot. */
   function isDelivered(id: string): boolean {
     const status = trainings.document(id)?.status
     return status !== 'QUEUED' && status !== 'RUNNING' && trained.has(id)

@@ -1,6 +1,6 @@
 /**
  * How a job ends. The outcome is decided once and written under the lease; then, in this order, and each
- * safe to repeat: machines gone, points back, the document told, scratch files removed, the place freed.
+ * safe to repeat: machines gone, points back, the document told, scratch files removed, the slot freed.
  */
 import { Failure } from '../../failure.ts'
 import { chargeKey } from '../../ledger/ledger.ts'
