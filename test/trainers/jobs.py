@@ -150,6 +150,12 @@ def of_type(lines, kind):
     return [line for line in lines if line["type"] == kind]
 
 
+def warnings(lines):
+    """All messages but that of the cuts, which sides this small make unavoidable."""
+    said = [line["message"] for line in of_type(lines, "warning")]
+    return [message for message in said if not message.startswith("More than a tenth is cut off")]
+
+
 def result(folder):
     return json.loads((folder / "out" / "result.json").read_text())
 

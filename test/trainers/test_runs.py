@@ -82,7 +82,7 @@ def test_captions_that_are_not_read_to_their_end_are_named(job, train):
         (folder / "dataset" / f"{number:04}.txt").write_text(" ".join("a" * tokens))
     code, lines = jobs.run(folder)
     assert code == 0
-    (said,) = [line["message"] for line in jobs.of_type(lines, "warning")]
+    (said,) = jobs.warnings(lines)
     assert "0000.png" not in said and f"0001.png ({a * (75 // a + 1)}), 0002.png ({80 * a})" in said
 
 
@@ -147,7 +147,7 @@ def test_a_sample_that_fails_is_a_warning_and_the_lora_is_that_of_a_run_without(
     code, lines = jobs.run(spoilt, spoil)
     assert code == 0 and jobs.result(spoilt)["samples"] == []
     sentence = f"Sample images are missing, as they could not be drawn ({reason}). The LoRA is not affected."
-    assert [line["message"] for line in jobs.of_type(lines, "warning")] == [sentence] * 2
+    assert jobs.warnings(lines) == [sentence] * 2
     assert_equal(weights(spoilt), weights(without))
 
 
@@ -155,7 +155,7 @@ def test_a_sample_that_fails_is_a_warning_and_the_lora_is_that_of_a_run_without(
 def test_a_side_that_the_pipeline_refuses_loses_no_training(job, train):
     samples = {"every": 0, "prompts": ["a shape"], "inferenceSteps": 1, "size": 76, "guidance": 3}
     code, lines = jobs.run(job(steps=1, samples=samples))
-    assert code == 0 and "divisible" in jobs.of_type(lines, "warning")[0]["message"]
+    assert code == 0 and "divisible" in jobs.warnings(lines)[0]
 
 
 def test_sigterm_before_the_first_step_leaves_at_once_with_75(job, train):
