@@ -37,16 +37,26 @@ export async function checkKind(
   const single = paths.find((path) => /^[^/]+\.(safetensors|ckpt)$/.test(path))
   if (!paths.includes('model_index.json') && single) throw singleFile(single)
   await filesToLoad(paths, readJson)
-  const { _class_name: pipeline } = indexSchema.parse(await readJson('model_index.json'))
+  const { _class_name: pipeline } = await settingsIn('model_index.json', indexSchema, readJson)
   if (!pipelines[family].includes(pipeline)) {
     const wanted = pipelines[family].join(' or ')
     throw new Error(`It is no base of ${family}: its pipeline is ${shown(pipeline)}, not ${wanted}.`)
   }
   if (!paths.includes(schedulePath)) return
-  const schedule = scheduleSchema.parse(await readJson(schedulePath))
+  const schedule = await settingsIn(schedulePath, scheduleSchema, readJson)
   const complaint = family === 'SDXL' ? wrongDiffusion(schedule) : wrongFlow(schedule)
   if (complaint)
     throw new Error(`Its schedule is of a kind that ${family} is not trained with: ${complaint}.`)
+}
+
+async function settingsIn<T>(
+  path: string,
+  schema: z.ZodType<T>,
+  readJson: (path: string) => Promise<unknown>,
+): Promise<T> {
+  const { data, error } = schema.safeParse(await readJson(path))
+  if (error) throw new Error(`${path} is not as diffusers writes it: ${z.prettifyError(error)}`)
+  return data
 }
 
 export function singleFile(name: string): Error {

@@ -138,6 +138,19 @@ test('a checkpoint in a single file is refused with what to do, in a folder or b
   expect(await outcome('SDXL', {}, join(folder, 'kite.safetensors'))).toMatch(sentence)
 })
 
+test.each([
+  ['model_index.json', {}],
+  ['scheduler/scheduler_config.json', { _class_name: 'DDIMScheduler', prediction_type: 1 }],
+])('a %s that is not as diffusers writes it is refused by name', async (path, content) => {
+  const whole = {
+    'model_index.json': { _class_name: pipelines.SDXL, scheduler: ['diffusers', 'DDIMScheduler'] },
+    'scheduler/scheduler_config.json': { _class_name: 'DDIMScheduler' },
+  }
+  expect(await outcome('SDXL', { ...whole, [path]: content })).toMatch(
+    `${path} is not as diffusers writes it: ✖ Invalid input: expected string`,
+  )
+})
+
 test('a folder of anything is not published', async () => {
   expect(await outcome('SDXL', { 'notes.txt': 'x' })).toMatch(/^There is no model_index\.json/)
 })

@@ -22,7 +22,10 @@ beforeAll(async () => {
   server = await startTestStore()
   store = r2Store({ ...server.options, partBytes })
   const files = {
-    'model_index.json': JSON.stringify({ transformer: ['diffusers', 'FluxTransformer2DModel'] }),
+    'model_index.json': JSON.stringify({
+      _class_name: 'FluxPipeline',
+      transformer: ['diffusers', 'FluxTransformer2DModel'],
+    }),
     [path]: weights,
   }
   hub = await startHub({ 'wind/kite': { commit: 'a'.repeat(40), card: { license: 'mit' }, files } })

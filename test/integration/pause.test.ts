@@ -41,9 +41,9 @@ test('after a pause no worker of the deployment claims, and after resume they do
   const paused = await bellows(['pause', 'new\u001b[31m images'])
   expect(paused).toMatchObject({ exitCode: 0, stderr: '' })
   expect(paused.stdout).toMatch(
-    /^No worker claims a new job since 20.*Z: new \[31m images\. Jobs that run go on\.$/,
+    /^No worker claims a new job since 20.*Z: new images\. Jobs that run go on\.$/,
   )
-  expect(await queue.paused()).toMatchObject({ by: 'new [31m images' })
+  expect(await queue.paused()).toMatchObject({ by: 'new images' })
   expect(await queue.claim(limits)).toBeUndefined()
   expect(await (await queueOf('production')).paused()).toBeUndefined()
 

@@ -36,7 +36,7 @@ let registry: Awaited<ReturnType<typeof startRegistry>>
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bellows-test-'))
   const checkout = join(folder, 'checkout')
-  for (const name of ['src', 'infra', 'tools', 'images', 'package.json', 'package-lock.json'])
+  for (const name of ['src', 'local', 'infra', 'tools', 'images', 'package.json', 'package-lock.json'])
     await cp(join(root, name), join(checkout, name), { recursive: true })
   for (const name of ['.npmrc', '.env.example', 'Pulumi.yaml'])
     await cp(join(root, name), join(checkout, name))

@@ -204,8 +204,8 @@ test('the trainer has no network, no root, no privilege and a read-only image', 
   const lines: string[] = []
   const { tail } = await host.followTrainer(container.name, (line) => lines.push(line), never)
   expect(lines.slice(0, 4)).toEqual(['{"step":1}', '10001', 'lo', 'tmp: yes'])
-  expect(lines).toContain('CapBnd:\t0000000000000000')
-  expect(lines).toContain('NoNewPrivs:\t1')
+  expect(lines).toContain('CapBnd: 0000000000000000')
+  expect(lines).toContain('NoNewPrivs: 1')
   expect(tail.join()).toContain('Read-only file system')
 })
 
