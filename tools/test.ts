@@ -1,5 +1,5 @@
 /**
- * `npm test`: gets what is missing, then runs the checks and the tests, the trainers' beside the others. Its last line is
+ * `npm test`: gets what is missing, then runs the checks and the tests side by side: most of the time tests wait for machines. Its last line is
  * `N passed, N failed`, over all of them, and it fails when one does. Faults in whole deployments of real parts take as long as
  * everything else together: `-- --all` adds them, as `.ci/run` does.
  */
@@ -29,13 +29,13 @@ process.exitCode = total.failed > 0 ? 1 : 0
 
 async function testEverything(): Promise<Count> {
   const { images } = await setUp()
-  const checked = await check()
-  const mutants = await tryMutants()
-  const [{ count }, trainers] = await Promise.all([
+  const quick = check().then(async (checked) => sum([checked, await tryMutants()]))
+  const [checked, { count }, trainers] = await Promise.all([
+    quick,
     runVitest(['faults', 'real', ...(all ? ['real-faults'] : [])], true),
     runTrainerTests(images.trainers),
   ])
-  return sum([checked, mutants, count, trainers])
+  return sum([checked, count, trainers])
 }
 
 /** A sample of `npm run mutants` where money is counted, always the same one, as one test; shown only when it fails. */

@@ -65,15 +65,9 @@ def train(job, accelerator, models, batches, loss_of, sample):
 
     done = start
     for step in range(start, plan.steps):
-        total, shares = 0.0, 0.0
-        for micro in range(micro_batches):
-            number = (step * micro_batches + micro) * job.world + job.rank
-            with accelerator.autocast():
-                share = batches.share(number) / micro_batches
-                loss = loss_of(batches[number], data.seeded(plan.seed, 2, number), step) * share
-            loss.backward()
-            total, shares = total + loss.detach(), shares + share
-        norm, loss = _reduced(accelerator, trainable, total / shares, plan.optimizer.maxGradientNorm)
+        numbers = [(step * micro_batches + micro) * job.world + job.rank for micro in range(micro_batches)]
+        mean = _backward(accelerator, batches, numbers, lambda *drawn: loss_of(*drawn, step), plan.seed)
+        norm, loss = _reduced(accelerator, trainable, mean, plan.optimizer.maxGradientNorm)
         finite = norm < float("inf") and abs(loss) < float("inf")
         if finite:
             optimizer.step()
@@ -110,6 +104,18 @@ def train(job, accelerator, models, batches, loss_of, sample):
     if ema:
         ema.copy_to(trainable)
     return Trained(done, skipped, sum(losses) / len(losses), _typical(durations) if durations else 0.0, spent)
+
+
+def _backward(accelerator, batches, numbers, loss_of, seed):
+    """Adds the gradients of the micro-batches of these numbers, each by its share of a full one; their mean loss."""
+    total, shares = 0.0, 0.0
+    for number in numbers:
+        with accelerator.autocast():
+            share = batches.share(number) / len(numbers)
+            loss = loss_of(batches[number], data.seeded(seed, 2, number)) * share
+        loss.backward()
+        total, shares = total + loss.detach(), shares + share
+    return total / shares
 
 
 def _skip(job, step, in_a_row):
