@@ -38,6 +38,8 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
   let calm = false
   let over = false
   let storeAwayUntil = 0
+  let settingBrokenUntil = 0
+  const zoneWithout = random.chance(0.3) ? random.pick(offers as [Offer]).zone : undefined
   const isSlow = random.chance(0.2) // so that a worker is replaced in the middle of a training
   const options: WorldOptions = {
     turnMs: () => (isSlow ? 5000 + random.below(5000) : 20 + random.below(400)),
@@ -48,6 +50,14 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
       if (verb === 'release' && point !== 'asked' && random.chance(0.1)) {
         count('slow to go')
         throw new Error(`${name} is not gone: security-group sg-1 is left`)
+      }
+      if (verb === 'order' && point === 'key-pair' && offer?.zone === zoneWithout) {
+        count('zone without the type')
+        throw new Failure('no-capacity', `${offer?.type} is not sold in ${zoneWithout}`)
+      }
+      if (verb === 'order' && point === 'key-pair' && world.clock.elapsed < settingBrokenUntil) {
+        count('order refused for a setting')
+        throw new Failure('misconfigured', 'the right ec2:RunInstances is missing')
       }
       if (verb !== 'order' || !random.chance(0.15)) return
       count('no capacity')
@@ -187,6 +197,7 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
         'watch fails',
         'checkpoint cut',
         'spot drought',
+        'setting broken',
         'quota of 0',
         'group held',
         'tags not shown',
@@ -220,7 +231,9 @@ async function runSchedule(seed: number, tally: Tally): Promise<string[]> {
         if (!object) continue
         cut.add(edited)
         await world.store.write({ bucket: 'work', key: object.key }, 'cut', 'application/x-tar')
-      } else if (happening === 'spot drought') void droughtFor(random.below(90) * minute)
+      } else if (happening === 'setting broken')
+        settingBrokenUntil = world.clock.elapsed + random.below(60) * minute
+      else if (happening === 'spot drought') void droughtFor(random.below(90) * minute)
       else if (happening === 'quota of 0')
         void quotaOfNone(random.pick(offers as [Offer]), random.below(90) * minute)
       else if (!machine || !inside || happening === 'nothing') continue
