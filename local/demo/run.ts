@@ -69,7 +69,7 @@ export async function runDemo(
 
   for (const family of families) {
     const id = await submitJob(cloud.environment, seeded, family)
-    display.line(`\nA ${family} job is in trainingJobs, status QUEUED: ${id}\n`)
+    display.line(`\nA job for ${family} is in trainingJobs, status QUEUED: ${id}\n`)
     await aborted(signal, Promise.race([followed.ended(id), worker.failed]))
     display.line(`\nReceipt of ${id}\n`)
     await printReceipt(id, clients.ports, comfyUi, display)

@@ -11,7 +11,7 @@ test('each family is trained from a job in the database to a model in ComfyUI, a
   expect(exitCode, all).toBe(0)
   const lines = all.split('\n')
   const count = (text: RegExp) => lines.filter((line) => text.test(line)).length
-  for (const family of families) expect(count(new RegExp(`^A ${family} job is in trainingJobs`))).toBe(1)
+  for (const family of families) expect(count(new RegExp(`^A job for ${family} is in trainingJobs`))).toBe(1)
   expect(count(/^ComfyUI {6}models\/loras\/\S+: the same$/)).toBeGreaterThanOrEqual(families.length)
   expect(count(/^training {5}60 steps, /)).toBe(families.length)
   expect(count(/^dataset {6}12 images and 1 clip$/)).toBe(1) // WAN's; the others leave it out
