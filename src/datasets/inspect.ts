@@ -81,10 +81,7 @@ export async function inspectImage(bytes: Buffer, limits: ImageLimits): Promise<
     return {
       bytes: await written.toBuffer(),
       extension: jpeg ? 'jpg' : 'png',
-      warnings: [
-        ...((metadata.pages ?? 1) > 1 ? ['is animated: only its first frame is used'] : []),
-        ...slenderness(width, height),
-      ],
+      warnings: (metadata.pages ?? 1) > 1 ? ['is animated: only its first frame is used'] : [],
     }
   } catch (error) {
     return { problem: whyUnreadable(error) }
@@ -112,21 +109,6 @@ const unsettledDepths: ReadonlySet<string> = new Set([
   'complex',
 ])
 const settledSpaces: ReadonlySet<string> = new Set(['scrgb', 'lab', 'labs', 'xyz'])
-
-/** Beyond these no bucket of a trainer has the shape, or nearly. */
-const [slender, sliver] = [1.96, 4]
-
-function slenderness(width: number, height: number): string[] {
-  const ratio = Math.max(width, height) / Math.min(width, height)
-  if (ratio <= slender) return []
-  const [long, short] = width > height ? ['wide', 'high'] : ['high', 'wide']
-  const shape = `is ${Number(ratio.toFixed(1))} times as ${long} as it is ${short}`
-  return [
-    ratio > sliver
-      ? `${shape}: only its middle is trained, and enlarged`
-      : `${shape}: its ends may be cut off in training`,
-  ]
-}
 
 /** libvips's messages, in words for the person who uploaded the file. */
 function whyUnreadable(error: unknown): string {

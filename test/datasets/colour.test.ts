@@ -67,15 +67,3 @@ test('AVIF, which is of the same container, is read', async () => {
   const [red = 0] = await means(await picture().avif({ quality: 90 }).toBuffer())
   expect(Math.abs(red - 200)).toBeLessThan(4)
 })
-
-test.each([
-  [128, 128, []],
-  [195, 100, []],
-  [100, 210, ['is 2.1 times as high as it is wide: its ends may be cut off in training']],
-  [300, 100, ['is 3 times as wide as it is high: its ends may be cut off in training']],
-  [410, 100, ['is 4.1 times as wide as it is high: only its middle is trained, and enlarged']],
-])('a picture of %d × %d pixels warns: %j', async (width, height, warnings) => {
-  expect(await inspectImage(await picture(width, height).png().toBuffer(), limits)).toMatchObject({
-    warnings,
-  })
-})
