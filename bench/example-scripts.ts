@@ -2,7 +2,6 @@
  * diffusers' own LoRA example scripts. They are not in its package, and no line of them is here: they are downloaded
  * from the release's tag, and refused unless they are the very files that were measured.
  */
-
 import { createHash } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'

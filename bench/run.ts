@@ -2,7 +2,6 @@
  * `npm run bench -- --model SDXL`: our trainer and diffusers' example script one after the other, again and again, on this
  * computer; ends with a table. README.md says what is compared and how.
  */
-
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'

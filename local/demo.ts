@@ -1,5 +1,4 @@
 /** `npm run demo`; `-- --help` says what can be chosen. */
-
 import { commandLine, family } from '../src/command-line.ts'
 import { families as allFamilies, type Family } from '../src/family.ts'
 import { complain } from '../src/terminal.ts'

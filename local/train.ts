@@ -4,7 +4,6 @@
  * `--data` holds images, and clips for WAN, with captions beside them (`kite.jpg`, `kite.txt`). Without `--base` the base is tiny
  * and random, and so are the defaults; `--set steps=200 --set rank=8` changes any of them. `--gpu` takes the image for CUDA.
  */
-
 import { randomBytes } from 'node:crypto'
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { totalmem } from 'node:os'

@@ -1,5 +1,4 @@
 /** `npm run bellows -- <command>`: the operator's commands. Settings come from the environment, as for the worker. */
-
 import { existsSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { Option } from 'commander'

@@ -1,5 +1,4 @@
 /** What every command supports: `--help` and `--version`, before it reads a setting or fetches anything. */
-
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
 import { type Family, families } from './family.ts'

@@ -1,5 +1,4 @@
 /** Combinations of settings that are invalid; each broken rule is a sentence that names the settings. */
-
 import { isLoopback } from './addresses.ts'
 import { unusableProxies } from './cloud/pulumi/handed-down.ts'
 import type { Config } from './config.ts'

@@ -6,7 +6,6 @@
  * it is gone 20 s after that time, whatever hangs. A second one stops at once. Either way no machine is forgotten:
  * the next worker goes on.
  */
-
 import { tmpdir } from 'node:os'
 import type { Logger } from 'pino'
 import {

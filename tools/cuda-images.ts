@@ -1,5 +1,4 @@
 /** The trainers as machines get them, for CUDA; Docker and what images start from (the set-up's `images`) must be there. */
-
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { buildCommand, trainerImage } from '../local/setup/images.ts'

@@ -2,7 +2,6 @@
  * `npm run test:cuda`: builds the trainers as machines get them, for CUDA, and runs their tests in them. It takes 20 GB of disk and
  * no GPU: what only the CUDA build has (a quantised base, 8-bit AdamW) runs on the processor too.
  */
-
 import { setUp } from '../local/setup/dev-environment.ts'
 import { commandLine } from '../src/command-line.ts'
 import { type Family, families } from '../src/family.ts'

@@ -2,7 +2,6 @@
  * `bellows images push`: the trainers' images, built as `npm run test:cuda` tests them, in a registry that machines can pull
  * from. What comes out are settings that name each image by its digest: a tag may be moved, a digest is the image.
  */
-
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'

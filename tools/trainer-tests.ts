@@ -2,7 +2,6 @@
  * The trainers' own tests, in Python: each family's in its own image with pytest added, shut in as strictly as a machine
  * shuts in a training.
  */
-
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { type Family, families } from '../src/family.ts'

@@ -34,7 +34,7 @@ export async function runDemo(
   const deployment = `demo-${directory.slice(-6).toLowerCase()}`
 
   const cloud = await startLocalCloud({
-    devEnvironment: devEnvironment,
+    devEnvironment,
     directory,
     deployment,
     families,

@@ -2,7 +2,6 @@
  * What the existing system would hold: an account with points, another user's dataset of photographs (and a clip), and
  * a job, inserted exactly as the UI does it. That insert is the button.
  */
-
 import { readFile } from 'node:fs/promises'
 import { basename, extname, join } from 'node:path'
 import { type Db, ObjectId } from 'mongodb'

@@ -5,7 +5,6 @@
  *
  * Everything lies in one directory and carries one label. `stop` takes it all down, in the reverse order.
  */
-
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'

@@ -3,7 +3,6 @@
  * registry is reached, else one made by debootstrap (which checks Debian's signatures). This computer's certificate
  * authorities are in it either way, for networks that sign TLS again.
  */
-
 import { existsSync, readFileSync } from 'node:fs'
 import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -2,7 +2,6 @@
  * Everything that the demo and the tests need and that npm doesn't install. `setUp` gets what is missing; what
  * is there it only looks up, in well under a second. Run by itself it says what there is.
  */
-
 import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -2,7 +2,6 @@
  * The images of `images/`, each tagged with a hash of all that goes into it: an image that is there under its
  * tag is the right one. The trainers are built one after another, because all but their last layers are the same.
  */
-
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Family } from '../../src/family.ts'

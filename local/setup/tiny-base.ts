@@ -1,5 +1,4 @@
 /** A family's tiny base model: every part that the real one has, with random weights, made by the trainer's own image. */
-
 import { chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { getgid, getuid } from 'node:process'

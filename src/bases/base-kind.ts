@@ -2,7 +2,6 @@
  * Whether weights are a base of the family that they are published as, with a schedule that its trainer knows. Weights of
  * another schedule load and train without a complaint, and what comes out is nonsense.
  */
-
 import { z } from 'zod'
 import type { Family } from '../family.ts'
 import { cut, printable } from '../text.ts'

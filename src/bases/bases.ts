@@ -4,7 +4,6 @@
  * and a trainer refuses others. Until the list is written `arrived.json` notes what is there with which
  * sum, so that a copy that was cut short goes on where it was.
  */
-
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'

@@ -4,7 +4,6 @@
  * done: `dataset.json`, written after the archive. Everything that is wrong with the images is found in
  * one pass and told in one sentence, so that a dataset need not be mended one image at a time.
  */
-
 import { lstat, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'

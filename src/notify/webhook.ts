@@ -1,5 +1,4 @@
 /** Where notices go: one channel a webhook, in the form that its service reads. */
-
 import { fetch } from '../fetch.ts'
 import type { Secret } from '../secret.ts'
 import { cut } from '../text.ts'

@@ -9,7 +9,6 @@
  * A run's resources are removed only under its lease: what another worker holds is left to that worker, and what was
  * read before the lease was taken is judged again.
  */
-
 import type { CloudResource, Machines, Released } from '../cloud/machines.ts'
 import { allAttempts, type Lease, LeaseLost, type Run, type Runs } from '../trainings/runs.ts'
 import { type LeaseParts, underLease } from '../trainings/under-lease.ts'

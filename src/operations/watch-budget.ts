@@ -3,7 +3,6 @@
  * that was refused a machine. What stands is over when so much was freed, or a new period has begun, that
  * machines fit again with some distance: else one machine more or less would ring twice.
  */
-
 import { type Budget, type BudgetLimits, spokenFor } from '../ledger/budget.ts'
 import type { Alerts } from '../notify/alerts.ts'
 import { type Period, usedUpAlert, usedUpKey } from '../notify/budget-alerts.ts'

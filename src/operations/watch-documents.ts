@@ -3,7 +3,6 @@
  * is not understood, and documents that are `RUNNING` although no worker here has claimed them. One alert stands for
  * all of a kind. A document whose training has ended here gets its ending back.
  */
-
 import type { Alerts } from '../notify/alerts.ts'
 import { restoreEnding } from '../pipeline/run-job.ts'
 import type { Runs } from '../trainings/runs.ts'

@@ -2,7 +2,6 @@
  * Tells operators when jobs end with internal errors one after the other: then it is not the job. Read from
  * the runs, so that it holds over all workers and survives a restart. Over with the first that ends otherwise.
  */
-
 import type { Alerts } from '../notify/alerts.ts'
 import type { Run, Runs } from '../trainings/runs.ts'
 

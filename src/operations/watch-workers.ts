@@ -8,7 +8,6 @@
  *
  * No other worker watches a lone one: /healthz is there for that.
  */
-
 import type { AlertBook } from '../notify/alerts.ts'
 import type { WorkerPresence, Workers } from '../notify/workers.ts'
 import type { Runs } from '../trainings/runs.ts'

@@ -53,17 +53,7 @@ export type ClaimLoopOptions = {
 }
 
 export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
-  const {
-    ports,
-    settings,
-    limits,
-    concurrency,
-    pollMs,
-    onEvent,
-    onPoll: onLook,
-    onFruitless,
-    onError,
-  } = options
+  const { ports, settings, limits, concurrency, pollMs, onEvent, onPoll, onFruitless, onError } = options
   const queue = new PQueue({ concurrency })
   const running = new Map<string, Start>()
   const resting = restingPlace(ports.clock)
@@ -120,12 +110,12 @@ export function startClaimLoop(options: ClaimLoopOptions): ClaimLoop {
   /** True if there may be more. */
   async function poll(): Promise<boolean> {
     if (running.size >= concurrency) {
-      onLook?.()
+      onPoll?.()
       return false
     }
     const held = await ports.runs.held()
     const left = await leftOver(held.map(({ id }) => id))
-    onLook?.()
+    onPoll?.()
     for (const id of left.slice(0, roomToTakeUp())) start(id, 'taken up')
     if (running.size >= concurrency) return false
     const now = ports.clock.now()

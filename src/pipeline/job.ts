@@ -100,14 +100,14 @@ export function openJob(options: {
     published = run.lastEvent.number
   }
 
-  function show(kind: JobEventKind, message: string, data?: EventData): void {
+  function emit(kind: JobEventKind, message: string, data?: EventData): void {
     const at = ports.clock.now()
     onEvent({ trainingId: training.id, at, kind, message, phase: run.phase, ...(data && { data }) })
   }
 
   /** Shown in any case; what the timeline is to be told with the change that it tells of. */
   function eventFor(telling: Telling | undefined, isHistory: boolean): NewTimelineEvent | undefined {
-    if (telling) show(...telling)
+    if (telling) emit(...telling)
     return telling && isHistory ? eventOf(lease, telling) : undefined
   }
 
@@ -132,7 +132,7 @@ export function openJob(options: {
       if (hasReached(phase)) return
       const event = eventOf(lease, ['phase', message, { phase }])
       await write(() => ports.runs.change(lease, { phase, event }))
-      show('phase', message, { phase })
+      emit('phase', message, { phase })
     },
     change: (change) => write(() => ports.runs.change(lease, change)),
     async addAttempt(attempt, telling, isHistory = true) {
@@ -145,10 +145,10 @@ export function openJob(options: {
     },
     forgetAttempts: (numbers) => write(() => ports.runs.forgetAttempts(lease, numbers)),
     async record(...telling) {
-      show(...telling)
+      emit(...telling)
       await write(() => ports.runs.change(lease, { event: eventOf(lease, telling) }))
     },
-    emit: show,
+    emit,
     async within(phase, work) {
       const outer = step
       step = phase

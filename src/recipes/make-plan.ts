@@ -2,7 +2,6 @@
  * From overrides to a plan, as all families do it: the job's overrides over the offering's over the recipe's
  * defaults. What is frozen here is all that a trainer is told.
  */
-
 import { createHash } from 'node:crypto'
 import { Failure } from '../failure.ts'
 import type { Family } from '../family.ts'

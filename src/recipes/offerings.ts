@@ -2,7 +2,6 @@
  * Offerings: what a user can buy. An operator's file is an object of them by key (`offeringId` in a
  * training's document); without a file there are three.
  */
-
 import { z } from 'zod'
 import { familySchema } from '../family.ts'
 import { unknownOverride } from './misspelt.ts'

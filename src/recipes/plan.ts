@@ -3,7 +3,6 @@
  * an offering; it is frozen, written to the machine as `/job/plan.json` and printed into the manifest,
  * so that the same training can be run again. `images/common/` reads the same shape.
  */
-
 import { z } from 'zod'
 import { familySchema } from '../family.ts'
 

@@ -2,7 +2,6 @@
  * A recipe: how one base-model family is trained. It turns a job's overrides into a frozen plan, says what
  * the job needs of a machine, how long it takes and which image trains it. Nothing here does anything.
  */
-
 import type { BaseSize } from '../bases/base-size.ts'
 import type { Requirements } from '../cloud/machines.ts'
 import type { Family } from '../family.ts'

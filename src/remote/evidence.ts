@@ -1,5 +1,4 @@
 /** Evidence that explains a failure on a machine, for the operator; also from a machine that half works. */
-
 import { printableLines } from '../text.ts'
 import * as argv from './argv.ts'
 import type { Session } from './session.ts'

@@ -1,5 +1,4 @@
 /** Machines over SSH: what `host.ts` asks for, in commands and the helper's jobs. */
-
 import type { MachineKeys } from '../cloud/machine-keys.ts'
 import { Failure } from '../failure.ts'
 import type { LoginFor } from '../registries/registry.ts'
@@ -40,7 +39,7 @@ const commandMs = 60_000
 const noLogin: LoginFor = async () => undefined
 
 const sshHost = (session: Session, options: SshRemoteOptions): Host => {
-  const { watchSeconds = 10, pollMs: lookMs, loginFor = noLogin } = options
+  const { watchSeconds = 10, pollMs, loginFor = noLogin } = options
   const help = (
     job: HelperJob,
     onEvent: (event: HelperEvent) => void,
@@ -52,7 +51,7 @@ const sshHost = (session: Session, options: SshRemoteOptions): Host => {
     }, signal)
 
   return {
-    ...trainerVerbs(session, { ...(lookMs && { look: lookMs }) }),
+    ...trainerVerbs(session, { ...(pollMs && { pollMs }) }),
 
     ready: (signal) =>
       session.use(async (ssh) => {

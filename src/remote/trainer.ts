@@ -25,14 +25,14 @@ type Inspected = z.infer<typeof inspectedSchema>
 
 const commandMs = 60_000
 /** Between two looks at a container while its log is read. */
-const pollMs = 15_000
+const defaultPollMs = 15_000
 /** Without a line for so long, the log of a container that has exited has no more. */
 const quietMs = 10_000
 /** The first start of an image of many gigabytes reads a cold disk. */
 const startMs = 5 * 60_000
 
-/** `look`: milliseconds between two looks at a container while its log is read. */
-export const trainerVerbs = (session: Session, { look = pollMs } = {}): TrainerVerbs => ({
+/** `pollMs`: milliseconds between two looks at a container while its log is read. */
+export const trainerVerbs = (session: Session, { pollMs = defaultPollMs } = {}): TrainerVerbs => ({
   trainerState: (name, signal) =>
     session.use(async (ssh) => stateOf(await inspect(ssh, name, signal)), signal),
 
@@ -46,7 +46,7 @@ export const trainerVerbs = (session: Session, { look = pollMs } = {}): TrainerV
     }
     return session.use(async (ssh) => {
       for (;;) {
-        await followLog(ssh, name, seen, onNew, signal, look)
+        await followLog(ssh, name, seen, onNew, signal, pollMs)
         const inspected = await settled(ssh, name, signal)
         if (!inspected) throw new Failure('trainer-crashed', `the container ${name} is not there any more`)
         if (stateOf(inspected) === 'running') continue
@@ -115,12 +115,12 @@ const followLog = async (
   seen: number,
   onNew: (line: string) => void,
   signal: AbortSignal,
-  look: number,
+  pollMs: number,
 ): Promise<void> => {
   const over = new AbortController()
   const either = AbortSignal.any([signal, over.signal])
   const reading = readLog(ssh, argv.followLogs(name), seen, onNew, tails(), either)
-  const ended = awaitEnd(ssh, name, look, either)
+  const ended = awaitEnd(ssh, name, pollMs, either)
   try {
     await Promise.race([reading, ended])
   } finally {
@@ -130,12 +130,12 @@ const followLog = async (
 }
 
 /** Settles when the container is not running; looks that fail prove nothing, and the log goes on. */
-const awaitEnd = async (ssh: Ssh, name: string, look: number, signal: AbortSignal): Promise<void> => {
+const awaitEnd = async (ssh: Ssh, name: string, pollMs: number, signal: AbortSignal): Promise<void> => {
   for (;;) {
-    await sleep(look, undefined, { signal })
+    await sleep(pollMs, undefined, { signal })
     const state = await inspect(ssh, name, signal).then(stateOf, () => 'running')
     if (state === 'running') continue
-    return sleep(Math.min(look, quietMs), undefined, { signal }) // for what is still on its way
+    return sleep(Math.min(pollMs, quietMs), undefined, { signal }) // for what is still on its way
   }
 }
 

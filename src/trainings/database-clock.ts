@@ -3,7 +3,6 @@
  * only ever counts up. A worker whose own clock is wrong, or is set while it runs, orders, ends and bills machines
  * at the same times as the others.
  */
-
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 import type { Runs } from './runs.ts'

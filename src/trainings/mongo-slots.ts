@@ -46,12 +46,12 @@ export function mongoSlots(db: Db, deployment: string): Slots {
   const jobs = durable(db, 'trainingJobs')
   const runs = durable<{ _id: string }>(db, 'trainingRuns')
 
-  async function free(job: unknown): Promise<void> {
+  async function releaseSlot(job: unknown): Promise<void> {
     await limits.updateOne({ _id: deployment }, { $pull: { places: { job } } } as Document)
   }
 
   return {
-    releaseSlot: free,
+    releaseSlot,
     async taken() {
       const document = await limits.findOne({ _id: deployment })
       if (document) return { places: document.places, pause: document.pause }
@@ -103,7 +103,7 @@ export function mongoSlots(db: Db, deployment: string): Slots {
         .toArray()
       const unfinishedIds = new Set(unfinished.map(({ _id }) => _id))
       const stale = ended.filter((id) => !unfinishedIds.has(toIdText(id)))
-      for (const id of stale) await free(id)
+      for (const id of stale) await releaseSlot(id)
       return stale.length
     },
   }

@@ -11,7 +11,6 @@
  * died: `crashes` counts those since the last progress. Progress is a phase reached or a step that none was before; it
  * also forgets `faults`.
  */
-
 import type { BaseSize } from '../bases/base-size.ts'
 import type { Offer } from '../cloud/machines.ts'
 import type { Excludes, Reason } from '../failure.ts'

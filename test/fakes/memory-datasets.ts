@@ -1,5 +1,4 @@
 /** `datasets` without a database, for runs of the workflow with simulated parts. */
-
 import { ObjectId } from 'mongodb'
 import { datasetFrom } from '../../src/datasets/dataset-document.ts'
 import type { Datasets } from '../../src/datasets/datasets.ts'

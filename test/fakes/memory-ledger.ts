@@ -1,5 +1,4 @@
 /** Points without a database, for runs of the workflow with simulated parts; same rules as MongoDB's. */
-
 import { chargeKey, type Ledger, type Movement, refundKey } from '../../src/ledger/ledger.ts'
 import { cannotPay, whole } from '../../src/ledger/points.ts'
 

@@ -7,7 +7,6 @@
  * order:    asked → key-pair → instance → answered
  * release:  asked → terminated → removed → answered
  */
-
 import { orderFailure } from '../../src/cloud/aws/errors.ts'
 import { quotaOf } from '../../src/cloud/aws/quotas.ts'
 import { parseMachineName } from '../../src/cloud/machine-name.ts'
@@ -59,7 +58,7 @@ type Account = {
 export type MemoryMachines = Machines & {
   /** The same account, as another deployment's workers see it: each finds its own by its tag. */
   as(deployment: string): MemoryMachines
-  /** What a deployment did to things of another. */
+  /** What a deployment did to resources of another. */
   trespasses(): readonly string[]
   /** Every instance ever made, in order. */
   made(): readonly {
@@ -98,17 +97,17 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
 
 function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMachines {
   const { offers = [someOffer], now = () => new Date(0), moment = () => {}, deployment = 'bellows' } = options
-  const { resources: things, instances, dry, quotas, trespasses } = account
+  const { resources, instances, dry, quotas, trespasses } = account
   const busy = new Map<string, Promise<unknown>>()
   const unreadable = new Set<string>()
   const hidden = new Map<string, 'tags' | 'instance'>()
   const held = new Set<string>()
 
   const isOurs = (resource: Resource) => resource.deployment === deployment
-  const remove = (thing: Resource): void => {
-    if (!thing.gone && thing.deployment !== deployment)
-      trespasses.push(`${deployment} removed the ${thing.kind} ${thing.name} of ${thing.deployment}`)
-    thing.gone = true
+  const remove = (resource: Resource): void => {
+    if (!resource.gone && resource.deployment !== deployment)
+      trespasses.push(`${deployment} removed the ${resource.kind} ${resource.name} of ${resource.deployment}`)
+    resource.gone = true
   }
 
   /** Uses AWS's codes, so that the consequences are the same as in the real cloud. */
@@ -132,14 +131,14 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
   const reach = (verb: keyof Machines, point: Point, name?: string, offer?: Offer) =>
     moment({ verb, point, name, offer })
   const find = (kind: CloudResource['kind'], name: string) =>
-    things.find((each) => isOurs(each) && !each.gone && each.kind === kind && each.name === name)
+    resources.find((each) => isOurs(each) && !each.gone && each.kind === kind && each.name === name)
   const make = (kind: CloudResource['kind'], name: string): Resource => {
     if (find(kind, name)) throw new Error(`There is a ${kind} ${name} already`)
     const { trainingId, attempt } = parseMachineName(name) ?? {}
-    const id = `${kind === 'instance' ? 'i' : kind}-${String(things.length).padStart(17, '0')}`
-    const thing = { kind, id, name, deployment, trainingId, attempt, createdAt: now(), gone: false }
-    things.push(thing)
-    return thing
+    const id = `${kind === 'instance' ? 'i' : kind}-${String(resources.length).padStart(17, '0')}`
+    const resource = { kind, id, name, deployment, trainingId, attempt, createdAt: now(), gone: false }
+    resources.push(resource)
+    return resource
   }
   const ensure = (kind: CloudResource['kind'], name: string) => find(kind, name) ?? make(kind, name)
 
@@ -201,7 +200,7 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
   const terminate = (instance: Instance, reason: string | undefined): void => {
     instance.state = 'terminated'
     instance.reason = reason
-    for (const each of things)
+    for (const each of resources)
       if (each.kind === 'volume' && each.name === instance.name && each.deployment === instance.deployment)
         each.gone = true
   }
@@ -219,7 +218,7 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
     end(name, 'Client.UserInitiatedShutdown')
     await reach('release', 'terminated', name)
     const stays = ({ kind }: Resource) => held.has(name) && (kind === 'security-group' || kind === 'stack')
-    const own = things.filter((each) => isOurs(each) && each.name === name && !each.gone)
+    const own = resources.filter((each) => isOurs(each) && each.name === name && !each.gone)
     for (const each of own) if (!stays(each)) remove(each)
     const broken = unreadable.delete(name)
     await reach('release', 'removed', name)
@@ -232,7 +231,7 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
 
   const left = (): readonly CloudResource[] => {
     switchOff()
-    return things
+    return resources
       .filter(
         (each) =>
           isOurs(each) &&

@@ -35,7 +35,7 @@ export async function startDeployment(settings: Readonly<Record<string, string>>
   const directory = await mkdtemp(join(tmpdir(), 'bellows-test-'))
   const deployment = `test-${directory.slice(-6).toLowerCase()}`
   const cloud: LocalCloud = await startLocalCloud({
-    devEnvironment: devEnvironment,
+    devEnvironment,
     directory,
     deployment,
     offerings,

@@ -5,7 +5,6 @@
  * A worker that is killed does nothing more: its calls under way never answer it (though what they do may
  * still happen, as a request that has left a dead process does), and those to come never leave.
  */
-
 import { createHash } from 'node:crypto'
 import { sumOf } from '../../src/bases/bases.ts'
 import type { Offer } from '../../src/cloud/machines.ts'

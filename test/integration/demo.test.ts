@@ -1,5 +1,4 @@
 /** The whole product as a newcomer starts it: the demo checks its own receipt, and fails where something in it isn't true. */
-
 import { expect, test } from 'vitest'
 import { families } from '../../src/family.ts'
 import { runProgram } from '../support/program.ts'

@@ -1,5 +1,4 @@
 /** Trainer images from registries that demand a login, pulled by a machine that has none. */
-
 import { execa } from 'execa'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { pullFailure } from '../../src/registries/pull-refusal.ts'

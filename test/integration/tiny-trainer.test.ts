@@ -1,5 +1,4 @@
 /** The smallest trainer, run by the very command that machines run trainers by. */
-
 import { execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,5 +1,4 @@
 /** A job in memory, for tests of single steps: the ports that they touch are real ones without a database or a cloud. */
-
 import { openJob } from '../../src/pipeline/job.ts'
 import type { Ports } from '../../src/pipeline/ports.ts'
 import type { PipelineSettings } from '../../src/pipeline/settings.ts'

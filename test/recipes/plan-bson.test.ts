@@ -1,5 +1,4 @@
 /** A plan is kept in the database, and its text's sum names it on the machine: it must come back as it went. */
-
 import fc from 'fast-check'
 import { BSON, ObjectId } from 'mongodb'
 import { expect, test } from 'vitest'

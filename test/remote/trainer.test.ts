@@ -18,13 +18,13 @@ const absent: Answer = { exitCode: 1, stderr: 'Error: No such container: one\n' 
 type Script = Readonly<Record<string, Answer | ((before: number) => Answer)>>
 
 /** Answers by the command's first word or two. */
-function trainerOn(script: Script, look = 15_000) {
+function trainerOn(script: Script, pollMs = 15_000) {
   const commands = machine.follow((command, before) => {
     const found = Object.entries(script).find(([start]) => command.startsWith(start))
     if (!found) return { exitCode: 125, stderr: `unexpected: ${command}` }
     return typeof found[1] === 'function' ? found[1](before) : found[1]
   })
-  return { ...trainerVerbs(machine.session, { look }), commands }
+  return { ...trainerVerbs(machine.session, { pollMs }), commands }
 }
 
 const container = { name: 'one', image: 'image', memoryBytes: 2 ** 30, gpu: false, environment: {} }
@@ -107,8 +107,8 @@ test('a start that another worker was quicker with is one', async () => {
   await startTrainer(container, signal)
 })
 
-async function followed(script: Script, look?: number) {
-  const { followTrainer, commands } = trainerOn(script, look)
+async function followed(script: Script, pollMs?: number) {
+  const { followTrainer, commands } = trainerOn(script, pollMs)
   const lines: string[] = []
   const exit = await followTrainer('one', (line) => lines.push(line), signal)
   return { exit, lines, commands }

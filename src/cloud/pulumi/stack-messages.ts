@@ -1,5 +1,4 @@
 /** The messages between a worker and the child process of one stack operation, as JSON lines. */
-
 import type { SystemError } from './system-error.ts'
 
 export type StackOperation =

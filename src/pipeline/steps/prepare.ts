@@ -2,7 +2,6 @@
  * From what a user asked for to what can be done: the document's fields, the dataset's pictures and the
  * recipe's limits are checked before a point or a machine is touched. Done when the run has a plan.
  */
-
 import { z } from 'zod'
 import { sizeOf } from '../../bases/base-size.ts'
 import { type BaseModel, readBaseModel } from '../../bases/bases.ts'

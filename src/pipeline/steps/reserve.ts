@@ -2,7 +2,6 @@
  * The day's and the month's budgets, which all jobs share. One that is used up is no fault of a job: it waits until the
  * budget turns or is raised, and nothing of it is noted meanwhile.
  */
-
 import { Failure } from '../../failure.ts'
 import { spokenFor } from '../../ledger/budget.ts'
 import { type Period, usedUpAlert, usedUpKey } from '../../notify/budget-alerts.ts'

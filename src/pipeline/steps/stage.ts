@@ -6,7 +6,6 @@
  * What the store has lost of the job's own files is no end: the dataset is made again, and the training goes on
  * from the checkpoint before, or from the start.
  */
-
 import { type BaseModel, baseKey, readBaseModel, sha256sums } from '../../bases/bases.ts'
 import { Failure } from '../../failure.ts'
 import type { Plan } from '../../recipes/plan.ts'
@@ -24,12 +23,12 @@ import type { OpenHost } from './provision.ts'
 
 /** URLs live somewhat longer than the limit of the step that uses them. */
 const spareSeconds = 600
-const pollMs = 120_000
+const answerMs = 120_000
 
 export async function stage(job: Job, host: OpenHost, plan: Plan): Promise<void> {
   const container = job.run.attempts.at(-1)?.name ?? ''
   const limited = { clock: job.ports.clock, signal: job.signal }
-  const state = await answerWithin(limited, pollMs, 'a look at the trainer', (signal) =>
+  const state = await answerWithin(limited, answerMs, 'a look at the trainer', (signal) =>
     host.trainerState(container, signal),
   )
   if (state !== 'absent') return

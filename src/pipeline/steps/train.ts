@@ -34,13 +34,13 @@ async function start(job: Job, host: Host, { name }: Attempt): Promise<void> {
   )
 }
 
-const pollMs = 120_000
+const answerMs = 120_000
 
 /** By the machine's own word, whatever was heard of it: the result is written last. */
 async function hasFinished(job: Job, host: Host, { name }: Attempt): Promise<boolean> {
   const limited = { clock: job.ports.clock, signal: job.signal }
   try {
-    return await answerWithin(limited, pollMs, 'a look at the result', async (signal) => {
+    return await answerWithin(limited, answerMs, 'a look at the result', async (signal) => {
       if ((await host.trainerState(name, signal)) !== 'exited') return false
       return (await host.readFile('out/result.json', 4_000_000, signal)) !== undefined
     })

@@ -33,7 +33,7 @@ export type Followed = {
   readonly lastStep: number
 }
 
-const pollMs = 60_000
+const answerMs = 60_000
 
 export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt): Promise<Followed> {
   const { clock } = job.ports
@@ -61,7 +61,7 @@ export async function follow(job: Job, host: Host, plan: Plan, attempt: Attempt)
   async function judgeSilence(limit: number): Promise<void> {
     const said = `no sign of life for ${duration(limit)} after step ${lastStep} of ${plan.steps}`
     const failure = new Failure('trainer-hung', said)
-    const state = await answerWithin(beside, pollMs, 'a look at the trainer', (inner) =>
+    const state = await answerWithin(beside, answerMs, 'a look at the trainer', (inner) =>
       host.trainerState(attempt.name, inner),
     ).catch(() => 'running')
     if (state === 'exited') stopper.leave(failure)
