@@ -53,6 +53,20 @@ test('what ships imports nothing of the emulator and of the tests', () => {
   expect(outside).toEqual(['cli.ts imports ../tools/push-images.ts']) // which builds the images from this repository
 })
 
+test('only what puts a worker together knows which cloud it has', () => {
+  const knowing = files.filter((file) =>
+    importsOf(file).some((imported) => /^cloud\/(aws|pulumi)\//.test(imported)),
+  )
+  expect(knowing.filter((file) => !file.startsWith('cloud/')).sort()).toEqual([
+    'cli.ts',
+    'clients.ts',
+    'config-rules.ts',
+    'config.ts',
+    'operations/provider-plugin.ts',
+    'worker.ts',
+  ])
+})
+
 test('no module needs itself to be loaded first', () => {
   const circles: string[] = []
   const done = new Set<string>()

@@ -21,22 +21,6 @@ export function sizeOf({ files, parameters }: BaseModel): BaseSize | undefined {
   return { bytes: files.reduce((sum, { size }) => sum + size, 0), trained: Object.values(parameters) }
 }
 
-/**
- * GB of GPU memory that so many frozen parameters take, with the parts that stay in bf16. Blocks of FLUX's true width
- * took 1.002 bytes a parameter in int8 and 0.516 in nf4 (November 2026).
- */
-export function weightsGb(
-  trained: readonly number[],
-  {
-    quantization,
-    precision,
-  }: { readonly quantization: 'none' | 'int8' | 'nf4'; readonly precision: 'bf16' | 'fp32' },
-): number {
-  const parameters = trained.reduce((sum, each) => sum + each, 0)
-  const whole = precision === 'fp32' ? 4 : 2
-  return (parameters * { none: whole, int8: 1.03, nf4: 0.53 }[quantization]) / 1e9
-}
-
 /** How much work a step is: one of the experts is trained at a time. */
 export function relativeSize({ trained }: BaseSize, usual: BaseSize): number {
   return Math.max(...trained) / Math.max(...usual.trained)

@@ -1,5 +1,5 @@
 /** What a training takes on each GPU: its recipe's estimate, and that one put right by finished runs. */
-import { timesL4 } from '../cloud/aws/gpu-types.ts'
+import { timesL4 } from '../cloud/gpu-types.ts'
 import type { Offer } from '../cloud/machines.ts'
 import type { Plan } from '../recipes/plan.ts'
 import type { Estimate } from '../recipes/recipe.ts'

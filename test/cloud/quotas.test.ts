@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { quotaOf } from '../../src/cloud/aws/quotas.ts'
+import { quotaOf } from '../../src/cloud/quotas.ts'
 
 const region = 'us-east-1'
 

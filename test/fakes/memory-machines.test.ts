@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { quotaOf } from '../../src/cloud/aws/quotas.ts'
+import { quotaOf } from '../../src/cloud/quotas.ts'
 import { Failure } from '../../src/failure.ts'
-import { order } from '../cloud/aws/samples.ts'
+import { order } from '../cloud/samples.ts'
 import { type MachinesUnderTest, machinesContract } from '../contract/machines.ts'
 import { type Moment, memoryMachines } from './memory-machines.ts'
 

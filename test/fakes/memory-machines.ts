@@ -8,7 +8,6 @@
  * release:  asked → terminated → removed → answered
  */
 import { orderFailure } from '../../src/cloud/aws/errors.ts'
-import { quotaOf } from '../../src/cloud/aws/quotas.ts'
 import { parseMachineName } from '../../src/cloud/machine-name.ts'
 import type {
   CloudResource,
@@ -19,6 +18,7 @@ import type {
   OrderedMachine,
   Released,
 } from '../../src/cloud/machines.ts'
+import { quotaOf } from '../../src/cloud/quotas.ts'
 import { Failure } from '../../src/failure.ts'
 
 export type Point = 'asked' | 'key-pair' | 'instance' | 'terminated' | 'removed' | 'answered'

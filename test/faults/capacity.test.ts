@@ -1,7 +1,7 @@
 /** Droughts and quotas: a job takes what there is, and waits for what there isn't, for as long as the operator says. */
 import { BSON } from 'mongodb'
 import { expect, test } from 'vitest'
-import { quotaOf } from '../../src/cloud/aws/quotas.ts'
+import { quotaOf } from '../../src/cloud/quotas.ts'
 import { allEnded, insertJob } from './jobs.ts'
 import { brokenPromises } from './promises.ts'
 import { offers as usual } from './settings.ts'

@@ -7,8 +7,8 @@
  */
 import { ObjectId } from 'mongodb'
 import { afterEach, expect, test } from 'vitest'
-import { quotaOf } from '../../src/cloud/aws/quotas.ts'
 import type { Offer } from '../../src/cloud/machines.ts'
+import { quotaOf } from '../../src/cloud/quotas.ts'
 import { Failure } from '../../src/failure.ts'
 import { countsOf, measured } from './figures.ts'
 import { allEnded, insertJob } from './jobs.ts'

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { pulumiMachines } from '../../src/cloud/aws/machines.ts'
 import type { MachineOrder, Machines } from '../../src/cloud/machines.ts'
 import type { Stacks } from '../../src/cloud/pulumi/stacks.ts'
-import { offer } from '../cloud/aws/samples.ts'
+import { offer } from '../cloud/samples.ts'
 import { type Emulator, keysOf, startEmulator } from './emulator.ts'
 import { engine } from './engine.ts'
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { type LeakReason, leaksAmong, reap } from '../../src/operations/reaper.ts'
 import { type Attempt, type Lease, LeaseLost, type Run } from '../../src/trainings/runs.ts'
-import { attempt, found, name, order, run } from '../cloud/aws/samples.ts'
+import { attempt, found, name, order, run } from '../cloud/samples.ts'
 import { type MemoryMachines, memoryMachines } from '../fakes/memory-machines.ts'
 import { memoryRuns } from '../fakes/memory-runs.ts'
 import { manualClock } from '../support/manual-clock.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { watchLeaks } from '../../src/operations/watch-leaks.ts'
-import { attempt, name, order, trainingId } from '../cloud/aws/samples.ts'
+import { attempt, name, order, trainingId } from '../cloud/samples.ts'
 import { memoryAlerts } from '../fakes/memory-alerts.ts'
 import { memoryBudget } from '../fakes/memory-budget.ts'
 import { memoryMachines } from '../fakes/memory-machines.ts'

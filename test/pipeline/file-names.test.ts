@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { fileNames } from '../../src/pipeline/training/file-names.ts'
-import { trainingId } from '../cloud/aws/samples.ts'
+import { trainingId } from '../cloud/samples.ts'
 import { openTestJob } from './open-job.ts'
 
 const said = 'Clip 00002.mp4 is too short; image 00001.png is animated; 00003.jpg and 200001.png are nobody.'

@@ -1,5 +1,5 @@
 import { recipes } from '../../src/recipes/registry.ts'
-import { trainingId } from '../cloud/aws/samples.ts'
+import { trainingId } from '../cloud/samples.ts'
 import { planInput } from '../recipes/samples.ts'
 
 export const plan = recipes.SDXL.plan({

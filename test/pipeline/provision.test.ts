@@ -4,7 +4,7 @@ import { mustFitBudget, reserve, turnOf } from '../../src/pipeline/steps/reserve
 import { tearDown } from '../../src/pipeline/steps/teardown.ts'
 import type { Remote } from '../../src/remote/host.ts'
 import type { Attempt } from '../../src/trainings/runs.ts'
-import { attempt, name, offer, trainingId } from '../cloud/aws/samples.ts'
+import { attempt, name, offer, trainingId } from '../cloud/samples.ts'
 import { settings } from '../faults/settings.ts'
 import { openTestJob } from './open-job.ts'
 import { plan } from './plan.ts'

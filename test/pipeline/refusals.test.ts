@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Reason } from '../../src/failure.ts'
 import { wasRefused } from '../../src/pipeline/steps/refusals.ts'
-import { attempt } from '../cloud/aws/samples.ts'
+import { attempt } from '../cloud/samples.ts'
 
 const failed = (reason: Reason, launchedAt?: Date) =>
   attempt({ failure: { reason, detail: 'no' }, ...(launchedAt && { launchedAt }) })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { openWarnings } from '../../src/pipeline/training/warnings.ts'
-import { trainingId } from '../cloud/aws/samples.ts'
+import { trainingId } from '../cloud/samples.ts'
 import { openTestJob } from './open-job.ts'
 
 const numbers = (from: number, to: number) =>

@@ -1,6 +1,6 @@
 /** Needs and estimates, worked out by hand: what a job may cost and which machine it gets follow from them. */
 import { describe, expect, test } from 'vitest'
-import { gpuTypes } from '../../src/cloud/aws/gpu-types.ts'
+import { gpuTypes } from '../../src/cloud/gpu-types.ts'
 import { type Family, families } from '../../src/family.ts'
 import { recipes } from '../../src/recipes/registry.ts'
 import { correct } from '../../src/recipes/speed.ts'

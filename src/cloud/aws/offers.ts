@@ -1,8 +1,8 @@
 /** Which machines could be rented now, cheapest first: the market's prices within the operator's limits. */
 import type { EC2Client } from '@aws-sdk/client-ec2'
+import { type GpuType, gpuTypes } from '../gpu-types.ts'
 import type { Offer, Requirements } from '../machines.ts'
 import { settingFailure } from './errors.ts'
-import { type GpuType, gpuTypes } from './gpu-types.ts'
 import { type Price, spotPrices, type ZonedType, zonedTypesOf } from './prices.ts'
 
 export type OfferLimits = {

@@ -6,8 +6,9 @@
  * A refusal that no machine came of is no attempt: it costs nothing, and is forgotten once its teardown has proved that nothing
  * is left. What stays is a count by offer.
  */
-import { quotaOf } from '../../cloud/aws/quotas.ts'
+
 import type { Offer } from '../../cloud/machines.ts'
+import { quotaOf } from '../../cloud/quotas.ts'
 import type { Reason } from '../../failure.ts'
 import { type Attempt, launched, type Run } from '../../trainings/runs.ts'
 

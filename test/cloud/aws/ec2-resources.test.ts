@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { untilTerminated } from '../../../src/cloud/aws/ec2-resources.ts'
 import { memoryEc2 } from '../../fakes/memory-ec2.ts'
-import { order } from './samples.ts'
+import { order } from '../samples.ts'
 
 test('a machine that does not end in time is named, with how long it was waited for', async () => {
   const ec2 = memoryEc2('test')

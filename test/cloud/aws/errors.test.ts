@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { awsRefusal, orderFailure, type Verdict } from '../../../src/cloud/aws/errors.ts'
 import { StackError } from '../../../src/cloud/pulumi/stack-child.ts'
-import { offer } from './samples.ts'
+import { offer } from '../samples.ts'
 
 const sdkError = (name: string, message = 'no') => Object.assign(new Error(message), { name, $metadata: {} })
 

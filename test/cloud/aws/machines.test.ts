@@ -8,7 +8,7 @@ import { Secret } from '../../../src/secret.ts'
 import { workerFault } from '../../../src/worker-fault.ts'
 import { machinesContract } from '../../contract/machines.ts'
 import { memoryEc2 } from '../../fakes/memory-ec2.ts'
-import { name, offer, order, trainingId } from './samples.ts'
+import { name, offer, order, trainingId } from '../samples.ts'
 
 const forever = () => new AbortController().signal
 

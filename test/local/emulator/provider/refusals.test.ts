@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { orderFailure } from '../../../../src/cloud/aws/errors.ts'
-import { offer } from '../../../cloud/aws/samples.ts'
+import { offer } from '../../../cloud/samples.ts'
 import { sampleCloud, sampleInstance } from './samples.ts'
 
 type Recorded = { readonly orders: number; readonly text: string }

@@ -2,7 +2,7 @@
  * AWS counts a region's vCPUs against a quota for each family of types, spot and on demand separately: a refusal for
  * one says nothing about another. The names are those of Service Quotas → Amazon EC2, where an increase is requested.
  */
-import type { Offer } from '../machines.ts'
+import type { Offer } from './machines.ts'
 
 const names: readonly (readonly [family: RegExp, spot: string, onDemand: string])[] = [
   [/^(g|vt)\d/, 'All G and VT Spot Instance Requests', 'Running On-Demand G and VT instances'],

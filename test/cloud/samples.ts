@@ -1,6 +1,6 @@
 /** Values for tests that care about a few of their fields. */
-import type { CloudResource, MachineOrder, Offer } from '../../../src/cloud/machines.ts'
-import type { Attempt, Run } from '../../../src/trainings/runs.ts'
+import type { CloudResource, MachineOrder, Offer } from '../../src/cloud/machines.ts'
+import type { Attempt, Run } from '../../src/trainings/runs.ts'
 
 export const trainingId = '665f1c2ab7d4e8a1c0de0001'
 export const name = `bellows-${trainingId}-1`
