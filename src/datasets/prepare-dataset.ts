@@ -7,7 +7,6 @@
 import { lstat, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { basename, join } from 'node:path'
-import { z } from 'zod'
 import { Failure } from '../failure.ts'
 import type { Recipe } from '../recipes/recipe.ts'
 import type { ObjectRef, Store } from '../storage/store.ts'
@@ -16,7 +15,7 @@ import { cut, printable } from '../text.ts'
 import { bounds } from './bounds.ts'
 import { cleanCaptions } from './captions.ts'
 import { defaultKeyPrefixes } from './dataset-keys.ts'
-import { evidenceOf } from './evidence.ts'
+import { evidenceOf, readEvidence } from './evidence.ts'
 import { createInspector, type Inspected, type Inspector } from './inspector.ts'
 import { type Listed, listFiles, megabytes } from './list-files.ts'
 import { type DatasetsBucket, longestAddress } from './locate.ts'
@@ -136,23 +135,11 @@ export function datasetPreparer(options: PrepareOptions): PrepareDataset {
   }
 }
 
-const preparedSchema = z.object({
-  ref: z.object({ bucket: z.literal('work'), key: z.string() }),
-  size: z.int().positive(),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  images: z.int().positive(),
-  clips: z.int().min(0),
-  captions: z.array(z.string()),
-  warnings: z.array(z.string()),
-  /** None of a release that kept none. */
-  names: z.array(z.string()).default([]),
-})
-
+/** Undefined where it has to be made (again). */
 async function findPrepared(store: Store, ref: ObjectRef): Promise<PreparedDataset | undefined> {
-  if (!(await store.info(evidenceOf(ref)))) return undefined
-  const prepared = preparedSchema.parse(JSON.parse((await store.read(evidenceOf(ref))).toString()))
-  const stored = await store.info(ref)
-  return stored?.size === prepared.size ? prepared : undefined
+  const prepared = await readEvidence(store, ref)
+  const stored = prepared && (await store.info(ref))
+  return stored?.size === prepared?.size ? prepared : undefined
 }
 
 function checkCount(count: number, { min, max }: Recipe['limits']['images'], which = ''): void {
