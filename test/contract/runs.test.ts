@@ -15,6 +15,7 @@ import {
   type Runs,
 } from '../../src/trainings/runs.ts'
 import type { Timeline } from '../../src/trainings/timeline.ts'
+import { offer as sampleOffer } from '../cloud/samples.ts'
 import { memoryRuns } from '../fakes/memory-runs.ts'
 import { memoryTimeline } from '../fakes/memory-timeline.ts'
 import { planInput } from '../recipes/samples.ts'
@@ -25,17 +26,7 @@ const minute = 60_000
 /** A lease that is over as soon as it is given. */
 const over = 0
 
-const offer: Offer = {
-  provider: 'aws',
-  type: 'g6.xlarge',
-  gpu: 'L4',
-  gpus: 1,
-  gpuMemoryGb: 24,
-  region: 'us-east-1',
-  zone: 'us-east-1a',
-  market: 'spot',
-  usdPerHour: 0.4,
-}
+const offer = sampleOffer()
 
 function attempt(number: number): Attempt {
   const at = new Date('2026-11-23T12:00:00Z')

@@ -7,6 +7,7 @@
  * order:    asked → key-pair → instance → answered
  * release:  asked → terminated → removed → answered
  */
+
 import { orderFailure } from '../../src/cloud/aws/errors.ts'
 import { parseMachineName } from '../../src/cloud/machine-name.ts'
 import type {
@@ -20,6 +21,7 @@ import type {
 } from '../../src/cloud/machines.ts'
 import { quotaOf } from '../../src/cloud/quotas.ts'
 import { Failure } from '../../src/failure.ts'
+import { offer as sampleOffer } from '../cloud/samples.ts'
 
 export type Point = 'asked' | 'key-pair' | 'instance' | 'terminated' | 'removed' | 'answered'
 export type Moment = {
@@ -96,7 +98,12 @@ export function memoryMachines(options: MemoryMachinesOptions = {}): MemoryMachi
 }
 
 function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMachines {
-  const { offers = [someOffer], now = () => new Date(0), moment = () => {}, deployment = 'bellows' } = options
+  const {
+    offers = [sampleOffer()],
+    now = () => new Date(0),
+    moment = () => {},
+    deployment = 'bellows',
+  } = options
   const { resources, instances, dry, quotas, trespasses } = account
   const busy = new Map<string, Promise<unknown>>()
   const unreadable = new Set<string>()
@@ -300,16 +307,4 @@ function machinesIn(account: Account, options: MemoryMachinesOptions): MemoryMac
 function switchesOffAt({ order, launchedAt }: Instance): Date {
   const paidUntil = launchedAt.getTime() + order.lifetimeSeconds * 1000
   return new Date(Math.min(paidUntil, order.deadline.getTime()))
-}
-
-const someOffer: Offer = {
-  provider: 'aws',
-  type: 'g6.xlarge',
-  gpu: 'L4',
-  gpus: 1,
-  gpuMemoryGb: 24,
-  region: 'us-east-1',
-  zone: 'us-east-1a',
-  market: 'spot',
-  usdPerHour: 0.4,
 }

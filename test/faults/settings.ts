@@ -1,5 +1,6 @@
 import type { Offer } from '../../src/cloud/machines.ts'
 import type { PipelineSettings } from '../../src/pipeline/settings.ts'
+import { offer as sampleOffer } from '../cloud/samples.ts'
 
 const minute = 60_000
 
@@ -43,17 +44,7 @@ export const settings: PipelineSettings = {
   capacityWaitMs: 120 * minute,
 }
 
-const offer: Offer = {
-  provider: 'aws',
-  type: 'g6.xlarge',
-  gpu: 'L4',
-  gpus: 1,
-  gpuMemoryGb: 24,
-  region: 'us-east-1',
-  zone: 'us-east-1a',
-  market: 'spot',
-  usdPerHour: 0.35,
-}
+const offer = sampleOffer({ usdPerHour: 0.35 })
 
 export const offers: readonly Offer[] = [
   offer,

@@ -10,22 +10,13 @@ import {
   reservationUsd,
 } from '../../src/trainings/cost.ts'
 import type { Attempt } from '../../src/trainings/runs.ts'
+import { offer as sampleOffer } from '../cloud/samples.ts'
 
 const orderedAt = new Date('2026-11-23T12:00:00Z')
 const attempt: Attempt = {
   number: 1,
   name: 'bellows-0123456789abcdef01234567-1',
-  offer: {
-    provider: 'aws',
-    type: 'g6.xlarge',
-    gpu: 'L4',
-    gpus: 1,
-    gpuMemoryGb: 24,
-    region: 'us-east-1',
-    zone: 'us-east-1a',
-    market: 'spot',
-    usdPerHour: 0.8,
-  },
+  offer: sampleOffer({ usdPerHour: 0.8 }),
   orderedAt,
   deadline: new Date('2026-11-23T14:00:00Z'),
   reservedUsd: 1.7,
