@@ -43,6 +43,15 @@ function leasesTaken(taken: string[]): Interference {
   }
 }
 
+/** A new job is claimed within two polls; resolves when it has ended. */
+async function expectPromptStart(world: World): Promise<void> {
+  const before = world.clock.elapsed
+  const id = await insertJob(world)
+  await until(world, () => world.trainings.document(id)?.status === 'RUNNING')
+  expect(world.clock.elapsed - before).toBeLessThan(twoPolls)
+  await until(world, () => allEnded(world, [id]))
+}
+
 test('those that were left behind and those in the queue go in turn, and all come to their end', async () => {
   const { world, ids: left } = await leftBehind(3)
   const queued: string[] = []
@@ -68,13 +77,7 @@ test('a job that is left again and again keeps no new one waiting for more than 
     },
   })
   await pass(world, 10 * second)
-  for (let number = 0; number < 3; number++) {
-    const before = world.clock.elapsed
-    const id = await insertJob(world)
-    await until(world, () => world.trainings.document(id)?.status === 'RUNNING')
-    expect(world.clock.elapsed - before).toBeLessThan(twoPolls)
-    await until(world, () => allEnded(world, [id]))
-  }
+  for (let number = 0; number < 3; number++) await expectPromptStart(world)
   await pass(world, hour)
   expect(looks.filter((at) => at > world.clock.elapsed - hour).length).toBeLessThanOrEqual(60 / 5 + 1)
   expect(looks.length).toBeGreaterThan(5)
@@ -94,11 +97,7 @@ test('jobs that wait leave the slot to the others', async () => {
     waiting.every((id) => world.events.some(({ trainingId, kind }) => kind === 'held' && trainingId === id)),
   )
   for (let number = 0; number < 3; number++) {
-    const before = world.clock.elapsed
-    const id = await insertJob(world)
-    await until(world, () => world.trainings.document(id)?.status === 'RUNNING')
-    expect(world.clock.elapsed - before).toBeLessThan(twoPolls)
-    await until(world, () => allEnded(world, [id]))
+    await expectPromptStart(world)
     await pass(world, 100 * second)
   }
   expect(waiting.map((id) => world.trainings.document(id)?.status)).toEqual(['QUEUED', 'QUEUED'])
